@@ -1,0 +1,159 @@
+/**
+ * What the command line (and any other local client) may ask of a host's daemon. The daemon implements
+ * {@link Service}; client.ts gives the same interface over `api.sock`, so a caller cannot tell them apart.
+ * Names and shapes of {@link Show} and {@link HostRow} are those of `--json` (a contract with users).
+ */
+import type { Duplex } from 'node:stream'
+import type { SessionRequest } from '#core/session.ts'
+import type { Topology } from '#core/spec.ts'
+
+export interface About {
+  readonly id: string
+  readonly name: string
+  readonly mesh: string
+  readonly version: string
+  readonly pid: number
+  readonly listen: readonly string[]
+}
+
+export interface HostRow {
+  readonly id: string
+  readonly name: string
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  readonly self: boolean
+  readonly rttMs: number | null
+  readonly load: number | null
+  readonly memoryMiB: number | null
+  readonly entities: number | null
+  readonly version: string | null
+}
+
+export interface InviteRequest {
+  readonly expiresMs: number
+  readonly uses: number
+  readonly role: 'member' | 'admin'
+  /** Only this peer id may redeem it. */
+  readonly for?: string
+}
+
+export interface PlanStep {
+  readonly kind: 'add' | 'change' | 'restart' | 'remove' | 'keep'
+  readonly what: 'violin' | 'lan' | 'entity'
+  readonly name: string
+  /** Where it is put (host names, in order). */
+  readonly hosts: readonly string[]
+  /** Why it is placed or changed so. */
+  readonly why: string
+}
+
+export interface Plan {
+  readonly name: string
+  readonly steps: readonly PlanStep[]
+}
+
+/** A step of something that takes time, told as it happens; the last one has kind `done`. */
+export type Progress =
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | { readonly kind: 'step'; readonly text: string }
+  | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'done'; readonly text: string }
+
+export interface ListRow {
+  readonly name: string
+  readonly id: string
+  readonly owner: string
+  readonly state: ViolinState
+  readonly entities: number
+  readonly running: number
+  /** This host's owner key may change it. */
+  readonly mine: boolean
+}
+
+export type ViolinState = 'starting' | 'running' | 'degraded' | 'stopping' | 'gone'
+
+export interface ShowLan {
+  readonly name: string
+  readonly subnet: string
+  readonly vswitch: {
+    readonly active: string | null
+    readonly standby: string | null
+    readonly term: number | null
+  }
+  readonly ports: readonly {
+    readonly entity: string
+    readonly nic: string
+    readonly mac: string
+    readonly host: string | null
+  }[]
+}
+
+export interface ShowEntity {
+  readonly name: string
+  readonly kind: 'host' | 'router'
+  readonly driver: 'uml' | 'netns'
+  readonly host: string | null
+  readonly hostId: string | null
+  readonly state: 'pending' | 'booting' | 'running' | 'stopped' | 'failed' | 'refused' | 'unreachable'
+  readonly reason: string
+  readonly bootMs: number | null
+  readonly nics: readonly {
+    readonly name: string
+    readonly lan: string
+    readonly mac: string
+    readonly ips: readonly string[]
+    readonly up: boolean
+  }[]
+}
+
+export interface Show {
+  readonly name: string
+  readonly id: string
+  readonly owner: string
+  readonly state: ViolinState
+  readonly version: number
+  readonly lans: readonly ShowLan[]
+  readonly entities: readonly ShowEntity[]
+  readonly jetways: readonly never[]
+  /** Co-hosts that did not answer; what only they know is null. */
+  readonly stale: readonly string[]
+}
+
+export interface EventRow {
+  /** ISO 8601. */
+  readonly at: string
+  readonly kind: string
+  readonly violin: string | null
+  readonly text: string
+}
+
+/** Everything a daemon can be asked. Methods throw ViolinError; streams may throw on their way. */
+export interface Service {
+  about(request: Record<string, never>): Promise<About>
+  hosts(request: Record<string, never>): Promise<readonly HostRow[]>
+  invite(request: InviteRequest): Promise<{ readonly token: string; readonly expiresAt: string }>
+  cancelInvite(request: { readonly token: string }): Promise<Record<string, never>>
+  plan(request: { readonly topology: Topology }): Promise<Plan>
+  apply(request: {
+    readonly topology: Topology
+    readonly wait: boolean
+    readonly timeoutMs: number
+  }): AsyncIterable<Progress>
+  list(request: Record<string, never>): Promise<readonly ListRow[]>
+  show(request: { readonly name: string }): Promise<Show>
+  wait(request: {
+    readonly name: string
+    readonly for: 'running' | 'gone'
+    readonly timeoutMs: number
+  }): Promise<{ readonly state: ViolinState }>
+  delete(request: { readonly name: string; readonly timeoutMs: number }): AsyncIterable<Progress>
+  migrate(request: {
+    readonly violin: string
+    readonly lan: string
+    readonly to?: string
+  }): Promise<{ readonly active: string; readonly term: number }>
+  events(request: { readonly follow: boolean }): AsyncIterable<EventRow>
+  /** Goes from the mesh, handing vSwitches over first; `stop`: also stops the entities that run here. */
+  leave(request: { readonly stop: boolean }): AsyncIterable<Progress>
+  /** Opens a session; the stream carries session frames after the `open` frame was consumed by the daemon. */
+  session(request: SessionRequest): Promise<Duplex>
+}

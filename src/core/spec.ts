@@ -1,0 +1,105 @@
+/**
+ * What a VIOLIN should be, twice: as a person writes it ({@link Topology}: hosts by name, addresses left
+ * out where any will do) and as the owner's host settled it ({@link Spec}: what the signed record carries).
+ */
+import type { HostId } from './ids.ts'
+
+export type EntityKind = 'host' | 'router'
+export type DriverName = 'uml' | 'netns'
+
+/** A file laid into an entity before it starts. */
+export interface EntityFile {
+  /** Absolute path inside the entity. */
+  readonly path: string
+  /** Permission bits, such as 0o644. */
+  readonly mode: number
+  readonly data: Uint8Array
+}
+
+export interface TopologyNic {
+  /** eth0, eth1… in the file's order when it is not given. */
+  readonly name: string
+  readonly lan: string
+  /** A bare IPv4 address inside the vLAN's subnet; absent: the next free one. */
+  readonly ip?: string
+}
+
+export interface TopologyEntity {
+  readonly name: string
+  readonly kind: EntityKind
+  readonly driver: DriverName
+  readonly memoryMiB: number
+  /** Name (or id) of the overlay host it is pinned to. */
+  readonly on?: string
+  readonly nics: readonly TopologyNic[]
+  readonly env: Readonly<Record<string, string>>
+  readonly files: readonly EntityFile[]
+  /** A script's text, run once inside when the entity is up. */
+  readonly run?: string
+}
+
+export interface TopologyLan {
+  readonly name: string
+  /** IPv4 CIDR with the host bits zero. */
+  readonly subnet: string
+  /** Names (or ids) of the only hosts that may switch it, in order; empty: those with a port on it. */
+  readonly vswitch: readonly string[]
+  /** Name of the router that is the default route, where the vLAN has several. */
+  readonly gateway?: string
+}
+
+/** A checked topology file. Count and defaults are already unrolled. */
+export interface Topology {
+  readonly name: string
+  readonly lans: readonly TopologyLan[]
+  readonly entities: readonly TopologyEntity[]
+}
+
+export interface SpecNic {
+  readonly name: string
+  readonly lan: string
+  /** Addresses with prefix length, `192.168.1.2/24`. */
+  readonly ips: readonly string[]
+}
+
+export interface SpecRoute {
+  /** CIDR, or `default`. */
+  readonly to: string
+  /** Next hop's address. */
+  readonly via: string
+}
+
+export interface SpecEntity {
+  readonly name: string
+  readonly kind: EntityKind
+  readonly driver: DriverName
+  readonly memoryMiB: number
+  readonly nics: readonly SpecNic[]
+  readonly routes: readonly SpecRoute[]
+  readonly env: Readonly<Record<string, string>>
+  readonly files: readonly EntityFile[]
+  readonly run: string
+  /** The hosts that may run it, in order. */
+  readonly hosts: readonly HostId[]
+  /** Pinned by the file: it stays on its first host. */
+  readonly pinned: boolean
+}
+
+export interface SpecLan {
+  readonly name: string
+  readonly subnet: string
+  /** Candidates for its vSwitch, in order. */
+  readonly hosts: readonly HostId[]
+}
+
+/** The wanted topology as it stands in a VIOLIN's record. */
+export interface Spec {
+  readonly name: string
+  readonly lans: readonly SpecLan[]
+  readonly entities: readonly SpecEntity[]
+}
+
+/** An entity's vNIC takes at most this many: bounded by the UML driver's devices. */
+export const maxNicsPerEntity = 16
+/** MTU of every vLAN, whatever the underlay's. */
+export const lanMtu = 1500

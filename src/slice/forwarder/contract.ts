@@ -1,0 +1,108 @@
+/**
+ * What a slice's main thread and its forwarding worker say to each other. The main thread posts a
+ * {@link Command} and then writes the worker's eventfd (a thread blocked in epoll does not hear postMessage);
+ * the worker posts {@link Report}s. Nothing that forwards or elects waits for the main thread.
+ */
+import type { HostKey, LanKey, Mac } from '#core/ids.ts'
+
+/** Worker's data at its start. Descriptors are open in the process and stay owned by the main thread. */
+export interface ForwarderStart {
+  readonly self: HostKey
+  /** Bound, non-blocking UDP socket for trunks; -1: a fabric without trunks (the lab's underlay). */
+  readonly udpFd: number
+  /** eventfd that wakes the worker after a posted command. */
+  readonly wakeFd: number
+  /** Seed for randomised delays of the election. */
+  readonly seed: number
+}
+
+/** How a port meets the machine behind it. */
+export type PortSource =
+  /** An open TAP descriptor (IFF_TAP | IFF_NO_PI, non-blocking). The worker closes it with the port. */
+  | { readonly kind: 'tap'; readonly fd: number }
+  /** A listening AF_UNIX stream socket: one vhost-user front end (UML's virtio_uml) connects. */
+  | { readonly kind: 'vhost-user'; readonly listenFd: number }
+
+/** Delay of frames at a port, each way, for the lab's underlay. */
+export interface PortLink {
+  readonly delayMs: number
+}
+
+/** One session's secrets and addresses, derived by the main thread from both halves. */
+export interface TrunkSession {
+  readonly peer: HostKey
+  /** Index the peer writes; we demultiplex by it. */
+  readonly localIndex: number
+  readonly remoteIndex: number
+  readonly sendKey: Uint8Array
+  readonly sendIv: Uint8Array
+  readonly receiveKey: Uint8Array
+  readonly receiveIv: Uint8Array
+  /** Chain key that rekeying mixes fresh secrets into. */
+  readonly chainKey: Uint8Array
+  /** This side starts rekeys (the lower host id). */
+  readonly initiator: boolean
+  readonly candidates: readonly { readonly ip: string; readonly port: number }[]
+  /** The session ends this long from now unless renewed. */
+  readonly authForMs: number
+}
+
+export type Command =
+  | {
+      readonly kind: 'lan'
+      readonly lan: LanKey
+      readonly candidates: readonly HostKey[]
+      readonly members: readonly HostKey[]
+    }
+  | { readonly kind: 'lan-remove'; readonly lan: LanKey }
+  | {
+      readonly kind: 'port'
+      readonly port: number
+      readonly lan: LanKey
+      readonly mac: Mac
+      readonly source: PortSource
+      readonly link: PortLink | null
+    }
+  | { readonly kind: 'port-remove'; readonly port: number }
+  | { readonly kind: 'trunk'; readonly session: TrunkSession }
+  | { readonly kind: 'trunk-renew'; readonly peer: HostKey; readonly authForMs: number }
+  | { readonly kind: 'trunk-remove'; readonly peer: HostKey }
+  | { readonly kind: 'handoff'; readonly lan: LanKey; readonly to: HostKey | null }
+  | { readonly kind: 'status'; readonly id: number }
+  | { readonly kind: 'stop' }
+
+export interface LanReport {
+  readonly lan: LanKey
+  readonly active: HostKey | null
+  readonly standby: HostKey | null
+  readonly term: number
+  readonly role: 'active' | 'standby' | 'edge'
+}
+
+export interface TrunkReport {
+  readonly peer: HostKey
+  readonly up: boolean
+  readonly rttMs: number | null
+  readonly address: string | null
+  readonly rxFrames: number
+  readonly txFrames: number
+  readonly rxBytes: number
+  readonly txBytes: number
+  readonly rejected: number
+}
+
+export type Report =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'lan'; readonly report: LanReport }
+  | { readonly kind: 'trunk'; readonly peer: HostKey; readonly up: boolean }
+  /** The session ended (authority ran out, close received, counter spent) or never answered: agree a new one. */
+  | { readonly kind: 'trunk-wanted'; readonly peer: HostKey }
+  /** The machine behind a port came or went (vhost-user front end connected, socket closed). */
+  | { readonly kind: 'port'; readonly port: number; readonly up: boolean; readonly reason: string }
+  | {
+      readonly kind: 'status'
+      readonly id: number
+      readonly lans: readonly LanReport[]
+      readonly trunks: readonly TrunkReport[]
+    }
+  | { readonly kind: 'failed'; readonly message: string }
