@@ -1,0 +1,173 @@
+/**
+ * Where entities run and who may switch a vLAN: a pure function of the topology, what hosts said of
+ * themselves, and what stood before. It runs at the owner's host inside `apply`, never in the background.
+ */
+import { ViolinError } from './errors.ts'
+import type { HostId } from './ids.ts'
+import type { Placement } from './resolve.ts'
+import type { DriverName, Spec, Topology, TopologyEntity, TopologyLan } from './spec.ts'
+
+/** A member as placement sees it. */
+export interface PlacementHost {
+  readonly id: HostId
+  readonly name: string
+  /** Reachable now, neither draining nor left. */
+  readonly available: boolean
+  /** Why it is not, for the person. */
+  readonly unavailableWhy: string
+  readonly drivers: readonly DriverName[]
+  /** Memory that entities of this owner may still take. */
+  readonly freeMemoryMiB: number
+  /** Entities that run there already. */
+  readonly load: number
+}
+
+interface Room {
+  readonly host: PlacementHost
+  freeMiB: number
+  load: number
+}
+
+/**
+ * Chooses hosts. An entity stays where it was while that host still fits; others go where fewest entities
+ * are, then most memory is free, then by rank (`rank` is a rendezvous hash: equal hosts share out evenly).
+ * Throws ViolinError `unknown-host`, `ambiguous-name`, or `no-placement` with the reason of every host.
+ */
+export function place(
+  topology: Topology,
+  hosts: readonly PlacementHost[],
+  previous: Spec | null,
+  rank: (name: string, host: HostId) => string
+): Placement {
+  const rooms = hosts.map((host): Room => ({ host, freeMiB: host.freeMemoryMiB, load: host.load }))
+  // What the former version holds there is given back first: it is being placed anew.
+  for (const entity of previous?.entities ?? []) {
+    const room = rooms.find(({ host }) => host.id === entity.hosts[0])
+    if (room === undefined) continue
+    room.freeMiB += memoryOf(entity)
+    room.load -= 1
+  }
+  const entities = new Map<string, { hosts: readonly HostId[]; pinned: boolean; why: string }>()
+  const pinnedFirst = topology.entities.toSorted(
+    (a, b) => Number(a.on === undefined) - Number(b.on === undefined)
+  )
+  for (const entity of pinnedFirst) entities.set(entity.name, placeEntity(entity, rooms, previous, rank))
+  const lans = new Map<string, { hosts: readonly HostId[]; why: string }>()
+  for (const lan of topology.lans)
+    lans.set(lan.name, placeSwitch(lan, topology, entities, hosts, previous, rank))
+  return { entities, lans }
+}
+
+function memoryOf(entity: { readonly driver: DriverName; readonly memoryMiB: number }): number {
+  return entity.driver === 'uml' ? entity.memoryMiB : 0
+}
+
+function placeEntity(
+  entity: TopologyEntity,
+  rooms: readonly Room[],
+  previous: Spec | null,
+  rank: (name: string, host: HostId) => string
+): { hosts: readonly HostId[]; pinned: boolean; why: string } {
+  const take = (room: Room, why: string): { hosts: readonly HostId[]; pinned: boolean; why: string } => {
+    room.freeMiB -= memoryOf(entity)
+    room.load += 1
+    return { hosts: [room.host.id], pinned: entity.on !== undefined, why }
+  }
+  if (entity.on !== undefined) {
+    const wanted = findHost(
+      entity.on,
+      rooms.map(({ host }) => host)
+    )
+    const room = rooms.find(({ host }) => host.id === wanted.id) as Room
+    const objection = objectionOf(entity, room)
+    if (objection !== null)
+      throw new ViolinError(
+        'no-placement',
+        `${entity.name} cannot run on ${wanted.name}: ${objection}`,
+        'pin it elsewhere, or leave `on` out'
+      )
+    return take(room, 'pinned by the file')
+  }
+  const before = previous?.entities.find(({ name }) => name === entity.name)?.hosts[0]
+  const stay = rooms.find((room) => room.host.id === before && objectionOf(entity, room) === null)
+  if (stay !== undefined) return take(stay, 'stays where it is')
+  const fitting = rooms.filter((room) => objectionOf(entity, room) === null)
+  const best = fitting.toSorted(
+    (a, b) =>
+      a.load - b.load ||
+      b.freeMiB - a.freeMiB ||
+      compare(rank(entity.name, a.host.id), rank(entity.name, b.host.id))
+  )[0]
+  if (best === undefined) {
+    const reasons = rooms.map((room) => `${room.host.name}: ${objectionOf(entity, room)}`).join('; ')
+    throw new ViolinError(
+      'no-placement',
+      `no host can run ${entity.name} (${reasons})`,
+      'add a host, or make the entity smaller'
+    )
+  }
+  return take(best, 'fewest entities, then most memory free')
+}
+
+/** Why `room` cannot take `entity`; null when it can. */
+function objectionOf(entity: TopologyEntity, room: Room): string | null {
+  if (!room.host.available) return room.host.unavailableWhy
+  if (!room.host.drivers.includes(entity.driver)) return `has no ${entity.driver} driver`
+  if (room.freeMiB < memoryOf(entity))
+    return `${memoryOf(entity)} MiB wanted, ${Math.max(0, Math.floor(room.freeMiB))} free`
+  return null
+}
+
+/** A host by name or id. Throws ViolinError `unknown-host` or `ambiguous-name`. */
+export function findHost<H extends { readonly id: HostId; readonly name: string }>(
+  wanted: string,
+  hosts: readonly H[]
+): H {
+  const matches = hosts.filter((host) => host.name === wanted || host.id === wanted)
+  if (matches.length > 1)
+    throw new ViolinError(
+      'ambiguous-name',
+      `${matches.length} hosts are named ${wanted}`,
+      'name it by its id (`violin hosts`)'
+    )
+  const match = matches[0]
+  if (match === undefined) {
+    const known = hosts.map(({ name }) => name).join(', ')
+    throw new ViolinError('unknown-host', `no host named ${wanted} in this mesh`, `known hosts: ${known}`)
+  }
+  return match
+}
+
+/**
+ * Candidates of a vLAN's vSwitch: the hosts that the file names, else those with a port on it, most ports
+ * first (their frames stay at home). An order that still holds is kept, so that nothing moves without need.
+ */
+function placeSwitch(
+  lan: TopologyLan,
+  topology: Topology,
+  entities: ReadonlyMap<string, { readonly hosts: readonly HostId[] }>,
+  hosts: readonly PlacementHost[],
+  previous: Spec | null,
+  rank: (name: string, host: HostId) => string
+): { hosts: readonly HostId[]; why: string } {
+  if (lan.vswitch.length > 0)
+    return { hosts: lan.vswitch.map((name) => findHost(name, hosts).id), why: 'named by the file' }
+  const ports = new Map<HostId, number>()
+  for (const entity of topology.entities) {
+    const host = entities.get(entity.name)?.hosts[0]
+    const count = entity.nics.filter((nic) => nic.lan === lan.name).length
+    if (host !== undefined && count > 0) ports.set(host, (ports.get(host) ?? 0) + count)
+  }
+  const before = previous?.lans.find(({ name }) => name === lan.name)?.hosts ?? []
+  const kept = before.filter((host) => ports.has(host))
+  const added = [...ports.keys()].filter((host) => !kept.includes(host))
+  added.sort(
+    (a, b) =>
+      (ports.get(b) as number) - (ports.get(a) as number) || compare(rank(lan.name, a), rank(lan.name, b))
+  )
+  return { hosts: [...kept, ...added], why: 'hosts with ports on it, most ports first' }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,95 @@
+/** What an `apply` would do: two specs compared, in words. */
+import type { HostId } from './ids.ts'
+import type { Placement } from './resolve.ts'
+import type { Spec, SpecEntity, SpecLan } from './spec.ts'
+
+export interface Change {
+  readonly kind: 'add' | 'change' | 'restart' | 'remove' | 'keep'
+  readonly what: 'violin' | 'lan' | 'entity'
+  readonly name: string
+  readonly hosts: readonly HostId[]
+  readonly why: string
+}
+
+/** Compares by value. Both sides came out of {@link resolveTopology} or a decoder, so key order is fixed by sorting. */
+export function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a, canonical) === JSON.stringify(b, canonical)
+}
+
+function canonical(_key: string, value: unknown): unknown {
+  if (value instanceof Uint8Array) return Array.from(value)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The changes from `before` (null: nothing yet) to `after`, in the file's order, removals last. */
+export function planChanges(before: Spec | null, after: Spec, placement: Placement): Change[] {
+  const changes: Change[] = []
+  if (before === null)
+    changes.push({
+      kind: 'add',
+      what: 'violin',
+      name: after.name,
+      hosts: [],
+      why: 'there is none of this name yet'
+    })
+  for (const lan of after.lans)
+    changes.push(
+      lanChange(
+        before?.lans.find(({ name }) => name === lan.name),
+        lan,
+        placement
+      )
+    )
+  for (const entity of after.entities)
+    changes.push(
+      entityChange(
+        before?.entities.find(({ name }) => name === entity.name),
+        entity,
+        placement
+      )
+    )
+  for (const lan of before?.lans ?? [])
+    if (!after.lans.some(({ name }) => name === lan.name))
+      changes.push({
+        kind: 'remove',
+        what: 'lan',
+        name: lan.name,
+        hosts: lan.hosts,
+        why: 'no longer in the file'
+      })
+  for (const entity of before?.entities ?? [])
+    if (!after.entities.some(({ name }) => name === entity.name))
+      changes.push({
+        kind: 'remove',
+        what: 'entity',
+        name: entity.name,
+        hosts: entity.hosts,
+        why: 'no longer in the file'
+      })
+  return changes
+}
+
+function lanChange(before: SpecLan | undefined, after: SpecLan, placement: Placement): Change {
+  const why = placement.lans.get(after.name)?.why ?? ''
+  const base = { what: 'lan' as const, name: after.name, hosts: after.hosts }
+  if (before === undefined) return { ...base, kind: 'add', why }
+  if (same(before, after)) return { ...base, kind: 'keep', why: 'unchanged' }
+  return {
+    ...base,
+    kind: 'change',
+    why: before.subnet === after.subnet ? `candidates of its vSwitch: ${why}` : 'its subnet changed'
+  }
+}
+
+function entityChange(before: SpecEntity | undefined, after: SpecEntity, placement: Placement): Change {
+  const why = placement.entities.get(after.name)?.why ?? ''
+  const base = { what: 'entity' as const, name: after.name, hosts: after.hosts }
+  if (before === undefined) return { ...base, kind: 'add', why }
+  if (same(before, after)) return { ...base, kind: 'keep', why: 'unchanged' }
+  if (before.hosts[0] !== after.hosts[0]) return { ...base, kind: 'restart', why: `moves: ${why}` }
+  const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(
+    (word) => !same(before[word], after[word])
+  )
+  return { ...base, kind: 'restart', why: `changed: ${words.join(', ')}` }
+}

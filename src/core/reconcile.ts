@@ -1,0 +1,100 @@
+/**
+ * What this host should do about each VIOLIN: the difference between the records' view and the slices that
+ * run here, as steps that may be repeated. Effects are daemon/reconciler.ts's.
+ */
+import type { HostId, ViolinId } from './ids.ts'
+import { namesOf } from './resolve.ts'
+import type { Spec } from './spec.ts'
+
+/** Up to this many hosts every pair on a vLAN keeps a trunk; above, edges keep them to the first candidates. */
+const fullMeshHosts = 8
+/** How many candidates of a large vLAN every edge keeps trunks to. */
+const edgeTrunks = 3
+
+export interface WantedViolin {
+  readonly violin: ViolinId
+  readonly version: number
+  /** Null: it ended. */
+  readonly spec: Spec | null
+}
+
+/** This host's part of one VIOLIN (the shape of slice/contract.ts's SliceWish). */
+export interface Part {
+  readonly name: string
+  readonly version: number
+  readonly lans: Spec['lans']
+  readonly entities: Spec['entities']
+  readonly names: readonly { readonly name: string; readonly ip: string }[]
+  readonly peers: readonly HostId[]
+}
+
+export type Step =
+  | { readonly kind: 'run'; readonly violin: ViolinId; readonly part: Part }
+  | { readonly kind: 'stop'; readonly violin: ViolinId; readonly why: string }
+
+/** The steps that bring the slices here in line; nothing to do gives no step. */
+export function reconcile(
+  self: HostId,
+  wanted: readonly WantedViolin[],
+  running: ReadonlyMap<ViolinId, { readonly version: number }>
+): Step[] {
+  const steps: Step[] = []
+  const seen = new Set<ViolinId>()
+  for (const { violin, version, spec } of wanted) {
+    seen.add(violin)
+    const part = spec === null ? null : partOf(self, version, spec)
+    const slice = running.get(violin)
+    if (part !== null && slice?.version !== version) steps.push({ kind: 'run', violin, part })
+    if (part === null && slice !== undefined)
+      steps.push({
+        kind: 'stop',
+        violin,
+        why: spec === null ? 'deleted by its owner' : 'moved off this host'
+      })
+  }
+  for (const violin of running.keys())
+    if (!seen.has(violin)) steps.push({ kind: 'stop', violin, why: 'no record of it is known here' })
+  return steps
+}
+
+/** What `self` does for a VIOLIN; null when it has neither an entity nor a candidacy. */
+export function partOf(self: HostId, version: number, spec: Spec): Part | null {
+  const entities = spec.entities.filter(({ hosts }) => hosts[0] === self)
+  const membersOf = new Map(spec.lans.map((lan) => [lan.name, lanMembers(spec, lan.name)]))
+  const lans = spec.lans.filter(({ name }) => membersOf.get(name)?.includes(self))
+  if (entities.length === 0 && lans.length === 0) return null
+  const peers = new Set<HostId>()
+  for (const lan of lans)
+    for (const peer of trunkPeers(self, lan.hosts, membersOf.get(lan.name) as readonly HostId[]))
+      peers.add(peer)
+  return {
+    name: spec.name,
+    version,
+    lans: lans.map((lan) => ({ ...lan })),
+    entities,
+    names: namesOf(spec),
+    peers: [...peers].toSorted()
+  }
+}
+
+/** Hosts with a port on the vLAN or a candidacy for its vSwitch. */
+export function lanMembers(spec: Spec, lan: string): HostId[] {
+  const members = new Set<HostId>(spec.lans.find(({ name }) => name === lan)?.hosts)
+  for (const entity of spec.entities)
+    if (entity.nics.some((nic) => nic.lan === lan) && entity.hosts[0] !== undefined)
+      members.add(entity.hosts[0])
+  return [...members].toSorted()
+}
+
+function trunkPeers(self: HostId, candidates: readonly HostId[], members: readonly HostId[]): HostId[] {
+  const others = members.filter((member) => member !== self)
+  if (members.length <= fullMeshHosts || candidates.slice(0, edgeTrunks).includes(self)) return others
+  return candidates.slice(0, edgeTrunks)
+}
+
+/** All hosts that a spec names: those that hold its records. */
+export function namedHosts(spec: Spec): HostId[] {
+  const named = new Set<HostId>()
+  for (const { hosts } of [...spec.lans, ...spec.entities]) for (const host of hosts) named.add(host)
+  return [...named].toSorted()
+}
