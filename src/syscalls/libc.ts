@@ -4,10 +4,10 @@
  * lengths and descriptors too, so a call allocates nothing.
  */
 import { constants } from 'node:os'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 
 /** Whatever the process has loaded: libc, and Node's own OpenSSL. A second libcrypto would crash it. */
-export const libc: koffi.LibraryHandle = koffi.load(null)
+export const libc: LibraryHandle = koffi.load(null)
 
 const errnoNames = new Map<number, string>(
   Object.entries(constants.errno).map(([name, value]) => [value, name])
@@ -15,22 +15,22 @@ const errnoNames = new Map<number, string>(
 
 /** Error numbers that callers decide by, Linux values (errno(3)). */
 export const errno = {
-  EPERM: constants.errno.EPERM,
-  ENOENT: constants.errno.ENOENT,
-  EINTR: constants.errno.EINTR,
-  EIO: constants.errno.EIO,
-  EAGAIN: constants.errno.EAGAIN,
-  EEXIST: constants.errno.EEXIST,
-  EINVAL: constants.errno.EINVAL,
-  EPIPE: constants.errno.EPIPE,
-  ENOSYS: constants.errno.ENOSYS,
-  EMSGSIZE: constants.errno.EMSGSIZE,
-  EADDRINUSE: constants.errno.EADDRINUSE,
-  ENETUNREACH: constants.errno.ENETUNREACH,
-  ECONNRESET: constants.errno.ECONNRESET,
-  ENOBUFS: constants.errno.ENOBUFS,
-  ECONNREFUSED: constants.errno.ECONNREFUSED,
-  EHOSTUNREACH: constants.errno.EHOSTUNREACH
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  EAGAIN: 11,
+  EEXIST: 17,
+  EINVAL: 22,
+  EPIPE: 32,
+  ENOSYS: 38,
+  EMSGSIZE: 90,
+  EADDRINUSE: 98,
+  ENETUNREACH: 101,
+  ECONNRESET: 104,
+  ENOBUFS: 105,
+  ECONNREFUSED: 111,
+  EHOSTUNREACH: 113
 } as const
 
 /** A system call failed. `code` is the errno's name, as in Node's own errors. */
