@@ -1,0 +1,246 @@
+/**
+ * A settled topology as it stands in a VIOLIN's record. Hosts are written once, in a table in the order in
+ * which they first appear, and named by their place; so the encoding of a Spec has one form.
+ *
+ * Every text in here ends in a guest's configuration or in a path, so each is held to its own grammar.
+ */
+import { hostIdOf, keyBytes, publicKeyOf } from '../admission/host-id.ts'
+import { readKey } from '../admission/link.ts'
+import type { HostId } from '../ids.ts'
+import {
+  type DriverName,
+  type EntityFile,
+  type EntityKind,
+  type Spec,
+  type SpecEntity,
+  type SpecLan,
+  type SpecNic,
+  type SpecRoute,
+  maxNicsPerEntity
+} from '../spec.ts'
+import { isAddress, isPrefix } from './address.ts'
+import {
+  Malformed,
+  readBytes,
+  readFlag,
+  readInteger,
+  readList,
+  readMap,
+  readText,
+  readTexts
+} from './cbor.ts'
+import { isName, maxNameLength } from './name.ts'
+
+/** Bounds of one VIOLIN as a record; what does not fit in 64 KiB is refused before these matter. */
+export const specLimits = {
+  lans: 1024,
+  entities: 4096,
+  /** Hosts named in one record. */
+  hosts: 1000,
+  /** Hosts that may run one entity. */
+  hostsPerEntity: 16,
+  ipsPerNic: 16,
+  routes: 64,
+  files: 64,
+  env: 64,
+  /** Characters of a run script, of a value of the environment. */
+  text: 32_768,
+  path: 255,
+  memoryMiB: 1_048_576
+} as const
+
+const entityKinds: readonly EntityKind[] = ['host', 'router']
+const drivers: readonly DriverName[] = ['uml', 'netns']
+/** Linux: IFNAMSIZ less the final zero. */
+const maxNicName = 15
+
+/** Plain data for CBOR. */
+export function specToWire(spec: Spec): unknown {
+  const table = new Map<HostId, number>()
+  const places = (hosts: readonly HostId[]): readonly number[] =>
+    hosts.map((host) => {
+      const place = table.get(host) ?? table.size
+      table.set(host, place)
+      return place
+    })
+  const lans = spec.lans.map((lan) => ({ name: lan.name, subnet: lan.subnet, hosts: places(lan.hosts) }))
+  const entities = spec.entities.map((entity) => ({
+    name: entity.name,
+    kind: entity.kind,
+    driver: entity.driver,
+    memoryMiB: entity.memoryMiB,
+    nics: entity.nics.map(({ name, lan, ips }) => ({ name, lan, ips })),
+    routes: entity.routes.map(({ to, via }) => ({ to, via })),
+    env: entity.env,
+    files: entity.files.map(({ path, mode, data }) => ({ path, mode, data })),
+    run: entity.run,
+    hosts: places(entity.hosts),
+    pinned: entity.pinned
+  }))
+  return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities }
+}
+
+/** Checks shape, bounds and references. Throws {@link Malformed}. */
+export function specFromWire(value: unknown): Spec {
+  const wire = readMap(value, 'spec', ['name', 'hosts', 'lans', 'entities'])
+  const hosts = hostsFromWire(wire.hosts, 'hosts', specLimits.hosts)
+  const lans = readList(wire.lans, 'lans', 0, specLimits.lans).map((lan) => lanFromWire(lan, hosts))
+  const names = new Set<string>()
+  for (const lan of lans) unique(names, lan.name)
+  const lanNames = new Set(names)
+  const entities = readList(wire.entities, 'entities', 0, specLimits.entities).map((one) => {
+    const entity = entityFromWire(one, hosts, lanNames)
+    unique(names, entity.name)
+    return entity
+  })
+  return { name: readName(wire.name, 'name'), lans, entities }
+}
+
+/** Hosts as the 32 bytes of their keys. Throws RangeError for a text that is no host id. */
+export function hostsToWire(hosts: readonly HostId[]): readonly Uint8Array[] {
+  return hosts.map((host) => {
+    const key = publicKeyOf(host)
+    if (key === null) throw new RangeError(`${host} is no host id`)
+    return keyBytes(key)
+  })
+}
+
+/** The reverse of {@link hostsToWire}; none twice. Throws {@link Malformed}. */
+export function hostsFromWire(value: unknown, what: string, max: number): readonly HostId[] {
+  const hosts = readList(value, what, 0, max).map((one) => hostIdOf(readKey(one, 'host')))
+  if (new Set(hosts).size !== hosts.length) throw new Malformed(`a host stands twice in ${what}`)
+  return hosts
+}
+
+/** A name by the one rule. Throws {@link Malformed}. */
+export function readName(value: unknown, what: string): string {
+  const name = readText(value, what, maxNameLength)
+  if (!isName(name)) throw new Malformed(`${what} is no name`)
+  return name
+}
+
+function lanFromWire(value: unknown, hosts: readonly HostId[]): SpecLan {
+  const wire = readMap(value, 'lan', ['name', 'subnet', 'hosts'])
+  const subnet = readText(wire.subnet, 'subnet', 49)
+  if (!isPrefix(subnet)) throw new Malformed('subnet is no prefix')
+  return {
+    name: readName(wire.name, 'name of a lan'),
+    subnet,
+    hosts: pick(wire.hosts, hosts, 0, specLimits.hosts)
+  }
+}
+
+function pick(value: unknown, hosts: readonly HostId[], min: number, max: number): readonly HostId[] {
+  const places = readList(value, 'hosts', min, max).map((place) =>
+    readInteger(place, 'place of a host', 0, hosts.length - 1)
+  )
+  if (new Set(places).size !== places.length) throw new Malformed('a host is named twice in one list')
+  return places.map((place) => hosts[place] as HostId)
+}
+
+function entityFromWire(value: unknown, hosts: readonly HostId[], lans: ReadonlySet<string>): SpecEntity {
+  const wire = readMap(value, 'entity', [
+    'name',
+    'kind',
+    'driver',
+    'memoryMiB',
+    'nics',
+    'routes',
+    'env',
+    'files',
+    'run',
+    'hosts',
+    'pinned'
+  ])
+  const nicNames = new Set<string>()
+  return {
+    name: readName(wire.name, 'name of an entity'),
+    kind: readOneOf(wire.kind, 'kind of entity', entityKinds),
+    driver: readOneOf(wire.driver, 'driver', drivers),
+    memoryMiB: readInteger(wire.memoryMiB, 'memory', 1, specLimits.memoryMiB),
+    nics: readList(wire.nics, 'nics', 0, maxNicsPerEntity).map((one) => {
+      const nic = nicFromWire(one, lans)
+      unique(nicNames, nic.name)
+      return nic
+    }),
+    routes: readList(wire.routes, 'routes', 0, specLimits.routes).map(routeFromWire),
+    env: envFromWire(wire.env),
+    files: readList(wire.files, 'files', 0, specLimits.files).map(fileFromWire),
+    run: readLine(wire.run, 'run script'),
+    hosts: pick(wire.hosts, hosts, 1, specLimits.hostsPerEntity),
+    pinned: readFlag(wire.pinned, 'pinned')
+  }
+}
+
+function nicFromWire(value: unknown, lans: ReadonlySet<string>): SpecNic {
+  const wire = readMap(value, 'nic', ['name', 'lan', 'ips'])
+  const name = readName(wire.name, 'name of a nic')
+  if (name.length > maxNicName) throw new Malformed('name of a nic is too long')
+  const lan = readText(wire.lan, 'lan', maxNameLength)
+  if (!lans.has(lan)) throw new Malformed('a nic is on a lan that is not there')
+  const ips = readList(wire.ips, 'ips', 0, specLimits.ipsPerNic).map((one) => {
+    const ip = readText(one, 'ip', 49)
+    if (!isPrefix(ip)) throw new Malformed('ip is no address with a prefix length')
+    return ip
+  })
+  return { name, lan, ips }
+}
+
+function routeFromWire(value: unknown): SpecRoute {
+  const wire = readMap(value, 'route', ['to', 'via'])
+  const to = readText(wire.to, 'to', 49)
+  const via = readText(wire.via, 'via', 45)
+  if (to !== 'default' && !isPrefix(to)) throw new Malformed('a route leads to no prefix')
+  if (!isAddress(via)) throw new Malformed('a route leads over no address')
+  return { to, via }
+}
+
+function envFromWire(value: unknown): Readonly<Record<string, string>> {
+  const env: Record<string, string> = {}
+  for (const [name, text] of Object.entries(readTexts(value, 'env', specLimits.env))) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(name)) throw new Malformed('name of a variable')
+    // Not a plain assignment: `__proto__` is a well-formed name of a variable.
+    Object.defineProperty(env, name, {
+      value: readLine(text, 'value of a variable'),
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
+  }
+  return env
+}
+
+function fileFromWire(value: unknown): EntityFile {
+  const wire = readMap(value, 'file', ['path', 'mode', 'data'])
+  const path = readText(wire.path, 'path', specLimits.path)
+  const parts = path.split('/')
+  const [before, ...steps] = parts
+  const good = before === '' && steps.every((step) => step !== '' && step !== '.' && step !== '..')
+  if (!good || hasControl(path)) throw new Malformed('a path is not absolute and plain')
+  const mode = readInteger(wire.mode, 'mode', 0, 0o7777)
+  return { path, mode, data: readBytes(wire.data, 'data', 0, 65_536) }
+}
+
+/** A text that may have several lines, but no NUL: it goes through C strings. */
+function readLine(value: unknown, what: string): string {
+  const text = readText(value, what, specLimits.text)
+  if (text.includes('\0')) throw new Malformed(`${what} has a NUL`)
+  return text
+}
+
+function hasControl(text: string): boolean {
+  for (const character of text) if (character < ' ' || character === '\x7f') return true
+  return false
+}
+
+/** One of a closed list of words. Throws {@link Malformed}. */
+export function readOneOf<T extends string>(value: unknown, what: string, words: readonly T[]): T {
+  const word = words.find((one) => one === value)
+  if (word === undefined) throw new Malformed(`${what} is none of ${words.join(', ')}`)
+  return word
+}
+
+function unique(names: Set<string>, name: string): void {
+  if (names.has(name)) throw new Malformed(`the name ${name} stands twice`)
+  names.add(name)
+}
