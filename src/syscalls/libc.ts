@@ -67,21 +67,24 @@ export interface NativeMemory {
   readonly view: DataView<ArrayBuffer>
 }
 
+const callocCall = libc.func('uint64_t calloc(uint64_t count, uint64_t size)')
+const freeCall = libc.func('void free(uint64_t address)')
+
 /**
- * Allocates zeroed native memory of `size` bytes that never moves. It is meant for buffers that live as long
- * as their thread; {@link free} gives it back, and its views must not be touched after.
+ * Allocates zeroed native memory of `size` bytes that never moves; pages are taken when first touched. It is
+ * meant for buffers that live as long as their thread; {@link free} gives it back, and its views must not be
+ * touched after. Throws a {@link SyscallError} (ENOMEM) when there is none.
  */
 export function allocate(size: number): NativeMemory {
-  const pointer: unknown = koffi.alloc('uint8_t', size)
-  const buffer = koffi.view(pointer, size)
-  const bytes = new Uint8Array(buffer)
-  bytes.fill(0)
-  return { address: Number(koffi.address(pointer)), bytes, view: new DataView(buffer) }
+  const address = Number(callocCall(1, size))
+  if (address === 0) throw new SyscallError('calloc', constants.errno.ENOMEM)
+  const buffer = koffi.view(BigInt(address), size)
+  return { address, bytes: new Uint8Array(buffer), view: new DataView(buffer) }
 }
 
 /** Gives native memory back; nothing may use its views after. */
 export function free(memory: NativeMemory): void {
-  koffi.free(BigInt(memory.address))
+  freeCall(memory.address)
 }
 
 const closeCall = libc.func('int close(int fd)')
