@@ -270,5 +270,5 @@ export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer {
 
 /** Another host's words go to a terminal: no control characters. */
 function oneLine(text: string | undefined): string {
-  return [...(text ?? '')].map((character) => (/\p{C}/u.test(character) ? ' ' : character)).join('')
+  return (text ?? '').replaceAll(/\p{C}/gu, ' ')
 }

@@ -9,7 +9,14 @@ import { keyBytes } from '../admission/host-id.ts'
 import { type Link, linksFromWire, linksToWire, readKey } from '../admission/link.ts'
 import { ascii, hex } from '../derive.ts'
 import { ViolinError } from '../errors.ts'
-import type { Crypto, PublicKey, Signer, ViolinId, WallTime } from '../ids.ts'
+import {
+  type Crypto,
+  type PublicKey,
+  type Signer,
+  type ViolinId,
+  type WallTime,
+  unreachable
+} from '../ids.ts'
 import { type Bodies, type RecordKind, bodyFromWire, bodyToWire, recordKinds, violinIdOf } from './bodies.ts'
 import {
   Malformed,
@@ -265,8 +272,10 @@ function keyOfBody<K extends RecordKind>(kind: K, body: Bodies[K], crypto: Crypt
       return (body as Bodies['revocation']).key
     case 'violin':
       return violinIdOf((body as Bodies['violin']).founding, crypto)
-    default:
+    case 'runs':
       return (body as Bodies['runs']).violin
+    default:
+      return unreachable(kind)
   }
 }
 
