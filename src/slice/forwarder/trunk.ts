@@ -1,0 +1,355 @@
+/**
+ * The trunk to one peer: its sessions, its path, its tags, and its frames both ways.
+ */
+import { type ControlItem, controlItemBytes, controlType, writeControlItem } from '#frame/control.ts'
+import { datagramType, maxPlaintextBytes } from '#frame/datagram.ts'
+import { type DatagramSink, Packer } from '#frame/packer.ts'
+import { type FragmentPool, type FrameSink, Unpacker } from '#frame/unpacker.ts'
+import type { HostKey } from '#core/ids.ts'
+import { parseIpv4 } from '#syscalls/udp.ts'
+import type { TrunkReport, TrunkSession } from './contract.ts'
+import type { Layout } from './memory.ts'
+import { type Candidate, Paths } from './paths.ts'
+import { Session } from './session.ts'
+import { TagSpace } from './tags.ts'
+import { plaintextAt, type Wire } from './wire.ts'
+
+/** A session that was replaced reads this long, for what is on its way. */
+export const formerSessionMs = 5_000
+/** Without a path for this long a new session is asked for, and again each time it passes. */
+export const askAgainMs = 5_000
+/** Control items that can wait for one turn's end. */
+const maxQueuedItems = 4096
+
+/** What a trunk needs of all trunks. */
+export interface TrunkHost {
+  readonly layout: Layout
+  readonly wire: Wire
+  readonly pool: FragmentPool
+  readonly random: () => number
+  /** A frame came in by this trunk. */
+  frame(trunk: Trunk, tag: number, at: number, length: number): void
+  /** Closes all open datagrams and sends them. */
+  flushData(): void
+  /** A path was found or lost; `fresh`: of a session that had none before. */
+  changed(trunk: Trunk, up: boolean, fresh: boolean): void
+  /** A new session must be agreed. */
+  wanted(trunk: Trunk): void
+  /** A session's index is read by this trunk, or no more. */
+  listen(index: number, trunk: Trunk, session: Session): void
+  unlisten(index: number): void
+  /** This trunk has an open datagram. */
+  opened(trunk: Trunk): void
+}
+
+export class Trunk implements DatagramSink, FrameSink {
+  readonly index: number
+  readonly peer: HostKey
+  readonly tags: TagSpace
+  readonly paths: Paths
+  /** When the election was last told that the peer lives. */
+  aliveToldMs: number = -Infinity
+  heard = false
+  up = false
+
+  readonly #host: TrunkHost
+  readonly #packer: Packer
+  readonly #unpacker: Unpacker
+  /** Written; null before the first answered. */
+  #session: Session | null = null
+  /** Agreed, not yet heard. */
+  #pending: Session | null = null
+  #former: Session | null = null
+  #formerUntilMs = Infinity
+  #askMs = Infinity
+  #slot = -1
+  #items: ControlItem[] = []
+  #rxFrames = 0
+  #txFrames = 0
+  #rxBytes = 0
+  #txBytes = 0
+  #rejected = 0
+
+  constructor(index: number, self: HostKey, peer: HostKey, host: TrunkHost) {
+    this.index = index
+    this.peer = peer
+    this.tags = new TagSpace(self, peer)
+    this.paths = new Paths(host.random)
+    this.#host = host
+    const { bytes, view } = host.layout.memory
+    this.#packer = new Packer(bytes, view, this)
+    this.#unpacker = new Unpacker(bytes, view, host.pool, host.layout.assemblyAt, this)
+  }
+
+  /** Whether it has any session. */
+  get keyed(): boolean {
+    return this.#session !== null || this.#pending !== null
+  }
+
+  /** Whether frames can be sent. */
+  get ready(): boolean {
+    return this.up
+  }
+
+  /** Takes a new session, which replaces the older one as soon as the peer is heard under it. */
+  join(keys: TrunkSession, nowMs: number): void {
+    if (this.#pending !== null) this.#end(this.#pending)
+    const session = new Session(this.#host.layout.memory, keys, nowMs)
+    this.#pending = session
+    this.#host.listen(session.localIndex, this, session)
+    this.#askMs = nowMs + askAgainMs
+    const addresses = []
+    for (const candidate of keys.candidates) {
+      const ip = parseIpv4(candidate.ip)
+      if (ip !== null && candidate.port > 0 && candidate.port < 65_536)
+        addresses.push({ ip, port: candidate.port })
+    }
+    this.paths.announce(addresses, nowMs)
+  }
+
+  /** The daemons vouch for the peer for longer. */
+  renew(authForMs: number, nowMs: number): void {
+    for (const session of [this.#session, this.#pending]) {
+      if (session !== null) session.authUntilMs = nowMs + authForMs
+    }
+  }
+
+  /** Ends all sessions; tells the peer when `tell`. */
+  close(tell: boolean): void {
+    if (tell && this.#session !== null && this.paths.current !== null) {
+      this.control(controlType.close, 0, new Uint8Array(0))
+      this.sendControl()
+    }
+    for (const session of [this.#session, this.#pending, this.#former]) {
+      if (session !== null) this.#end(session)
+    }
+    this.#session = this.#pending = this.#former = null
+    this.#formerUntilMs = Infinity
+    this.#askMs = Infinity
+    this.#unpacker.close()
+    this.paths.current = null
+    this.#setUp(false, false)
+  }
+
+  // Frames out.
+
+  /** Lays a frame into this turn's datagrams; it is dropped where there is no path. */
+  send(tag: number, at: number, length: number): void {
+    if (!this.up) return
+    this.#txFrames++
+    this.#txBytes += length
+    this.#packer.append(tag, at, length)
+  }
+
+  /** Closes the open datagram. */
+  finish(): void {
+    this.#packer.finish()
+  }
+
+  begin(): number {
+    let slot = this.#host.wire.takeData()
+    if (slot < 0) {
+      this.#host.flushData()
+      slot = this.#host.wire.takeData()
+    }
+    this.#slot = slot
+    this.#host.opened(this)
+    return plaintextAt(this.#host.wire.dataAt(slot))
+  }
+
+  end(_at: number, length: number): void {
+    const { wire } = this.#host
+    const session = this.#session
+    const path = this.paths.current
+    const slot = this.#slot
+    this.#slot = -1
+    if (session === null || path === null || session.spent) return
+    const bytes = session.seal(datagramType.data, wire.dataAt(slot), length)
+    wire.commitData(slot, bytes, path.ip, path.port)
+  }
+
+  // Control out.
+
+  /** Queues an item for the end of the turn. Items beyond the bound are dropped: their senders repeat. */
+  control(type: number, lan: number, body: Uint8Array): void {
+    if (this.#items.length < maxQueuedItems) this.#items.push({ type, lan, body })
+  }
+
+  /** Sends the queued items by the path in use; without one they are dropped. */
+  sendControl(): void {
+    if (this.#items.length === 0) return
+    const items = this.#items
+    this.#items = []
+    const path = this.paths.current
+    if (this.#session === null || path === null) return
+    this.#sendItems(this.#session, items, path.ip, path.port)
+  }
+
+  #sendItems(session: Session, items: readonly ControlItem[], ip: number, port: number): void {
+    const { wire, layout } = this.#host
+    const { bytes, view } = layout.memory
+    let next = 0
+    while (next < items.length && !session.spent) {
+      const slot = wire.takeControl()
+      const datagram = wire.controlAt(slot)
+      const start = plaintextAt(datagram)
+      let at = start
+      for (; next < items.length; next++) {
+        const item = items[next] as ControlItem
+        const fits = at - start + controlItemBytes(item.body) <= maxPlaintextBytes
+        if (!fits && at > start) break
+        if (fits) at = writeControlItem(bytes, view, at, item)
+      }
+      if (at === start) return
+      wire.commitControl(slot, session.seal(datagramType.control, datagram, at - start), ip, port)
+    }
+  }
+
+  // In.
+
+  /** Opens a datagram of one of its sessions; -1 when it does not open. Notes from where it came. */
+  open(session: Session, at: number, length: number, ip: number, port: number, nowMs: number): number {
+    const bytes = session.open(at, length, nowMs)
+    if (bytes < 0) {
+      this.#rejected++
+      return bytes
+    }
+    if (session === this.#pending) this.#promote(session, nowMs)
+    this.heard = true
+    this.paths.seen(ip, port, nowMs)
+    return bytes
+  }
+
+  /** Takes the plaintext of a data datagram. */
+  data(at: number, length: number): void {
+    this.#rxBytes += length
+    this.#unpacker.accept(at, length)
+  }
+
+  frame(tag: number, at: number, length: number): void {
+    this.#rxFrames++
+    this.#host.frame(this, tag, at, length)
+  }
+
+  /** Sends a probe's body back to where it came from. */
+  answer(session: Session, body: Uint8Array, ip: number, port: number): void {
+    if (body.length === 8) this.#sendItems(session, [{ type: controlType.answer, lan: 0, body }], ip, port)
+  }
+
+  answered(body: Uint8Array, nowMs: number): void {
+    if (this.paths.answered(body, nowMs)) this.#refresh(nowMs)
+  }
+
+  rekey(session: Session, body: Uint8Array, nowMs: number): void {
+    const answer = session.takeRekey(body, nowMs)
+    if (answer !== null && session === this.#session) this.control(controlType.rekey, 0, answer)
+  }
+
+  /** The peer ended the session. */
+  closed(session: Session): void {
+    if (session !== this.#session) return
+    this.#end(session)
+    this.#session = null
+    this.paths.current = null
+    this.#setUp(false, false)
+    this.#host.wanted(this)
+  }
+
+  // Time.
+
+  /** When {@link tick} has something to do: `nowMs` is the real clock, `calmMs` does not count stalls. */
+  deadlineMs(stallMs: number): number {
+    if (!this.keyed) return Infinity
+    const session = this.#session ?? this.#pending
+    return Math.min(
+      this.paths.deadlineMs + stallMs,
+      session?.authUntilMs ?? Infinity,
+      this.#session?.rekeyDueMs ?? Infinity,
+      this.#askMs,
+      this.#formerUntilMs
+    )
+  }
+
+  tick(nowMs: number, calmMs: number): void {
+    if (nowMs >= this.#formerUntilMs) this.#dropFormer()
+    for (const session of [this.#session, this.#pending]) {
+      if (session !== null && (nowMs >= session.authUntilMs || session.spent)) return this.#expire()
+    }
+    const body = this.#session?.rekey(nowMs) ?? null
+    if (body !== null) this.control(controlType.rekey, 0, body)
+    this.paths.due(calmMs, (candidate, probe) => this.#probe(candidate, probe))
+    this.#refresh(nowMs)
+    if (nowMs >= this.#askMs) {
+      this.#askMs = nowMs + askAgainMs
+      this.#host.wanted(this)
+    }
+  }
+
+  report(format: (ip: number) => string): TrunkReport {
+    const path = this.paths.current
+    return {
+      peer: this.peer,
+      up: this.up,
+      rttMs: path?.rttMs ?? null,
+      address: path === null ? null : `${format(path.ip)}:${path.port}`,
+      rxFrames: this.#rxFrames,
+      txFrames: this.#txFrames,
+      rxBytes: this.#rxBytes,
+      txBytes: this.#txBytes,
+      rejected: this.#rejected
+    }
+  }
+
+  #probe(candidate: Candidate, body: Uint8Array): void {
+    const session = this.#pending ?? this.#session
+    const type = candidate.learned && !candidate.good ? controlType.challenge : controlType.probe
+    const items = [{ type, lan: 0, body }]
+    if (session !== null) this.#sendItems(session, items, candidate.ip, candidate.port)
+    // The peer may not have joined the new session yet: keep the path of the old one alive.
+    if (this.#pending !== null && this.#session !== null) {
+      this.#sendItems(this.#session, items, candidate.ip, candidate.port)
+    }
+  }
+
+  /** The peer was heard under the new session: it is the one from now on. */
+  #promote(session: Session, nowMs: number): void {
+    if (this.#former !== null) this.#end(this.#former)
+    this.#former = this.#session
+    this.#formerUntilMs = this.#former === null ? Infinity : nowMs + formerSessionMs
+    this.#session = session
+    this.#pending = null
+    this.#unpacker.close()
+    if (this.up) this.#host.changed(this, true, true)
+    else this.#refresh(nowMs)
+  }
+
+  /** Compares the path with what was told of it. */
+  #refresh(nowMs: number): void {
+    const up = this.#session !== null && this.paths.current !== null
+    if (!up && this.#askMs === Infinity && this.keyed) this.#askMs = nowMs + askAgainMs
+    if (up && this.#pending === null) this.#askMs = Infinity
+    this.#setUp(up, up)
+  }
+
+  #setUp(up: boolean, fresh: boolean): void {
+    if (up === this.up) return
+    this.up = up
+    this.#host.changed(this, up, fresh)
+  }
+
+  #expire(): void {
+    this.close(true)
+    this.#host.wanted(this)
+  }
+
+  #dropFormer(): void {
+    if (this.#former !== null) this.#end(this.#former)
+    this.#former = null
+    this.#formerUntilMs = Infinity
+  }
+
+  #end(session: Session): void {
+    this.#host.unlisten(session.localIndex)
+    session.close()
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * All trunks of a worker over its one socket: demultiplexes what comes, sends what waits.
+ */
+import { controlType, readControlItems } from '#frame/control.ts'
+import { datagramType, isDatagram, maxDatagramBytes } from '#frame/datagram.ts'
+import { FragmentPool } from '#frame/unpacker.ts'
+import type { HostKey } from '#core/ids.ts'
+import { errno } from '#syscalls/libc.ts'
+import { formatIpv4 } from '#syscalls/udp.ts'
+import type { TrunkReport, TrunkSession } from './contract.ts'
+import { fragmentSlots, type Layout } from './memory.ts'
+import type { Session } from './session.ts'
+import { Trunk, type TrunkHost } from './trunk.ts'
+import { plaintextAt, type Wire } from './wire.ts'
+
+/** The election hears that a peer lives at most this often. */
+export const aliveEveryMs = 10
+/** Batches that one turn reads, so that ports have their turn too. */
+const maxBatches = 8
+/** Entries of the error queue that one turn reads. */
+const maxErrors = 64
+
+/** What trunks tell the loop. */
+export interface TrunkEvents {
+  frame(trunk: Trunk, tag: number, at: number, length: number): void
+  /** A message of a vLAN's election. */
+  message(peer: HostKey, lan: number, body: Uint8Array): void
+  alive(peer: HostKey): void
+  refused(peer: HostKey): void
+  changed(trunk: Trunk, up: boolean, fresh: boolean): void
+  wanted(peer: HostKey): void
+}
+
+export class Trunks implements TrunkHost {
+  readonly layout: Layout
+  readonly wire: Wire
+  readonly pool: FragmentPool
+  readonly random: () => number
+  /** Datagrams that belonged to no session. */
+  strangers = 0
+
+  readonly #self: HostKey
+  readonly #events: TrunkEvents
+  readonly #byPeer = new Map<HostKey, Trunk>()
+  /** By trunk index. */
+  readonly #all: Trunk[] = []
+  readonly #byReceiver = new Map<number, { readonly trunk: Trunk; readonly session: Session }>()
+  /** Trunks with an open datagram. */
+  readonly #open: Trunk[] = []
+  #deadlineMs = -Infinity
+
+  constructor(self: HostKey, layout: Layout, wire: Wire, random: () => number, events: TrunkEvents) {
+    this.#self = self
+    this.layout = layout
+    this.wire = wire
+    this.random = random
+    this.#events = events
+    this.pool = new FragmentPool(layout.fragmentsAt, fragmentSlots, maxDatagramBytes)
+  }
+
+  /** The trunk to a peer; one without keys is made when there is none, so that tags can be given. */
+  of(peer: HostKey): Trunk {
+    let trunk = this.#byPeer.get(peer)
+    if (trunk === undefined) {
+      trunk = new Trunk(this.#all.length, this.#self, peer, this)
+      this.#all.push(trunk)
+      this.#byPeer.set(peer, trunk)
+    }
+    return trunk
+  }
+
+  at(index: number): Trunk {
+    const trunk = this.#all[index]
+    if (trunk === undefined) throw new RangeError(`no trunk ${index}`)
+    return trunk
+  }
+
+  join(session: TrunkSession, nowMs: number): void {
+    this.of(session.peer).join(session, nowMs)
+    this.touch()
+  }
+
+  renew(peer: HostKey, authForMs: number, nowMs: number): void {
+    this.of(peer).renew(authForMs, nowMs)
+    this.touch()
+  }
+
+  remove(peer: HostKey): void {
+    this.#byPeer.get(peer)?.close(true)
+  }
+
+  closeAll(): void {
+    for (const trunk of this.#all) trunk.close(true)
+    this.wire.flush()
+  }
+
+  reports(): TrunkReport[] {
+    return this.#all.filter((trunk) => trunk.keyed).map((trunk) => trunk.report(formatIpv4))
+  }
+
+  // A turn: receive, tick, send.
+
+  /** Reads what waits: of each batch control first. */
+  receive(nowMs: number, calmMs: number): void {
+    const { received } = this.wire
+    for (let batch = 0; batch < maxBatches; batch++) {
+      const count = received.receive(this.wire.fd)
+      if (count === 0) break
+      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.control, nowMs, calmMs)
+      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.data, nowMs, calmMs)
+      if (count < received.slots) break
+    }
+    this.#tellAlive(nowMs)
+  }
+
+  /** Reads the socket's error queue. */
+  receiveErrors(): void {
+    const { errors, fd } = this.wire
+    for (let i = 0; i < maxErrors && errors.next(fd); i++) {
+      if (errors.error !== errno.ECONNREFUSED) continue
+      for (const trunk of this.#all) {
+        const path = trunk.paths.current
+        if (path !== null && path.ip === errors.ip && path.port === errors.port)
+          this.#events.refused(trunk.peer)
+      }
+    }
+  }
+
+  /** When {@link tick} is due, in real time; `stallMs` is how far the calm clock is behind. */
+  deadlineMs(stallMs: number): number {
+    if (this.#deadlineMs === -Infinity) {
+      let deadline = Infinity
+      for (const trunk of this.#all) deadline = Math.min(deadline, trunk.deadlineMs(stallMs))
+      this.#deadlineMs = deadline
+    }
+    return this.#deadlineMs
+  }
+
+  tick(nowMs: number, calmMs: number): void {
+    if (nowMs < this.deadlineMs(nowMs - calmMs)) return
+    for (const trunk of this.#all) {
+      if (nowMs >= trunk.deadlineMs(nowMs - calmMs)) trunk.tick(nowMs, calmMs)
+    }
+    this.touch()
+  }
+
+  /** Deadlines may have changed. */
+  touch(): void {
+    this.#deadlineMs = -Infinity
+  }
+
+  /** Ends a turn: control alone and first, then data. */
+  send(): void {
+    for (const trunk of this.#all) trunk.sendControl()
+    this.flushData()
+  }
+
+  flushData(): void {
+    for (const trunk of this.#open) trunk.finish()
+    this.#open.length = 0
+    this.wire.flush()
+  }
+
+  // What trunks ask.
+
+  frame(trunk: Trunk, tag: number, at: number, length: number): void {
+    this.#events.frame(trunk, tag, at, length)
+  }
+
+  changed(trunk: Trunk, up: boolean, fresh: boolean): void {
+    this.touch()
+    this.#events.changed(trunk, up, fresh)
+  }
+
+  wanted(trunk: Trunk): void {
+    this.#events.wanted(trunk.peer)
+  }
+
+  listen(index: number, trunk: Trunk, session: Session): void {
+    this.#byReceiver.set(index, { trunk, session })
+  }
+
+  unlisten(index: number): void {
+    this.#byReceiver.delete(index)
+  }
+
+  opened(trunk: Trunk): void {
+    if (!this.#open.includes(trunk)) this.#open.push(trunk)
+  }
+
+  #take(slot: number, type: number, nowMs: number, calmMs: number): void {
+    const { received } = this.wire
+    const { bytes, view } = this.layout.memory
+    const at = received.at(slot)
+    const length = received.length(slot)
+    if (bytes[at] !== type) {
+      // Counted once: in the first of the two rounds.
+      if (type === datagramType.control && bytes[at] !== datagramType.data) this.strangers++
+      return
+    }
+    const owner = isDatagram(view, at, length) ? this.#byReceiver.get(view.getUint32(at + 4)) : undefined
+    if (owner === undefined) {
+      this.strangers++
+      return
+    }
+    const { trunk, session } = owner
+    const plain = trunk.open(session, at, length, received.ip(slot), received.port(slot), calmMs)
+    if (plain < 0) return
+    if (type === datagramType.data) trunk.data(plaintextAt(at), plain)
+    else this.#control(trunk, session, slot, plain, nowMs, calmMs)
+  }
+
+  #control(
+    trunk: Trunk,
+    session: Session,
+    slot: number,
+    length: number,
+    nowMs: number,
+    calmMs: number
+  ): void {
+    const { received } = this.wire
+    const { bytes, view } = this.layout.memory
+    const items = readControlItems(bytes, view, plaintextAt(received.at(slot)), length)
+    this.touch()
+    for (const item of items ?? []) {
+      switch (item.type) {
+        case controlType.election:
+          this.#events.message(trunk.peer, item.lan, item.body)
+          break
+        case controlType.probe:
+        case controlType.challenge:
+          trunk.answer(session, item.body, received.ip(slot), received.port(slot))
+          break
+        case controlType.answer:
+          trunk.answered(item.body, calmMs)
+          break
+        case controlType.rekey:
+          trunk.rekey(session, item.body, nowMs)
+          break
+        case controlType.close:
+          trunk.closed(session)
+          return
+        default:
+          // A later version's: passed over.
+          break
+      }
+    }
+  }
+
+  #tellAlive(nowMs: number): void {
+    for (const trunk of this.#all) {
+      if (!trunk.heard) continue
+      if (nowMs - trunk.aliveToldMs < aliveEveryMs) continue
+      trunk.heard = false
+      trunk.aliveToldMs = nowMs
+      this.#events.alive(trunk.peer)
+    }
+  }
+}
