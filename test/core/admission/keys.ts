@@ -11,6 +11,7 @@ import {
   joinRequest
 } from '#core/admission/join.ts'
 import { type InviteWish, type Token, mintToken } from '#core/admission/token.ts'
+import { rememberVerified } from '#core/admission/verified.ts'
 import { hex } from '#core/derive.ts'
 import type { Crypto, PublicKey, Signer, WallTime } from '#core/ids.ts'
 
@@ -18,7 +19,7 @@ const privatePrefix = Buffer.from('302e020100300506032b657004220420', 'hex')
 const publicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
 const imported = new Map<PublicKey, KeyObject>()
 
-export const crypto: Crypto = {
+const platform: Crypto = {
   sha256: (bytes) => createHash('sha256').update(bytes).digest(),
   verify(key, bytes, signature) {
     const known = imported.get(key)
@@ -28,6 +29,9 @@ export const crypto: Crypto = {
     return signature.length === 64 && verify(null, bytes, object, signature)
   }
 }
+
+/** Properties open the same records over and over: what verified once is not verified again. */
+export const crypto: Crypto = rememberVerified(platform, 1 << 20)
 
 export interface TestSigner extends Signer {
   readonly seed: Uint8Array

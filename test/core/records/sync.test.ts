@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { ViolinError } from '#core/errors.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
+import type { Scope, SignedRecord } from '#core/records/record.ts'
+import { type RecordSet, clockToleranceMs } from '#core/records/set.ts'
+import { answerSync, applySync, maxSyncBytes, maxSyncRounds, syncRequest } from '#core/records/sync.ts'
+import { type TestHost, after, founder, hourMs, invite, join, start, witnessOf } from '../admission/keys.ts'
+import {
+  contents,
+  emptySet,
+  foundingOf,
+  hostRecord,
+  revocation,
+  runsRecord,
+  setOf,
+  specOn,
+  violinId,
+  violinRecord
+} from './records.ts'
+
+const first = founder()
+const { token } = invite(first, 'token', { slots: 400 })
+const hosts: readonly TestHost[] = Array.from({ length: 160 }, (_, i) =>
+  join(token, `host ${i}`, witnessOf(first), i)
+)
+const records: readonly SignedRecord[] = hosts.map((host) => hostRecord(host))
+const founding = foundingOf(first.owner.publicKey)
+const id = violinId(founding)
+const own = [
+  violinRecord(first, founding, specOn([first.chain.host as HostId])),
+  runsRecord(hosts[0] as TestHost, id),
+  runsRecord(hosts[1] as TestHost, id)
+]
+const cut = [revocation((hosts[5] as TestHost).chain, first), revocation((hosts[6] as TestHost).chain, first)]
+
+/** One exchange between two hosts; returns rounds and bytes. */
+function sync(
+  a: RecordSet,
+  b: RecordSet,
+  scopes: readonly Scope[] = ['mesh', id],
+  now: WallTime = start
+): { rounds: number; bytes: number } {
+  let request: Uint8Array | null = syncRequest(a, scopes, now)
+  let rounds = 0
+  let bytes = 0
+  while (request !== null) {
+    assert.ok(++rounds <= maxSyncRounds, 'it does not end')
+    const { answer } = answerSync(b, request, now, scopes)
+    assert.ok(request.length <= maxSyncBytes && answer.length <= maxSyncBytes)
+    bytes += request.length + answer.length
+    request = applySync(a, answer, now, scopes).next
+  }
+  return { rounds, bytes }
+}
+
+test('whatever two hosts hold, one exchange leaves both with the join', () => {
+  const pool = [...records.slice(0, 80), ...own, ...cut]
+  const some = fc.subarray(pool)
+  fc.assert(
+    fc.property(some, some, (left, right) => {
+      const a = setOf(left)
+      const b = setOf(right)
+      sync(a, b)
+      const whole = contents(setOf([...left, ...right]))
+      assert.deepEqual(contents(a), whole)
+      assert.deepEqual(contents(b), whole)
+    }),
+    { numRuns: 20 }
+  )
+})
+
+test('equal hosts need one round of a few bytes', () => {
+  const { rounds, bytes } = sync(setOf([...records, ...own]), setOf([...own, ...records]))
+  assert.equal(rounds, 1)
+  assert.ok(bytes < 400, `${bytes} bytes`)
+})
+
+test('one difference among hundreds is found without listing them all', () => {
+  const a = setOf(records)
+  const b = setOf(records.slice(0, -1))
+  const { bytes } = sync(b, a)
+  assert.deepEqual(contents(a), contents(b))
+  assert.ok(bytes < 6000, `${bytes} bytes`)
+})
+
+test('a fresh host gets everything, page by page, and so does the side that was asked', () => {
+  const addresses = Array.from({ length: 16 }, (_, i) => `/dns4/${'a'.repeat(200)}/tcp/${i}`)
+  const large = hosts.slice(0, 70).map((host) => hostRecord(host, { addresses }, { version: 2 }))
+  const full = setOf([...records, ...large, ...own, ...cut])
+  for (const pull of [true, false]) {
+    const fresh = emptySet()
+    const { rounds } = pull ? sync(fresh, full) : sync(full, fresh)
+    assert.deepEqual(contents(fresh), contents(full))
+    assert.ok(rounds >= 2, `${rounds} rounds`)
+  }
+})
+
+test('revocations come before the hosts that they cut', () => {
+  const full = setOf([...records, ...cut])
+  const request = syncRequest(emptySet(), ['mesh'], start)
+  const fresh = emptySet()
+  const { accepted } = applySync(fresh, answerSync(full, request, start, ['mesh']).answer, start, ['mesh'])
+  assert.deepEqual(
+    accepted.slice(0, 2).map((record) => record.kind),
+    ['revocation', 'revocation']
+  )
+  assert.ok(accepted.length > 2)
+})
+
+test('what is not shared is neither shown nor taken', () => {
+  const holder = setOf([...records.slice(0, 3), ...own])
+  const stranger = emptySet()
+  const request = syncRequest(stranger, ['mesh', id], start)
+  const { answer } = answerSync(holder, request, start, ['mesh'])
+  applySync(stranger, answer, start, ['mesh', id])
+  assert.deepEqual(stranger.violins(), [])
+  const pushing = syncRequest(emptySet(), ['mesh'], start)
+  const back = answerSync(holder, pushing, start, ['mesh', id])
+  assert.equal(applySync(emptySet(), back.answer, start, []).accepted.length, 0)
+})
+
+test('what ends within the clocks tolerance is not told', () => {
+  const short = hostRecord(first, {}, { expiresAt: after(hourMs) })
+  const a = setOf([short])
+  const b = emptySet()
+  sync(a, b, ['mesh'], after(hourMs - clockToleranceMs))
+  assert.equal(b.size, 0)
+  sync(a, b, ['mesh'], after(hourMs - clockToleranceMs - 1))
+  assert.equal(b.size, 1)
+})
+
+test('forged records are counted and change nothing', () => {
+  const honest = setOf(records.slice(0, 2))
+  const { answer } = answerSync(honest, syncRequest(emptySet(), ['mesh'], start), start, ['mesh'])
+  const forged = Uint8Array.from(answer)
+  // The last byte is in the last record's signature.
+  forged[forged.length - 1] = (forged.at(-1) as number) ^ 1
+  const set = emptySet()
+  const { accepted, rejected } = applySync(set, forged, start, ['mesh'])
+  assert.equal(rejected, 1)
+  assert.equal(accepted.length, 1)
+})
+
+test('bytes that are no message are refused as such', () => {
+  const set = setOf(records.slice(0, 3))
+  const refused = (bytes: Uint8Array): void => {
+    assert.throws(() => answerSync(set, bytes, start, ['mesh']), ViolinError)
+    assert.throws(() => applySync(set, bytes, start, ['mesh']), ViolinError)
+  }
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), refused))
+  refused(new Uint8Array(maxSyncBytes + 1))
+  refused(new Uint8Array(5000).fill(0x81))
+})
+
+test('a message with any byte altered is refused or taken, but never breaks the host', () => {
+  const request = syncRequest(setOf(records.slice(0, 40)), ['mesh', id], start)
+  const { answer } = answerSync(setOf([...records.slice(20, 90), ...own]), request, start, ['mesh', id])
+  for (const bytes of [request, answer]) {
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, value) => {
+        const altered = Uint8Array.from(bytes)
+        altered[at] = value
+        const set = setOf(records.slice(0, 5))
+        try {
+          answerSync(set, altered, start, ['mesh'])
+        } catch (error: unknown) {
+          assert.ok(error instanceof ViolinError, String(error))
+        }
+      }),
+      { numRuns: 150 }
+    )
+  }
+})
