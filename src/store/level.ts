@@ -1,0 +1,241 @@
+/**
+ * The {@link Store} on level. A folder holds `db/` (the database) and `db.made` (the marker that it was made
+ * once): a database that lost its CURRENT file would otherwise be opened as a new, empty one, and what it
+ * held would be beyond repair.
+ */
+import { access, cp, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { Level } from 'level'
+import { ViolinError } from '#core/errors.ts'
+import { assertKey, assertSection } from './key.ts'
+import type { Store } from './contract.ts'
+
+type Database = Level<string, Uint8Array>
+type Change = Parameters<Store['write']>[0][number]
+
+interface Group {
+  readonly changes: Change[]
+  sync: boolean
+  readonly done: Promise<void>
+}
+
+const encoding = { keyEncoding: 'utf8', valueEncoding: 'view' } as const
+
+/**
+ * Opens the store of a folder, made when it was never there; at most one process holds it.
+ * Throws ViolinError `already-running` (another process has it), `store-damaged` (see {@link repairStore}).
+ */
+export async function openStore(folder: string, signal?: AbortSignal): Promise<Store> {
+  signal?.throwIfAborted()
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const made = await exists(marker(folder))
+  const db: Database = new Level(join(folder, 'db'), { ...encoding, createIfMissing: !made })
+  try {
+    await db.open()
+    if (!made) await writeMarker(folder)
+    signal?.throwIfAborted()
+    return new LevelStore(db, await keysOf(db, signal), folder)
+  } catch (error: unknown) {
+    await db.close().catch(() => undefined)
+    signal?.throwIfAborted()
+    throw refusal(folder, error)
+  }
+}
+
+/**
+ * Rebuilds a damaged store from what can be read of it. Works on a copy: the damaged one is kept beside it
+ * and its path returned. Throws ViolinError `store-damaged` when even the copy cannot be repaired.
+ */
+export async function repairStore(folder: string): Promise<string> {
+  const copy = join(folder, 'db.repairing')
+  await rm(copy, { recursive: true, force: true })
+  try {
+    await cp(join(folder, 'db'), copy, { recursive: true })
+    // repair makes an empty database of an empty folder, which would bury the loss
+    const files = await readdir(copy)
+    if (!files.some((name) => /\.(log|ldb|sst)$/.test(name))) throw new Error('no data file is left in it')
+    await ClassicLevel.repair(copy)
+    // A repaired database that cannot be read from end to end is not one.
+    const db: Database = new Level(copy, { ...encoding, createIfMissing: false })
+    await db.open()
+    await keysOf(db).finally(() => db.close())
+  } catch (error: unknown) {
+    await rm(copy, { recursive: true, force: true })
+    throw damaged(folder, error)
+  }
+  const kept = join(folder, `db.damaged-${(await damagedCount(folder)) + 1}`)
+  await rename(join(folder, 'db'), kept)
+  await rename(copy, join(folder, 'db'))
+  return kept
+}
+
+class LevelStore implements Store {
+  readonly #db: Database
+  readonly #folder: string
+  /** Invariant: between two writes, exactly the keys that the database holds. */
+  readonly #keys: Map<string, Set<string>>
+  /** The write under way; never rejects. */
+  #current: Promise<void> = Promise.resolve()
+  /** What is written together once it is through. */
+  #waiting: Group | null = null
+
+  constructor(db: Database, keys: Map<string, Set<string>>, folder: string) {
+    this.#db = db
+    this.#keys = keys
+    this.#folder = folder
+  }
+
+  get(section: string, key: string): Uint8Array | null {
+    const value = this.#read(() => this.#db.getSync(flat(section, key)))
+    // level hands out a Buffer of its own for each value
+    return value === undefined ? null : new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  }
+
+  entries(section: string): readonly { readonly key: string; readonly value: Uint8Array }[] {
+    assertSection(section)
+    const keys = [...(this.#keys.get(section) ?? [])].toSorted()
+    return keys.flatMap((key) => {
+      const value = this.get(section, key)
+      return value === null ? [] : [{ key, value }]
+    })
+  }
+
+  async write(changes: readonly Change[], options?: { readonly sync?: boolean }): Promise<void> {
+    for (const { section, key } of changes) flat(section, key)
+    this.#waiting ??= { changes: [], sync: false, done: this.#afterCurrent() }
+    this.#waiting.changes.push(...changes)
+    this.#waiting.sync ||= options?.sync === true
+    await this.#waiting.done
+  }
+
+  async close(): Promise<void> {
+    await this.#waiting?.done.catch(() => undefined)
+    await this.#current
+    await this.#db.close()
+  }
+
+  /** level runs batches side by side, in any order: so one at a time, and what came meanwhile goes together. */
+  async #afterCurrent(): Promise<void> {
+    await this.#current
+    const group = this.#waiting
+    this.#waiting = null
+    if (group === null) return
+    const written = this.#commit(group)
+    this.#current = written.catch(() => undefined)
+    await written
+  }
+
+  async #commit({ changes, sync }: Group): Promise<void> {
+    const operations = changes.map(({ section, key, value }) =>
+      value === null
+        ? ({ type: 'del', key: flat(section, key) } as const)
+        : ({ type: 'put', key: flat(section, key), value } as const)
+    )
+    try {
+      await this.#db.batch(operations, { sync })
+    } catch (error: unknown) {
+      throw refusal(this.#folder, error)
+    }
+    for (const { section, key, value } of changes) {
+      const keys = this.#keys.get(section) ?? new Set()
+      if (value === null) keys.delete(key)
+      else keys.add(key)
+      this.#keys.set(section, keys)
+    }
+  }
+
+  #read<T>(read: () => T): T {
+    try {
+      return read()
+    } catch (error: unknown) {
+      throw refusal(this.#folder, error)
+    }
+  }
+}
+
+/** One flat key: sections hold no `!`, so the first one ends the section. */
+function flat(section: string, key: string): string {
+  assertSection(section)
+  assertKey(key)
+  return `${section}!${key}`
+}
+
+async function keysOf(db: Database, signal?: AbortSignal): Promise<Map<string, Set<string>>> {
+  const keys = new Map<string, Set<string>>()
+  for await (const key of db.keys(signal === undefined ? {} : { signal })) {
+    const end = key.indexOf('!')
+    const section = key.slice(0, end)
+    const set = keys.get(section) ?? new Set()
+    keys.set(section, set.add(key.slice(end + 1)))
+  }
+  return keys
+}
+
+function refusal(folder: string, error: unknown): ViolinError {
+  const codes = causes(error).map(({ code }) => code)
+  if (codes.includes('LEVEL_LOCKED')) {
+    return new ViolinError(
+      'already-running',
+      `another daemon holds the folder ${folder}`,
+      'stop it first, or start this one with another folder',
+      { cause: error }
+    )
+  }
+  if (
+    codes.some((code) => code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') &&
+    !isOpening(error)
+  ) {
+    return new ViolinError('internal', `the store in ${folder} is closed`, 'report this', { cause: error })
+  }
+  return damaged(folder, error)
+}
+
+function damaged(folder: string, error: unknown): ViolinError {
+  const why = causes(error).at(-1)?.message ?? String(error)
+  return new ViolinError(
+    'store-damaged',
+    `the store in ${folder} cannot be read: ${why.replaceAll(/\s+/g, ' ')}`,
+    'repair it: a copy is repaired and the damaged one is kept; identity keys are not in it',
+    { cause: error }
+  )
+}
+
+/** A failed opening carries its reason as the cause; use after close has none. */
+function isOpening(error: unknown): boolean {
+  return error instanceof Error && error.cause !== undefined
+}
+
+function causes(error: unknown): { code: string; message: string }[] {
+  const found: { code: string; message: string }[] = []
+  for (let at = error; at instanceof Error && found.length < 8; at = at.cause) {
+    found.push({ code: 'code' in at ? String(at.code) : '', message: at.message })
+  }
+  return found
+}
+
+function marker(folder: string): string {
+  return join(folder, 'db.made')
+}
+
+async function writeMarker(folder: string): Promise<void> {
+  const file = await open(marker(folder), 'w', 0o600)
+  try {
+    await file.writeFile('violin store 1\n')
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false
+  )
+}
+
+async function damagedCount(folder: string): Promise<number> {
+  const numbers = (await readdir(folder)).map((name) => Number(/^db\.damaged-(\d+)$/.exec(name)?.[1] ?? 0))
+  return Math.max(0, ...numbers)
+}
