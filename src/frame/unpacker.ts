@@ -88,8 +88,10 @@ export class Unpacker {
     const unfinished = tail >= 0 && tail < bytes
     // Kept before frames are given, whose headroom runs over what lies before them.
     if (head > 0 || unfinished) this.#keep(seq, stream, bytes, head, unfinished ? tail : -1)
+    // In the order of the stream: what a sender sent in order stays so.
+    if (head > 0) this.#finish(seq)
     if (first !== noFrame && !broken) this.#give(stream + first, stream + (unfinished ? tail : bytes))
-    if (head > 0 || unfinished) this.#join(seq, head, unfinished)
+    if (unfinished) this.#assemble(seq)
   }
 
   /** The pool takes a slot back. */
@@ -142,6 +144,9 @@ export class Unpacker {
 
   #keep(seq: number, stream: number, bytes: number, head: number, tail: number): void {
     const index = seq % reorderWindow
+    const kept = (this.#slot[index] as number) >= 0
+    // So late that its place is a newer one's: the rest of its frames was given up.
+    if (kept && ((seq - (this.#seq[index] as number)) | 0) < 0) return
     this.#drop(index)
     const slot = this.#pool.take(this)
     this.#memory.copyWithin(this.#pool.at(slot), stream, stream + bytes)
@@ -152,13 +157,10 @@ export class Unpacker {
     this.#length[index] = bytes
   }
 
-  /** Completes what the new datagram `seq` lets complete: the frame that it ends or goes on with, the one that it starts. */
-  #join(seq: number, head: number, starts: boolean): void {
-    if (head > 0) {
-      const start = this.#startBefore(seq)
-      if (start >= 0) this.#assemble(start)
-    }
-    if (starts) this.#assemble(seq)
+  /** Completes the frame that ends in datagram `seq`, or goes on through it. */
+  #finish(seq: number): void {
+    const start = this.#startBefore(seq)
+    if (start >= 0) this.#assemble(start)
   }
 
   /** The seq in which the frame that runs into `seq` starts; -1 when it is not here. */

@@ -93,7 +93,7 @@ export class Paths {
   /** Notes what was missed, chooses again, and gives each probe that is due to `send`. */
   due(nowMs: number, send: (candidate: Candidate, body: Uint8Array) => void): void {
     for (const candidate of this.#candidates) {
-      if (nowMs - candidate.sentMs >= timeoutOf(candidate)) this.#miss(candidate)
+      if (nowMs >= candidate.sentMs + timeoutOf(candidate)) this.#miss(candidate)
     }
     this.#choose()
     for (const candidate of this.#candidates) {

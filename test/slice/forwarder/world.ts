@@ -78,7 +78,7 @@ export class World implements AsyncDisposable {
     inNamespace(host, 'ip', 'link', 'set', 'eth0', 'up')
     const tap = inNetworkNamespace(`/run/netns/${machine}`, () => {
       const fd = openTap('eth0')
-      configureLink('eth0', { mac, mtu: 1500, txQueueLength: 64, up: true })
+      configureLink('eth0', { mac, mtu: 1500, txQueueLength: 500, up: true })
       return fd
     })
     inNamespace(machine, 'ip', 'addr', 'add', `192.168.7.${number}/24`, 'dev', 'eth0')

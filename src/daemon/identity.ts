@@ -1,0 +1,140 @@
+/**
+ * Who this host is: its keys, its membership, its settings, in `identity/` of its folder. Keys live in files
+ * outside the store, so that a damaged store costs no identity. The folder is written whole or not at all.
+ */
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { hostIdOf } from '#core/admission/host-id.ts'
+import { hex, unhex } from '#core/derive.ts'
+import { ViolinError } from '#core/errors.ts'
+import type { HostId, PublicKey, Signer } from '#core/ids.ts'
+import { signerOf } from './crypto.ts'
+
+const settings = z.strictObject({
+  name: z.string(),
+  /** The mesh: its root's public key. */
+  mesh: z.string().regex(/^[0-9a-f]{64}$/),
+  listen: z.array(z.string()),
+  /** UDP ports of trunks. */
+  ports: z.strictObject({ first: z.int().min(1).max(65_535), last: z.int().min(1).max(65_535) })
+})
+
+export interface Identity {
+  readonly name: string
+  readonly mesh: PublicKey
+  readonly listen: readonly string[]
+  readonly ports: { readonly first: number; readonly last: number }
+  readonly id: HostId
+  readonly hostSeed: Uint8Array
+  readonly host: Signer
+  readonly owner: Signer
+  /** The chain from the root to this host, as it travels. */
+  readonly membership: Uint8Array
+}
+
+export interface NewIdentity {
+  readonly name: string
+  readonly mesh: PublicKey
+  readonly listen: readonly string[]
+  readonly ports: { readonly first: number; readonly last: number }
+  readonly rootSeed?: Uint8Array
+  readonly hostSeed: Uint8Array
+  readonly ownerSeed: Uint8Array
+  readonly membership: Uint8Array
+}
+
+/** Where trunks listen unless settings say otherwise. */
+export const defaultPorts = { first: 4790, last: 4889 } as const
+/** Where the mesh listens unless settings say otherwise. */
+export const defaultListen: readonly string[] = ['/ip4/0.0.0.0/tcp/4780']
+
+const folderOf = (dir: string): string => join(dir, 'identity')
+
+/** Where the root key of a mesh founded here lies until it is put away. */
+export function rootKeyFile(dir: string): string {
+  return join(folderOf(dir), 'root.key')
+}
+
+/** Throws `already-initialised` when the folder holds an identity. */
+export async function assertFresh(dir: string): Promise<void> {
+  const present = await readFile(join(folderOf(dir), 'host.json')).then(
+    () => true,
+    () => false
+  )
+  if (present)
+    throw new ViolinError('already-initialised', `${dir} already belongs to a host`, 'use another folder (--dir), or `violin leave` first')
+}
+
+/** Writes a fresh identity as one unit. */
+export async function saveIdentity(dir: string, identity: NewIdentity): Promise<void> {
+  await assertFresh(dir)
+  const staging = join(dir, `identity.${process.pid}`)
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o755 })
+    await mkdir(staging, { mode: 0o700 })
+  } catch (error: unknown) {
+    throw new ViolinError('refused', `cannot write ${dir}: ${(error as Error).message}`, 'choose a folder of yours with --dir')
+  }
+  try {
+    const secret = async (name: string, seed: Uint8Array): Promise<void> => {
+      await writeFile(join(staging, name), `${hex(seed)}\n`, { mode: 0o600 })
+    }
+    if (identity.rootSeed !== undefined) await secret('root.key', identity.rootSeed)
+    await secret('host.key', identity.hostSeed)
+    await secret('owner.key', identity.ownerSeed)
+    await writeFile(join(staging, 'membership'), identity.membership, { mode: 0o600 })
+    const { name, mesh, listen, ports } = identity
+    await writeFile(join(staging, 'host.json'), `${JSON.stringify({ name, mesh, listen, ports }, null, 2)}\n`)
+    // A folder left by `leave` holds only the owner's key, under a name of its own.
+    await rename(staging, folderOf(dir))
+  } catch (error: unknown) {
+    await rm(staging, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** Reads the identity. Throws `not-initialised`, or `store-damaged` when a file is not as it was written. */
+export async function loadIdentity(dir: string): Promise<Identity> {
+  const folder = folderOf(dir)
+  const text = await readFile(join(folder, 'host.json'), 'utf8').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES')
+      throw new ViolinError('needs-root', `${folder} belongs to another user`, 'run as that user, or use --dir')
+    throw new ViolinError('not-initialised', `${dir} holds no host yet`, 'found a mesh with `violin init`, or join one with `violin join TOKEN`')
+  })
+  const parsed = settings.safeParse(parseJson(text))
+  if (!parsed.success)
+    throw new ViolinError('store-damaged', `${join(folder, 'host.json')} is not as it was written`, 'restore it from a backup, or join again in a new folder')
+  const { name, mesh, listen, ports } = parsed.data
+  const hostSeed = await loadSeed(join(folder, 'host.key'))
+  const host = signerOf(hostSeed)
+  const owner = signerOf(await loadSeed(join(folder, 'owner.key')))
+  const membership = await readFile(join(folder, 'membership')).catch(() => {
+    throw new ViolinError('store-damaged', `${join(folder, 'membership')} is missing`, 'restore it from a backup, or join again in a new folder')
+  })
+  await chmod(folder, 0o700)
+  return { name, mesh: mesh as PublicKey, listen, ports, id: hostIdOf(host.publicKey), hostSeed, host, owner, membership }
+}
+
+/** Forgets the host; the owner's key stays beside, since VIOLINs elsewhere may hang on it. Gives its path. */
+export async function forgetIdentity(dir: string): Promise<string> {
+  const kept = join(dir, `owner-${Date.now()}.key`)
+  await rename(join(folderOf(dir), 'owner.key'), kept)
+  await rm(folderOf(dir), { recursive: true })
+  return kept
+}
+
+async function loadSeed(path: string): Promise<Uint8Array> {
+  const seed = unhex((await readFile(path, 'utf8').catch(() => '')).trim())
+  if (seed === null || seed.length !== 32)
+    throw new ViolinError('store-damaged', `${path} is missing or holds no key`, 'restore it from a backup, or join again in a new folder')
+  return seed
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
