@@ -53,11 +53,17 @@ export class World implements AsyncDisposable {
   readonly #descriptors: number[] = []
   readonly #program: URL | undefined
   readonly #waiting = new Set<() => void>()
+  /** However the process ends, its namespaces go with it. */
+  readonly #atExit = (): void => this.#removeNamespaces()
+  readonly #atSignal = (): void => process.exit(1)
 
   /** `prefix` starts the name of every namespace; `program`: another worker than the real one. */
   constructor(prefix: string, program?: URL) {
     this.prefix = `${prefix}${randomInt(36 ** 3).toString(36)}`
     this.#program = program
+    process.once('exit', this.#atExit)
+    process.once('SIGTERM', this.#atSignal)
+    process.once('SIGINT', this.#atSignal)
     this.#namespace(`${this.prefix}-net`)
     this.#inNet('ip', 'link', 'add', 'br0', 'type', 'bridge')
     this.#inNet('ip', 'link', 'set', 'br0', 'up')
@@ -178,7 +184,14 @@ export class World implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const host of this.hosts) await host.forwarder.stop()
     for (const fd of [...this.#descriptors, ...this.#taps.values()]) close(fd)
-    for (const name of this.#namespaces) run('ip', 'netns', 'del', name)
+    this.#removeNamespaces()
+    process.removeListener('exit', this.#atExit)
+    process.removeListener('SIGTERM', this.#atSignal)
+    process.removeListener('SIGINT', this.#atSignal)
+  }
+
+  #removeNamespaces(): void {
+    for (const name of this.#namespaces.splice(0)) run('ip', 'netns', 'del', name)
   }
 
   #namespace(name: string): void {
