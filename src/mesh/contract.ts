@@ -39,6 +39,10 @@ export interface Mesh {
   /** Connects to a peer at one of these addresses; resolves when connected (and proven, if both are members). */
   dial(addresses: readonly string[], signal: AbortSignal): Promise<HostId>
   hangUp(peer: HostId): Promise<void>
+  /** Shows the presentation on every open connection that is not proven yet: for the moment after joining. */
+  present(): Promise<void>
+  /** Addresses at which a peer said that it listens, or was dialled; empty when it is not known. */
+  addressesOf(peer: HostId): Promise<readonly string[]>
   /** Round trip of the last ping to a connected member, ms. */
   rttMs(peer: HostId): number | null
   /** One request, one answer. `protocol` is a short name such as `sync`. Throws ViolinError. */
@@ -53,8 +57,14 @@ export interface Mesh {
   serveStream(protocol: string, accept: (stream: Duplex, from: HostId) => void): void
   subscribe(topic: string, validate: (bytes: Uint8Array, from: HostId) => Verdict): void
   unsubscribe(topic: string): void
+  /** The same bytes within two minutes are spread once; needs no subscription of one's own. */
   publish(topic: string, bytes: Uint8Array): Promise<void>
-  /** Stores a small value in the DHT (≤ 4 KiB); `validate` of {@link setDhtValidator} is asked at every hop. */
+  /** Resolves with the connected members that take what is published on a topic once they are `count`. */
+  whenTopicPeers(topic: string, count: number, signal: AbortSignal): Promise<readonly HostId[]>
+  /**
+   * Stores a small value in the DHT (≤ 4 KiB); `validate` of {@link setDhtValidator} is asked at every hop.
+   * `key` is without `/violin/`, here and where it is judged.
+   */
   put(key: string, value: Uint8Array, signal: AbortSignal): Promise<void>
   get(key: string, signal: AbortSignal): Promise<Uint8Array | null>
   /** Judges values under `/violin/…` keys; `select` gives the index of the best of several. */

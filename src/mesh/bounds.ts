@@ -1,0 +1,68 @@
+/**
+ * Every number that bounds the mesh, with its unit and what it trades.
+ */
+
+/** Connections that are not proven, at once; above it the oldest idle one goes. Each may pin some 100 kB. */
+export const MAX_STRANGERS = 64
+/** Life of a connection that is neither proven nor joining. A join by hand begins within a second. */
+export const STRANGER_MS = 15_000
+/** The same while a request that strangers may ask is under way. */
+export const STRANGER_BUSY_MS = 60_000
+/** One exchange of presentations. Three trips and two verifications: a second on a bad path. */
+export const PROOF_MS = 5_000
+/** Exchanges on one connection: the first, one after joining, and some that got lost. */
+export const MAX_PROOFS = 16
+/** A presentation: a chain of at most eight links of some 250 bytes. */
+export const MAX_PRESENTATION_BYTES: number = 16 * 1024
+
+/** An answer to a request; what is larger is asked for in pieces, or flows on a stream. */
+export const MAX_ANSWER_BYTES: number = 2 * 1024 * 1024
+/** Bytes of a length prefix (2⁴² covers every bound here). */
+export const MAX_LENGTH_BYTES = 6
+/** From the opening of a request to its last byte. */
+export const READ_REQUEST_MS = 10_000
+/** Requests of one member answered at once. */
+export const MAX_ANSWERING = 32
+/** Requests of one stranger answered at once. */
+export const MAX_ANSWERING_STRANGER = 4
+/** Requests to one peer at once, and those that wait for their turn. */
+export const MAX_ASKING = 16
+export const MAX_ASKING_WAITING = 256
+/** Byte streams of one protocol on one connection, each way. */
+export const MAX_STREAMS = 128
+
+/** Connections at once; a member watches eight and talks to a few dozen. */
+export const MAX_CONNECTIONS = 300
+/** New inbound connections a second from one address: hosts behind one NAT, or in one lab, come together. */
+export const MAX_INBOUND_PER_SECOND = 50
+/** Inbound connections in their handshake at once. */
+export const MAX_INBOUND_PENDING = 64
+/** Streams on one connection, each way. */
+export const MAX_MUXED_STREAMS = 256
+
+/** A ping to each member. Three fit into the silence that ends a connection. */
+export const PING_INTERVAL_MS = 3_000
+/** Silence after which a connection is given up: with the interval, at most 9 s after the last byte. */
+export const PING_TIMEOUT_MS = 6_000
+
+/** One random missing peer is dialled this often, for ever. */
+export const REDIAL_MS = 15_000
+/** One such dial. */
+export const REDIAL_TIMEOUT_MS = 10_000
+/** Remembered peers dialled at once at the start. */
+export const MAX_FIRST_DIALS = 8
+/** Peers heard by mDNS that wait to be dialled (anyone on the LAN can announce). */
+export const MAX_HEARD = 32
+
+/** One gossip message; a record is at most 64 KiB. */
+export const MAX_GOSSIP_BYTES: number = 72 * 1024
+/** One gossip packet of several messages. */
+export const MAX_GOSSIP_PACKET_BYTES: number = 4 * 1024 * 1024
+/** Topics of one peer, at 1 KiB and its name each: some 250. */
+export const MAX_TOPIC_BYTES_PER_PEER: number = 256 * 1024
+
+/** A value in the DHT. */
+export const MAX_DHT_VALUE_BYTES: number = 4 * 1024
+export const MAX_DHT_KEY_BYTES = 512
+/** Entries of a datastore in memory; the oldest goes. 8 Ki values of 4 KiB are 32 MB at worst. */
+export const MAX_DATASTORE_ENTRIES: number = 8 * 1024

@@ -1,0 +1,115 @@
+/**
+ * The DHT of one mesh: kad-dht under a protocol of its own, among members only. Every value is judged when
+ * it is put, when another host stores it, and when it is found.
+ */
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
+import { ViolinError } from '#core/errors.ts'
+import { MAX_DHT_KEY_BYTES, MAX_DHT_VALUE_BYTES } from './bounds.ts'
+import { BoundedDatastore } from './datastore.ts'
+import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
+import type { Mesh } from './contract.ts'
+import type { Gate } from './gate.ts'
+
+type Validate = Parameters<Mesh['setDhtValidator']>[0]
+type Select = Parameters<Mesh['setDhtValidator']>[1]
+
+const prefix = '/violin/'
+
+export class Dht {
+  #validate: Validate = () => false
+  #select: Select = () => 0
+
+  /** The service for libp2p; it meets members only. */
+  service(protocol: string, gate: Gate): (components: KadDHTComponents) => KadDHT {
+    return (components) => {
+      const { peerId, privateKey, peerStore, addressManager, events, logger, ping } = components
+      return kadDHT({
+        protocol,
+        clientMode: false,
+        peerInfoMapper: passthroughMapper,
+        allowQueryWithZeroPeers: true,
+        validators: { violin: (key, value) => this.#check(nameOf(key), value) },
+        selectors: { violin: (key, values) => this.#best(nameOf(key), values) }
+      })({
+        peerId,
+        privateKey,
+        peerStore,
+        addressManager,
+        events,
+        logger,
+        ping,
+        registrar: gate.registrar(components.registrar),
+        connectionManager: gate.connectionManager(components.connectionManager),
+        datastore: new BoundedDatastore()
+      })
+    }
+  }
+
+  setValidator(validate: Validate, select: Select): void {
+    this.#validate = validate
+    this.#select = select
+  }
+
+  /** Stores here and at the hosts nearest to the key. */
+  async put(dht: KadDHT, key: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
+    const bytes = keyBytes(key)
+    this.#check(key, value)
+    for await (const _ of dht.put(bytes, value, { signal })) signal.throwIfAborted()
+    signal.throwIfAborted()
+  }
+
+  /** The best of what the hosts nearest to the key hold, or null. */
+  async get(dht: KadDHT, key: string, signal: AbortSignal): Promise<Uint8Array | null> {
+    let found: Uint8Array | null = null
+    for await (const event of dht.get(keyBytes(key), { signal })) {
+      if (event.name === 'VALUE') found = event.value
+    }
+    signal.throwIfAborted()
+    // What lies here from before may have gone bad since.
+    return found !== null && this.#judge(key, found) ? found : null
+  }
+
+  #judge(key: string, value: Uint8Array): boolean {
+    return value.byteLength <= MAX_DHT_VALUE_BYTES && this.#validate(key, value)
+  }
+
+  #check(key: string, value: Uint8Array): void {
+    if (value.byteLength > MAX_DHT_VALUE_BYTES) {
+      throw new ViolinError(
+        'too-large',
+        `a DHT value of ${value.byteLength} bytes`,
+        `keep to ${MAX_DHT_VALUE_BYTES}`
+      )
+    }
+    if (this.#judge(key, value)) return
+    throw new ViolinError(
+      'refused',
+      `the value of ${JSON.stringify(key)} is not valid`,
+      'put what the validator takes'
+    )
+  }
+
+  #best(key: string, values: readonly Uint8Array[]): number {
+    const best = this.#select(key, values)
+    return Number.isInteger(best) && best >= 0 && best < values.length ? best : 0
+  }
+}
+
+function keyBytes(key: string): Uint8Array {
+  const bytes = fromString(prefix + key)
+  if (key.length > 0 && bytes.byteLength <= MAX_DHT_KEY_BYTES) return bytes
+  throw new ViolinError(
+    'too-large',
+    `a DHT key of ${bytes.byteLength} bytes`,
+    `keep to 1-${MAX_DHT_KEY_BYTES}`
+  )
+}
+
+/** Throws when a key is not one of ours; kad-dht chose the validator by the first part. */
+function nameOf(bytes: Uint8Array): string {
+  const key = toString(bytes)
+  if (bytes.byteLength > MAX_DHT_KEY_BYTES || !key.startsWith(prefix)) throw new Error('not a key of ours')
+  return key.slice(prefix.length)
+}
