@@ -3,6 +3,8 @@
  */
 
 export const controlType = {
+  /** Says nothing: makes a datagram longer. */
+  padding: 0,
   /** A message of the vLAN's election, opaque here. */
   election: 1,
   /** 8 bytes that the other side sends back in an `answer`, to where they came from. */

@@ -14,8 +14,10 @@ export const nonceBytes = 12
 
 /** UDP payload that fits an IPv4 path of 1,500 bytes unfragmented. */
 export const maxDatagramBytes = 1472
+/** Bytes of a datagram around its plaintext. */
+export const datagramOverheadBytes: number = datagramHeaderBytes + sealTagBytes
 /** What can be sealed into one. */
-export const maxPlaintextBytes: number = maxDatagramBytes - datagramHeaderBytes - sealTagBytes
+export const maxPlaintextBytes: number = maxDatagramBytes - datagramOverheadBytes
 
 /** Counters are used up to here under one key, and then the session is over (RFC 9001, B.1 allows 2²⁸ of such). */
 export const maxCounter: number = 2 ** 27

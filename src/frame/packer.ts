@@ -25,7 +25,7 @@ export class Packer {
   readonly #memory: Uint8Array
   readonly #view: DataView
   readonly #sink: DatagramSink
-  readonly #streamBytes: number
+  #streamBytes: number
   /** Offset of the open datagram's plaintext, -1 when none is open. */
   #at = -1
   /** Stream bytes in it. */
@@ -45,6 +45,11 @@ export class Packer {
     this.#memory = memory
     this.#view = view
     this.#sink = sink
+    this.#streamBytes = plaintextBytes - dataHeaderBytes
+  }
+
+  /** Longest plaintext of the next datagram; to be set while none is open, or from the sink's `begin`. */
+  limit(plaintextBytes: number): void {
     this.#streamBytes = plaintextBytes - dataHeaderBytes
   }
 

@@ -114,13 +114,14 @@ export class Loop implements Watcher {
   #turn(): void {
     this.#wait()
     this.#lans.now = (this.#now - this.#stallMs) as Instant
+    this.#trunks.begin(this.#now, this.#stallMs)
     if (this.#commanded) this.#obey()
-    if (this.#received && this.#wire !== null) this.#trunks.receive(this.#now, this.#lans.now)
+    if (this.#received && this.#wire !== null) this.#trunks.receive()
     if (this.#failed) this.#trunks.receiveErrors()
     this.#received = this.#failed = false
     this.#ports.receive(this.#now)
     this.#ports.release(this.#now)
-    this.#trunks.tick(this.#now, this.#lans.now)
+    this.#trunks.tick()
     this.#lans.tick()
     this.#trunks.send()
     this.#ports.flush()
@@ -131,7 +132,7 @@ export class Loop implements Watcher {
     const before = this.#now
     const deadline = Math.min(
       this.#ports.deadlineMs,
-      this.#trunks.deadlineMs(this.#stallMs),
+      this.#trunks.deadlineMs,
       this.#lans.deadlineMs + this.#stallMs,
       before + maxWaitMs
     )
@@ -139,10 +140,7 @@ export class Loop implements Watcher {
     const count = this.#epoll.wait(deadline <= before ? 0 : Math.max(0, deadline - this.#host.now()))
     this.#now = this.#host.now()
     const late = this.#now - Math.max(deadline, before)
-    if (late > lateMs) {
-      this.#stallMs += late
-      this.#trunks.touch()
-    }
+    if (late > lateMs) this.#stallMs += late
     for (let i = 0; i < count; i++) this.#ready.get(this.#epoll.fd(i))?.(this.#epoll.events(i))
   }
 
@@ -171,10 +169,10 @@ export class Loop implements Watcher {
         this.#removePort(command.port)
         return
       case 'trunk':
-        this.#trunks.join(command.session, this.#now)
+        this.#trunks.join(command.session)
         return
       case 'trunk-renew':
-        this.#trunks.renew(command.peer, command.authForMs, this.#now)
+        this.#trunks.renew(command.peer, command.authForMs)
         return
       case 'trunk-remove':
         this.#trunks.remove(command.peer)

@@ -1,14 +1,22 @@
 /**
  * The trunk to one peer: its sessions, its path, its tags, and its frames both ways.
  */
-import { type ControlItem, controlItemBytes, controlType, writeControlItem } from '#frame/control.ts'
-import { datagramType, maxPlaintextBytes } from '#frame/datagram.ts'
+import {
+  type ControlItem,
+  controlItemBytes,
+  controlItemHeaderBytes,
+  controlType,
+  probeBytes,
+  writeControlItem
+} from '#frame/control.ts'
+import { datagramOverheadBytes, datagramType, maxPlaintextBytes } from '#frame/datagram.ts'
 import { type DatagramSink, Packer } from '#frame/packer.ts'
 import { type FragmentPool, type FrameSink, Unpacker } from '#frame/unpacker.ts'
 import type { HostKey } from '#core/ids.ts'
 import { parseIpv4 } from '#syscalls/udp.ts'
 import type { TrunkReport, TrunkSession } from './contract.ts'
 import type { Layout } from './memory.ts'
+import { baseDatagramBytes, PathSize } from './path-size.ts'
 import { type Candidate, Paths } from './paths.ts'
 import { Session } from './session.ts'
 import { TagSpace } from './tags.ts'
@@ -20,6 +28,14 @@ export const formerSessionMs = 5_000
 export const askAgainMs = 5_000
 /** Control items that can wait for one turn's end. */
 const maxQueuedItems = 4096
+/** Plaintext of a control datagram: every path carries it. */
+export const maxControlBytes: number = baseDatagramBytes - datagramOverheadBytes
+/** Fills a probe up to the full size. */
+const padding: ControlItem = {
+  type: controlType.padding,
+  lan: 0,
+  body: new Uint8Array(maxPlaintextBytes - 2 * controlItemHeaderBytes - probeBytes)
+}
 
 /** What a trunk needs of all trunks. */
 export interface TrunkHost {
@@ -27,6 +43,11 @@ export interface TrunkHost {
   readonly wire: Wire
   readonly pool: FragmentPool
   readonly random: () => number
+  /** This turn's time, and the same on the calm clock, by which paths live. */
+  readonly nowMs: number
+  readonly calmMs: number
+  /** How far the calm clock is behind. */
+  readonly stallMs: number
   /** A frame came in by this trunk. */
   frame(trunk: Trunk, tag: number, at: number, length: number): void
   /** Closes all open datagrams and sends them. */
@@ -55,6 +76,9 @@ export class Trunk implements DatagramSink, FrameSink {
   readonly #host: TrunkHost
   readonly #packer: Packer
   readonly #unpacker: Unpacker
+  readonly #size: PathSize
+  /** The path that `#size` is about. */
+  #sized: Candidate | null = null
   /** Written; null before the first answered. */
   #session: Session | null = null
   /** Agreed, not yet heard. */
@@ -75,6 +99,7 @@ export class Trunk implements DatagramSink, FrameSink {
     this.peer = peer
     this.tags = new TagSpace(self, peer)
     this.paths = new Paths(host.random)
+    this.#size = new PathSize(host.random)
     this.#host = host
     const { bytes, view } = host.layout.memory
     this.#packer = new Packer(bytes, view, this)
@@ -92,7 +117,8 @@ export class Trunk implements DatagramSink, FrameSink {
   }
 
   /** Takes a new session, which replaces the older one as soon as the peer is heard under it. */
-  join(keys: TrunkSession, nowMs: number): void {
+  join(keys: TrunkSession): void {
+    const { nowMs, calmMs } = this.#host
     if (this.#pending !== null) this.#end(this.#pending)
     const session = new Session(this.#host.layout.memory, keys, nowMs)
     this.#pending = session
@@ -104,13 +130,13 @@ export class Trunk implements DatagramSink, FrameSink {
       if (ip !== null && candidate.port > 0 && candidate.port < 65_536)
         addresses.push({ ip, port: candidate.port })
     }
-    this.paths.announce(addresses, nowMs)
+    this.paths.announce(addresses, calmMs)
   }
 
   /** The daemons vouch for the peer for longer. */
-  renew(authForMs: number, nowMs: number): void {
+  renew(authForMs: number): void {
     for (const session of [this.#session, this.#pending]) {
-      if (session !== null) session.authUntilMs = nowMs + authForMs
+      if (session !== null) session.authUntilMs = this.#host.nowMs + authForMs
     }
   }
 
@@ -153,6 +179,7 @@ export class Trunk implements DatagramSink, FrameSink {
       slot = this.#host.wire.takeData()
     }
     this.#slot = slot
+    this.#packer.limit(this.#size.bytes - datagramOverheadBytes)
     this.#host.opened(this)
     return plaintextAt(this.#host.wire.dataAt(slot))
   }
@@ -185,7 +212,13 @@ export class Trunk implements DatagramSink, FrameSink {
     this.#sendItems(this.#session, items, path.ip, path.port)
   }
 
-  #sendItems(session: Session, items: readonly ControlItem[], ip: number, port: number): void {
+  #sendItems(
+    session: Session,
+    items: readonly ControlItem[],
+    ip: number,
+    port: number,
+    limit = maxControlBytes
+  ): void {
     const { wire, layout } = this.#host
     const { bytes, view } = layout.memory
     let next = 0
@@ -196,7 +229,7 @@ export class Trunk implements DatagramSink, FrameSink {
       let at = start
       for (; next < items.length; next++) {
         const item = items[next] as ControlItem
-        const fits = at - start + controlItemBytes(item.body) <= maxPlaintextBytes
+        const fits = at - start + controlItemBytes(item.body) <= limit
         if (!fits && at > start) break
         if (fits) at = writeControlItem(bytes, view, at, item)
       }
@@ -208,15 +241,15 @@ export class Trunk implements DatagramSink, FrameSink {
   // In.
 
   /** Opens a datagram of one of its sessions; -1 when it does not open. Notes from where it came. */
-  open(session: Session, at: number, length: number, ip: number, port: number, nowMs: number): number {
-    const bytes = session.open(at, length, nowMs)
+  open(session: Session, at: number, length: number, ip: number, port: number): number {
+    const bytes = session.open(at, length, this.#host.nowMs)
     if (bytes < 0) {
       this.#rejected++
       return bytes
     }
-    if (session === this.#pending) this.#promote(session, nowMs)
+    if (session === this.#pending) this.#promote(session)
     this.heard = true
-    this.paths.seen(ip, port, nowMs)
+    this.paths.seen(ip, port, this.#host.calmMs)
     return bytes
   }
 
@@ -236,12 +269,14 @@ export class Trunk implements DatagramSink, FrameSink {
     if (body.length === 8) this.#sendItems(session, [{ type: controlType.answer, lan: 0, body }], ip, port)
   }
 
-  answered(body: Uint8Array, nowMs: number): void {
-    if (this.paths.answered(body, nowMs)) this.#refresh(nowMs)
+  answered(body: Uint8Array): void {
+    const { calmMs } = this.#host
+    if (this.#size.answered(body, calmMs)) return
+    if (this.paths.answered(body, calmMs)) this.#refresh()
   }
 
-  rekey(session: Session, body: Uint8Array, nowMs: number): void {
-    const answer = session.takeRekey(body, nowMs)
+  rekey(session: Session, body: Uint8Array): void {
+    const answer = session.takeRekey(body, this.#host.nowMs)
     if (answer !== null && session === this.#session) this.control(controlType.rekey, 0, answer)
   }
 
@@ -252,17 +287,19 @@ export class Trunk implements DatagramSink, FrameSink {
     this.#session = null
     this.paths.current = null
     this.#setUp(false, false)
-    this.#host.wanted(this)
+    this.#ask()
   }
 
   // Time.
 
-  /** When {@link tick} has something to do: `nowMs` is the real clock, `calmMs` does not count stalls. */
-  deadlineMs(stallMs: number): number {
-    if (!this.keyed) return Infinity
+  /** When {@link tick} has something to do, in real time. */
+  get deadlineMs(): number {
+    if (!this.keyed) return this.#askMs
+    const { stallMs } = this.#host
     const session = this.#session ?? this.#pending
     return Math.min(
       this.paths.deadlineMs + stallMs,
+      this.#size.deadlineMs + stallMs,
       session?.authUntilMs ?? Infinity,
       this.#session?.rekeyDueMs ?? Infinity,
       this.#askMs,
@@ -270,7 +307,12 @@ export class Trunk implements DatagramSink, FrameSink {
     )
   }
 
-  tick(nowMs: number, calmMs: number): void {
+  tick(): void {
+    const { nowMs, calmMs } = this.#host
+    if (!this.keyed) {
+      if (nowMs >= this.#askMs) this.#ask()
+      return
+    }
     if (nowMs >= this.#formerUntilMs) this.#dropFormer()
     for (const session of [this.#session, this.#pending]) {
       if (session !== null && (nowMs >= session.authUntilMs || session.spent)) return this.#expire()
@@ -278,11 +320,9 @@ export class Trunk implements DatagramSink, FrameSink {
     const body = this.#session?.rekey(nowMs) ?? null
     if (body !== null) this.control(controlType.rekey, 0, body)
     this.paths.due(calmMs, (candidate, probe) => this.#probe(candidate, probe))
-    this.#refresh(nowMs)
-    if (nowMs >= this.#askMs) {
-      this.#askMs = nowMs + askAgainMs
-      this.#host.wanted(this)
-    }
+    this.#refresh()
+    this.#probeSize()
+    if (nowMs >= this.#askMs) this.#ask()
   }
 
   report(format: (ip: number) => string): TrunkReport {
@@ -311,21 +351,35 @@ export class Trunk implements DatagramSink, FrameSink {
     }
   }
 
+  #probeSize(): void {
+    const path = this.paths.current
+    const body = this.#size.due(this.#host.calmMs)
+    if (body === null || path === null || this.#session === null) return
+    const probe = { type: controlType.probe, lan: 0, body }
+    this.#sendItems(this.#session, [probe, padding], path.ip, path.port, maxPlaintextBytes)
+  }
+
   /** The peer was heard under the new session: it is the one from now on. */
-  #promote(session: Session, nowMs: number): void {
+  #promote(session: Session): void {
     if (this.#former !== null) this.#end(this.#former)
     this.#former = this.#session
-    this.#formerUntilMs = this.#former === null ? Infinity : nowMs + formerSessionMs
+    this.#formerUntilMs = this.#former === null ? Infinity : this.#host.nowMs + formerSessionMs
     this.#session = session
     this.#pending = null
     this.#unpacker.close()
     if (this.up) this.#host.changed(this, true, true)
-    else this.#refresh(nowMs)
+    else this.#refresh()
   }
 
   /** Compares the path with what was told of it. */
-  #refresh(nowMs: number): void {
-    const up = this.#session !== null && this.paths.current !== null
+  #refresh(): void {
+    const { nowMs, calmMs } = this.#host
+    const path = this.paths.current
+    if (path !== this.#sized) {
+      this.#sized = path
+      this.#size.reset(calmMs, path !== null)
+    }
+    const up = this.#session !== null && path !== null
     if (!up && this.#askMs === Infinity && this.keyed) this.#askMs = nowMs + askAgainMs
     if (up && this.#pending === null) this.#askMs = Infinity
     this.#setUp(up, up)
@@ -339,6 +393,12 @@ export class Trunk implements DatagramSink, FrameSink {
 
   #expire(): void {
     this.close(true)
+    this.#ask()
+  }
+
+  /** Asks for a new session, again and again until one comes or the trunk is removed. */
+  #ask(): void {
+    this.#askMs = this.#host.nowMs + askAgainMs
     this.#host.wanted(this)
   }
 

@@ -36,6 +36,9 @@ export class Trunks implements TrunkHost {
   readonly wire: Wire
   readonly pool: FragmentPool
   readonly random: () => number
+  nowMs = 0
+  calmMs = 0
+  stallMs = 0
   /** Datagrams that belonged to no session. */
   strangers = 0
 
@@ -75,13 +78,13 @@ export class Trunks implements TrunkHost {
     return trunk
   }
 
-  join(session: TrunkSession, nowMs: number): void {
-    this.of(session.peer).join(session, nowMs)
+  join(session: TrunkSession): void {
+    this.of(session.peer).join(session)
     this.touch()
   }
 
-  renew(peer: HostKey, authForMs: number, nowMs: number): void {
-    this.of(peer).renew(authForMs, nowMs)
+  renew(peer: HostKey, authForMs: number): void {
+    this.of(peer).renew(authForMs)
     this.touch()
   }
 
@@ -98,19 +101,28 @@ export class Trunks implements TrunkHost {
     return this.#all.filter((trunk) => trunk.keyed).map((trunk) => trunk.report(formatIpv4))
   }
 
-  // A turn: receive, tick, send.
+  // A turn: begin, receive, tick, send.
+
+  /** Says what time this turn has; the calm clock is `stallMs` behind. */
+  begin(nowMs: number, stallMs: number): void {
+    // Deadlines of the calm clock move with its distance.
+    if (stallMs !== this.stallMs) this.touch()
+    this.nowMs = nowMs
+    this.stallMs = stallMs
+    this.calmMs = nowMs - stallMs
+  }
 
   /** Reads what waits: of each batch control first. */
-  receive(nowMs: number, calmMs: number): void {
+  receive(): void {
     const { received } = this.wire
     for (let batch = 0; batch < maxBatches; batch++) {
       const count = received.receive(this.wire.fd)
       if (count === 0) break
-      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.control, nowMs, calmMs)
-      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.data, nowMs, calmMs)
+      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.control)
+      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.data)
       if (count < received.slots) break
     }
-    this.#tellAlive(nowMs)
+    this.#tellAlive()
   }
 
   /** Reads the socket's error queue. */
@@ -126,21 +138,19 @@ export class Trunks implements TrunkHost {
     }
   }
 
-  /** When {@link tick} is due, in real time; `stallMs` is how far the calm clock is behind. */
-  deadlineMs(stallMs: number): number {
+  /** When {@link tick} is due, in real time. */
+  get deadlineMs(): number {
     if (this.#deadlineMs === -Infinity) {
       let deadline = Infinity
-      for (const trunk of this.#all) deadline = Math.min(deadline, trunk.deadlineMs(stallMs))
+      for (const trunk of this.#all) deadline = Math.min(deadline, trunk.deadlineMs)
       this.#deadlineMs = deadline
     }
     return this.#deadlineMs
   }
 
-  tick(nowMs: number, calmMs: number): void {
-    if (nowMs < this.deadlineMs(nowMs - calmMs)) return
-    for (const trunk of this.#all) {
-      if (nowMs >= trunk.deadlineMs(nowMs - calmMs)) trunk.tick(nowMs, calmMs)
-    }
+  tick(): void {
+    if (this.nowMs < this.deadlineMs) return
+    for (const trunk of this.#all) if (this.nowMs >= trunk.deadlineMs) trunk.tick()
     this.touch()
   }
 
@@ -188,7 +198,7 @@ export class Trunks implements TrunkHost {
     if (!this.#open.includes(trunk)) this.#open.push(trunk)
   }
 
-  #take(slot: number, type: number, nowMs: number, calmMs: number): void {
+  #take(slot: number, type: number): void {
     const { received } = this.wire
     const { bytes, view } = this.layout.memory
     const at = received.at(slot)
@@ -204,20 +214,13 @@ export class Trunks implements TrunkHost {
       return
     }
     const { trunk, session } = owner
-    const plain = trunk.open(session, at, length, received.ip(slot), received.port(slot), calmMs)
+    const plain = trunk.open(session, at, length, received.ip(slot), received.port(slot))
     if (plain < 0) return
     if (type === datagramType.data) trunk.data(plaintextAt(at), plain)
-    else this.#control(trunk, session, slot, plain, nowMs, calmMs)
+    else this.#control(trunk, session, slot, plain)
   }
 
-  #control(
-    trunk: Trunk,
-    session: Session,
-    slot: number,
-    length: number,
-    nowMs: number,
-    calmMs: number
-  ): void {
+  #control(trunk: Trunk, session: Session, slot: number, length: number): void {
     const { received } = this.wire
     const { bytes, view } = this.layout.memory
     const items = readControlItems(bytes, view, plaintextAt(received.at(slot)), length)
@@ -232,10 +235,10 @@ export class Trunks implements TrunkHost {
           trunk.answer(session, item.body, received.ip(slot), received.port(slot))
           break
         case controlType.answer:
-          trunk.answered(item.body, calmMs)
+          trunk.answered(item.body)
           break
         case controlType.rekey:
-          trunk.rekey(session, item.body, nowMs)
+          trunk.rekey(session, item.body)
           break
         case controlType.close:
           trunk.closed(session)
@@ -247,12 +250,12 @@ export class Trunks implements TrunkHost {
     }
   }
 
-  #tellAlive(nowMs: number): void {
+  #tellAlive(): void {
     for (const trunk of this.#all) {
       if (!trunk.heard) continue
-      if (nowMs - trunk.aliveToldMs < aliveEveryMs) continue
+      if (this.nowMs - trunk.aliveToldMs < aliveEveryMs) continue
       trunk.heard = false
-      trunk.aliveToldMs = nowMs
+      trunk.aliveToldMs = this.nowMs
       this.#events.alive(trunk.peer)
     }
   }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { inNamespace, World } from './world.ts'
 
 const root = process.getuid?.() === 0 && existsSync('/dev/net/tun')
@@ -29,6 +31,16 @@ test(
     assert.equal(fragments[16], '0')
   }
 )
+
+test('a path that carries less than 1,500 bytes and says nothing of it is found out', options, async () => {
+  await using world = new World('vb-', fixedRole)
+  const [first, second] = [world.add(), world.add()]
+  inNamespace(`${world.prefix}-net`, 'ip', 'link', 'set', 'v2', 'mtu', '1400')
+  world.connect(first, second)
+  world.configure()
+  await world.until('the trunk', () => first.reports.some((report) => report.kind === 'trunk' && report.up))
+  inNamespace(first.machine, 'ping', '-c', '5', '-i', '0.1', '-W', '2', '-M', 'do', '-s', '1472', second.ip)
+})
 
 test('a trunk whose peer is gone is reported down, refused at once, and wanted anew', options, async () => {
   await using world = new World('vb-', fixedRole)
@@ -76,7 +88,5 @@ test('a new session takes over from a living one without the loss of a single pi
 })
 
 async function inNamespaceLater(namespace: string, ...command: string[]): Promise<string> {
-  const { execFile } = await import('node:child_process')
-  const { promisify } = await import('node:util')
   return (await promisify(execFile)('ip', ['netns', 'exec', namespace, ...command])).stdout
 }
