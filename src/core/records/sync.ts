@@ -54,6 +54,17 @@ export interface Synced {
   readonly rejected: number
 }
 
+/** What the other side may read and write, and which of its records are taken. */
+export interface Access {
+  readonly allows: (scope: Scope) => boolean
+  readonly wants: (record: SignedRecord) => boolean
+}
+
+/** Access to these scopes and no other. */
+export function onlyScopes(scopes: readonly Scope[]): Access {
+  return { allows: (scope) => scopes.includes(scope), wants: () => true }
+}
+
 /** The first request for these scopes. The caller gives only scopes that both sides keep. */
 export function syncRequest(set: RecordSet, scopes: readonly Scope[], now: WallTime): Uint8Array {
   const items = scopes.flatMap(domainsOf).map((domain) => summary(set, domain, '', now))
@@ -61,16 +72,15 @@ export function syncRequest(set: RecordSet, scopes: readonly Scope[], now: WallT
 }
 
 /**
- * The side that is asked: takes what the request brought, answers the rest. `scopes` are those that the asker
- * may read and write. Throws ViolinError `refused` for bytes that are no message.
+ * The side that is asked: takes what the request brought, answers the rest. `access` is the asker's. Throws ViolinError `refused` for bytes that are no message.
  */
 export function answerSync(
   set: RecordSet,
   bytes: Uint8Array,
   now: WallTime,
-  scopes: readonly Scope[]
+  access: Access
 ): Synced & { readonly answer: Uint8Array } {
-  const { synced, reply } = react(set, bytes, now, scopes)
+  const { synced, reply } = react(set, bytes, now, access)
   return { ...synced, answer: encodeMessage(reply) }
 }
 
@@ -82,9 +92,9 @@ export function applySync(
   set: RecordSet,
   bytes: Uint8Array,
   now: WallTime,
-  scopes: readonly Scope[]
+  access: Access
 ): Synced & { readonly next: Uint8Array | null } {
-  const { synced, reply } = react(set, bytes, now, scopes)
+  const { synced, reply } = react(set, bytes, now, access)
   const over = reply.items.length + reply.wanted.length + reply.records.length === 0
   return { ...synced, next: over ? null : encodeMessage(reply) }
 }
@@ -93,13 +103,19 @@ function react(
   set: RecordSet,
   bytes: Uint8Array,
   now: WallTime,
-  scopes: readonly Scope[]
+  access: Access
 ): { synced: Synced; reply: Message } {
   const message = decodeMessage(bytes)
-  const allowed = new Set(scopes.flatMap(domainsOf))
-  const synced = take(set, message.records, now, allowed)
+  const allowed = (domain: Domain): boolean =>
+    access.allows(domain === 'revocations' || domain === 'hosts' ? 'mesh' : domain)
+  const synced = take(
+    set,
+    message.records,
+    now,
+    (record) => allowed(domainOf(record)) && access.wants(record)
+  )
   const reply = new Reply(set, now)
-  for (const item of message.items) if (allowed.has(item.domain)) reply.to(item)
+  for (const item of message.items) if (allowed(item.domain)) reply.to(item)
   reply.send(message.wanted, allowed)
   return { synced, reply }
 }
@@ -108,13 +124,13 @@ function take(
   set: RecordSet,
   records: readonly Uint8Array[],
   now: WallTime,
-  allowed: ReadonlySet<Domain>
+  wanted: (record: SignedRecord) => boolean
 ): Synced {
   const accepted: SignedRecord[] = []
   const removed: SignedRecord[] = []
   let rejected = 0
   for (const bytes of records) {
-    const merged = set.merge(bytes, now, (record) => allowed.has(domainOf(record)))
+    const merged = set.merge(bytes, now, wanted)
     if (merged.verdict === 'rejected') rejected++
     if (merged.verdict !== 'accepted') continue
     accepted.push(merged.record)
@@ -184,10 +200,11 @@ class Reply implements Message {
   }
 
   /** What the other side asked for by hash. What does not fit it will find lacking again. */
-  send(wanted: readonly string[], allowed: ReadonlySet<Domain>): void {
+  send(wanted: readonly string[], allowed: (domain: Domain) => boolean): void {
     if (wanted.length === 0) return
     const asked = new Set(wanted)
-    for (const domain of allowed) {
+    for (const domain of ['revocations', 'hosts', ...this.#set.violins()] as const) {
+      if (!allowed(domain)) continue
       for (const record of this.#set.sorted(domain)) {
         if (!asked.has(record.hash)) continue
         if (this.#add(record)) continue

@@ -5,7 +5,14 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
 import type { Scope, SignedRecord } from '#core/records/record.ts'
 import { type RecordSet, clockToleranceMs } from '#core/records/set.ts'
-import { answerSync, applySync, maxSyncBytes, maxSyncRounds, syncRequest } from '#core/records/sync.ts'
+import {
+  answerSync,
+  applySync,
+  maxSyncBytes,
+  maxSyncRounds,
+  onlyScopes,
+  syncRequest
+} from '#core/records/sync.ts'
 import { type TestHost, after, founder, hourMs, invite, join, start, witnessOf } from '../admission/keys.ts'
 import {
   contents,
@@ -47,10 +54,10 @@ function sync(
   let bytes = 0
   while (request !== null) {
     assert.ok(++rounds <= maxSyncRounds, 'it does not end')
-    const { answer } = answerSync(b, request, now, scopes)
+    const { answer } = answerSync(b, request, now, onlyScopes(scopes))
     assert.ok(request.length <= maxSyncBytes && answer.length <= maxSyncBytes)
     bytes += request.length + answer.length
-    request = applySync(a, answer, now, scopes).next
+    request = applySync(a, answer, now, onlyScopes(scopes)).next
   }
   return { rounds, bytes }
 }
@@ -101,7 +108,12 @@ test('revocations come before the hosts that they cut', () => {
   const full = setOf([...records, ...cut])
   const request = syncRequest(emptySet(), ['mesh'], start)
   const fresh = emptySet()
-  const { accepted } = applySync(fresh, answerSync(full, request, start, ['mesh']).answer, start, ['mesh'])
+  const { accepted } = applySync(
+    fresh,
+    answerSync(full, request, start, onlyScopes(['mesh'])).answer,
+    start,
+    onlyScopes(['mesh'])
+  )
   assert.deepEqual(
     accepted.slice(0, 2).map((record) => record.kind),
     ['revocation', 'revocation']
@@ -113,12 +125,12 @@ test('what is not shared is neither shown nor taken', () => {
   const holder = setOf([...records.slice(0, 3), ...own])
   const stranger = emptySet()
   const request = syncRequest(stranger, ['mesh', id], start)
-  const { answer } = answerSync(holder, request, start, ['mesh'])
-  applySync(stranger, answer, start, ['mesh', id])
+  const { answer } = answerSync(holder, request, start, onlyScopes(['mesh']))
+  applySync(stranger, answer, start, onlyScopes(['mesh', id]))
   assert.deepEqual(stranger.violins(), [])
   const pushing = syncRequest(emptySet(), ['mesh'], start)
-  const back = answerSync(holder, pushing, start, ['mesh', id])
-  assert.equal(applySync(emptySet(), back.answer, start, []).accepted.length, 0)
+  const back = answerSync(holder, pushing, start, onlyScopes(['mesh', id]))
+  assert.equal(applySync(emptySet(), back.answer, start, onlyScopes([])).accepted.length, 0)
 })
 
 test('what ends within the clocks tolerance is not told', () => {
@@ -133,12 +145,12 @@ test('what ends within the clocks tolerance is not told', () => {
 
 test('forged records are counted and change nothing', () => {
   const honest = setOf(records.slice(0, 2))
-  const { answer } = answerSync(honest, syncRequest(emptySet(), ['mesh'], start), start, ['mesh'])
+  const { answer } = answerSync(honest, syncRequest(emptySet(), ['mesh'], start), start, onlyScopes(['mesh']))
   const forged = Uint8Array.from(answer)
   // The last byte is in the last record's signature.
   forged[forged.length - 1] = (forged.at(-1) as number) ^ 1
   const set = emptySet()
-  const { accepted, rejected } = applySync(set, forged, start, ['mesh'])
+  const { accepted, rejected } = applySync(set, forged, start, onlyScopes(['mesh']))
   assert.equal(rejected, 1)
   assert.equal(accepted.length, 1)
 })
@@ -146,8 +158,8 @@ test('forged records are counted and change nothing', () => {
 test('bytes that are no message are refused as such', () => {
   const set = setOf(records.slice(0, 3))
   const refused = (bytes: Uint8Array): void => {
-    assert.throws(() => answerSync(set, bytes, start, ['mesh']), ViolinError)
-    assert.throws(() => applySync(set, bytes, start, ['mesh']), ViolinError)
+    assert.throws(() => answerSync(set, bytes, start, onlyScopes(['mesh'])), ViolinError)
+    assert.throws(() => applySync(set, bytes, start, onlyScopes(['mesh'])), ViolinError)
   }
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), refused))
   refused(new Uint8Array(maxSyncBytes + 1))
@@ -156,7 +168,12 @@ test('bytes that are no message are refused as such', () => {
 
 test('a message with any byte altered is refused or taken, but never breaks the host', () => {
   const request = syncRequest(setOf(records.slice(0, 40)), ['mesh', id], start)
-  const { answer } = answerSync(setOf([...records.slice(20, 90), ...own]), request, start, ['mesh', id])
+  const { answer } = answerSync(
+    setOf([...records.slice(20, 90), ...own]),
+    request,
+    start,
+    onlyScopes(['mesh', id])
+  )
   for (const bytes of [request, answer]) {
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, value) => {
@@ -164,7 +181,7 @@ test('a message with any byte altered is refused or taken, but never breaks the 
         altered[at] = value
         const set = setOf(records.slice(0, 5))
         try {
-          answerSync(set, altered, start, ['mesh'])
+          answerSync(set, altered, start, onlyScopes(['mesh']))
         } catch (error: unknown) {
           assert.ok(error instanceof ViolinError, String(error))
         }
