@@ -12,6 +12,8 @@ const SO_RCVBUF = 8
 const SO_SNDBUFFORCE = 32
 const SO_RCVBUFFORCE = 33
 const IPPROTO_IP = 0
+const SOL_UDP = 17
+const UDP_GRO = 104
 const IP_MTU_DISCOVER = 10
 const IP_RECVERR = 11
 /** DF on every datagram and no belief in ICMP's path MTU: what does not fit the path is ours to find out. */
@@ -64,6 +66,11 @@ export function prepareTrunkSocket(fd: number): void {
   setOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
   setOption(fd, IPPROTO_IP, IP_RECVERR, 1)
   setBuffers(fd, socketBufferBytes)
+}
+
+/** Lets the kernel hand over runs of equal datagrams as one (UDP_GRO); false where it cannot. */
+export function coalesce(fd: number): boolean {
+  return trySetOption(fd, SOL_UDP, UDP_GRO, 1)
 }
 
 /** Sets both buffers of a socket; without CAP_NET_ADMIN the kernel's limit caps them. */

@@ -5,7 +5,7 @@ import { Epoll, epollEvents } from '#syscalls/epoll.ts'
 import { closeEventfd, drain, openEventfd, wake } from '#syscalls/eventfd.ts'
 import { allocate, close, errno, free, SyscallError } from '#syscalls/libc.ts'
 import { ReceiveBatch, SendBatch } from '#syscalls/mmsg.ts'
-import { ErrorQueue, formatIpv4, openUdp, parseIpv4 } from '#syscalls/udp.ts'
+import { coalesce, ErrorQueue, formatIpv4, openUdp, parseIpv4 } from '#syscalls/udp.ts'
 
 const loopback = parseIpv4('127.0.0.1') as number
 const memory = allocate(1 << 20)
@@ -41,6 +41,61 @@ test('a batch of datagrams arrives with its bytes, lengths and source', () => {
   }
   assert.equal(receive.receive(right.fd), 0)
   assert.equal(send.dropped, 0)
+})
+
+test('equal datagrams cross as one message, the last may be shorter, and come apart as they were', () => {
+  const [left, right] = [openUdp(0, 0, loopback), openUdp(0, 0, loopback)]
+  const waiting = new Epoll()
+  try {
+    assert.ok(coalesce(right.fd))
+    waiting.add(right.fd, epollEvents.in)
+    const base = 64 * slotBytes
+    const large = new ReceiveBatch(memory, base, 8, 65_536)
+    const many = new SendBatch(memory, 0, 64, slotBytes, { segmented: true })
+    const lengths = [...Array.from({ length: 20 }, () => 1000), 300, 1000, 200, 1400]
+    for (const [index, length] of lengths.entries()) {
+      const slot = many.acquire()
+      memory.bytes.fill(index, many.at(slot), many.at(slot) + length)
+      many.commit(slot, length, loopback, right.port)
+    }
+    many.flush(left.fd)
+    const got: number[] = []
+    while (got.length < lengths.length && waiting.wait(1000) > 0) {
+      const slots = large.receive(right.fd)
+      assert.ok(slots < 10)
+      for (let slot = 0; slot < slots; slot++) {
+        const segment = large.segment(slot)
+        for (let from = 0; from < large.length(slot); from += segment) {
+          const end = Math.min(from + segment, large.length(slot))
+          const bytes = memory.bytes.subarray(large.at(slot) + from, large.at(slot) + end)
+          assert.ok(bytes.every((byte) => byte === got.length))
+          got.push(bytes.length)
+        }
+      }
+    }
+    assert.deepEqual(got, lengths)
+    assert.equal(many.dropped, 0)
+  } finally {
+    waiting.close()
+    close(left.fd)
+    close(right.fd)
+  }
+})
+
+test('datagrams that are too large to be one message are sent one by one', () => {
+  const [left] = sockets
+  const many = new SendBatch(memory, 0, 4, 130_000, { segmented: true })
+  const port = openUdp(0, 0, loopback)
+  try {
+    for (let i = 0; i < 2; i++) many.commit(many.acquire(), 40_000, loopback, port.port)
+    many.flush(left.fd)
+    assert.equal(many.dropped, 0)
+    const large = new ReceiveBatch(memory, 520_000, 2, 65_536)
+    assert.equal(large.receive(port.fd), 2)
+    assert.deepEqual([large.length(0), large.length(1)], [40_000, 40_000])
+  } finally {
+    close(port.fd)
+  }
 })
 
 test('a full batch says so, and slots without bytes are not sent', () => {

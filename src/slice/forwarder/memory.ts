@@ -8,8 +8,11 @@ import { assemblyBytes } from '#frame/unpacker.ts'
 import { allocate, type NativeMemory } from '#syscalls/libc.ts'
 import type { Arena } from './port.ts'
 
-/** Datagrams a recvmmsg or sendmmsg. */
+/** Datagrams a sendmmsg. */
 export const batchSlots = 64
+/** Messages a recvmmsg, each with as many datagrams as the kernel hands over as one. */
+export const receiveSlots = 32
+export const receiveSlotBytes = 65_536
 /** Control datagrams that are sent in one go. */
 export const controlSlots = 32
 /** A datagram and headroom, a multiple of a cache line. */
@@ -40,7 +43,7 @@ export interface Layout {
 export function layOut(): Layout {
   // A cache line before the first slot: headroom of a frame at its start.
   const receiveAt = 64
-  const dataAt = receiveAt + batchSlots * slotBytes
+  const dataAt = receiveAt + receiveSlots * receiveSlotBytes
   const controlAt = dataAt + batchSlots * slotBytes
   const fragmentsAt = controlAt + controlSlots * slotBytes
   const assemblyAt = fragmentsAt + fragmentSlots * maxDatagramBytes

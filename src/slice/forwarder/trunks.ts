@@ -198,11 +198,19 @@ export class Trunks implements TrunkHost {
     if (!this.#open.includes(trunk)) this.#open.push(trunk)
   }
 
+  /** Takes the datagrams of one type from a slot. */
   #take(slot: number, type: number): void {
     const { received } = this.wire
+    const segment = received.segment(slot)
+    const end = received.at(slot) + received.length(slot)
+    for (let at = received.at(slot); at < end; at += segment) {
+      this.#takeOne(slot, at, Math.min(segment, end - at), type)
+    }
+  }
+
+  #takeOne(slot: number, at: number, length: number, type: number): void {
+    const { received } = this.wire
     const { bytes, view } = this.layout.memory
-    const at = received.at(slot)
-    const length = received.length(slot)
     if (bytes[at] !== type) {
       // Counted once: in the first of the two rounds.
       if (type === datagramType.control && bytes[at] !== datagramType.data) this.strangers++
@@ -217,13 +225,13 @@ export class Trunks implements TrunkHost {
     const plain = trunk.open(session, at, length, received.ip(slot), received.port(slot))
     if (plain < 0) return
     if (type === datagramType.data) trunk.data(plaintextAt(at), plain)
-    else this.#control(trunk, session, slot, plain)
+    else this.#control(trunk, session, slot, at, plain)
   }
 
-  #control(trunk: Trunk, session: Session, slot: number, length: number): void {
+  #control(trunk: Trunk, session: Session, slot: number, at: number, length: number): void {
     const { received } = this.wire
     const { bytes, view } = this.layout.memory
-    const items = readControlItems(bytes, view, plaintextAt(received.at(slot)), length)
+    const items = readControlItems(bytes, view, plaintextAt(at), length)
     this.touch()
     for (const item of items ?? []) {
       switch (item.type) {

@@ -3,8 +3,8 @@
  */
 import { datagramHeaderBytes } from '#frame/datagram.ts'
 import { ReceiveBatch, SendBatch } from '#syscalls/mmsg.ts'
-import { ErrorQueue } from '#syscalls/udp.ts'
-import { batchSlots, controlSlots, type Layout, slotBytes } from './memory.ts'
+import { coalesce, ErrorQueue } from '#syscalls/udp.ts'
+import { batchSlots, controlSlots, type Layout, receiveSlotBytes, receiveSlots, slotBytes } from './memory.ts'
 
 /** IP type of service of control datagrams: class selector 6. */
 const tosCs6 = 0xc0
@@ -18,9 +18,10 @@ export class Wire {
 
   constructor(fd: number, layout: Layout) {
     this.fd = fd
-    this.received = new ReceiveBatch(layout.memory, layout.receiveAt, batchSlots, slotBytes)
-    this.#data = new SendBatch(layout.memory, layout.dataAt, batchSlots, slotBytes)
-    this.#control = new SendBatch(layout.memory, layout.controlAt, controlSlots, slotBytes, tosCs6)
+    this.received = new ReceiveBatch(layout.memory, layout.receiveAt, receiveSlots, receiveSlotBytes)
+    this.#data = new SendBatch(layout.memory, layout.dataAt, batchSlots, slotBytes, { segmented: true })
+    this.#control = new SendBatch(layout.memory, layout.controlAt, controlSlots, slotBytes, { tos: tosCs6 })
+    if (fd >= 0) coalesce(fd)
   }
 
   /** Datagrams that the kernel did not take. */
