@@ -1,5 +1,13 @@
 /** The platform's hash and signatures, as the core asks for them. */
-import { createHash, createPrivateKey, createPublicKey, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  randomBytes,
+  sign,
+  verify,
+  type KeyObject
+} from 'node:crypto'
 import { hex, unhex } from '#core/derive.ts'
 import type { Crypto, PublicKey, Signer } from '#core/ids.ts'
 
@@ -33,7 +41,9 @@ export const crypto: Crypto = {
 /** A signer from a 32-byte Ed25519 seed. */
 export function signerOf(seed: Uint8Array): Signer {
   const key = createPrivateKey({ key: Buffer.concat([privatePrefix, seed]), format: 'der', type: 'pkcs8' })
-  const publicKey = hex(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)) as PublicKey
+  const publicKey = hex(
+    createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
+  ) as PublicKey
   return { publicKey, sign: (bytes) => sign(null, bytes, key) }
 }
 

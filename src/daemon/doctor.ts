@@ -29,11 +29,25 @@ export async function doctor(dir: string): Promise<Check[]> {
   const checks: Check[] = []
   for (const tool of tools) {
     const there = await readable(tool.path, constants.X_OK)
-    checks.push(check(tool.path.split('/').at(-1) as string, there, there ? tool.path : `${tool.path} is missing (${tool.why})`, `apt-get install ${tool.package}`))
+    checks.push(
+      check(
+        tool.path.split('/').at(-1) as string,
+        there,
+        there ? tool.path : `${tool.path} is missing (${tool.why})`,
+        `apt-get install ${tool.package}`
+      )
+    )
   }
   checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), clock())
   const root = process.getuid?.() === 0
-  checks.push(check('privilege', true, root ? 'root: every driver' : 'ordinary user: the uml driver; netns needs root', ''))
+  checks.push(
+    check(
+      'privilege',
+      true,
+      root ? 'root: every driver' : 'ordinary user: the uml driver; netns needs root',
+      ''
+    )
+  )
   return checks
 }
 
@@ -50,7 +64,23 @@ async function readable(path: string, mode: number): Promise<boolean> {
 
 async function jails(): Promise<Check> {
   try {
-    await run('bwrap', ['--unshare-all', '--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--proc', '/proc', '--dev', '/dev', '/usr/bin/true'])
+    await run('bwrap', [
+      '--unshare-all',
+      '--ro-bind',
+      '/usr',
+      '/usr',
+      '--symlink',
+      'usr/lib',
+      '/lib',
+      '--symlink',
+      'usr/lib64',
+      '/lib64',
+      '--proc',
+      '/proc',
+      '--dev',
+      '/dev',
+      '/usr/bin/true'
+    ])
     return check('jail', true, 'bubblewrap can make one', '')
   } catch (error: unknown) {
     const detail = ((error as { stderr?: string }).stderr ?? String(error)).trim().split('\n')[0] as string
@@ -60,12 +90,22 @@ async function jails(): Promise<Check> {
 
 async function guestModules(): Promise<Check> {
   const versions = await readdir('/usr/lib/uml/modules').catch(() => [])
-  return check('guest modules', versions.length > 0, versions.length > 0 ? `for ${versions.join(', ')}` : '/usr/lib/uml/modules is empty', 'apt-get install --reinstall user-mode-linux')
+  return check(
+    'guest modules',
+    versions.length > 0,
+    versions.length > 0 ? `for ${versions.join(', ')}` : '/usr/lib/uml/modules is empty',
+    'apt-get install --reinstall user-mode-linux'
+  )
 }
 
 async function tun(): Promise<Check> {
   const there = await readable('/dev/net/tun', constants.R_OK)
-  return check('tun', there, there ? '/dev/net/tun' : '/dev/net/tun cannot be opened (only the netns driver needs it)', 'modprobe tun')
+  return check(
+    'tun',
+    there,
+    there ? '/dev/net/tun' : '/dev/net/tun cannot be opened (only the netns driver needs it)',
+    'modprobe tun'
+  )
 }
 
 async function meshPort(dir: string): Promise<Check> {
@@ -82,7 +122,16 @@ async function meshPort(dir: string): Promise<Check> {
   })
   // A port in use is well when it is our own daemon that uses it.
   const running = await readable(`${dir}/api.sock`, constants.F_OK)
-  return check('mesh port', free || running, free ? `${address} is free` : running ? `${address} is in use (a daemon runs here)` : `${address} is in use`, 'choose another: violin init --listen /ip4/0.0.0.0/tcp/PORT')
+  return check(
+    'mesh port',
+    free || running,
+    free
+      ? `${address} is free`
+      : running
+        ? `${address} is in use (a daemon runs here)`
+        : `${address} is in use`,
+    'choose another: violin init --listen /ip4/0.0.0.0/tcp/PORT'
+  )
 }
 
 function clock(): Check {

@@ -63,7 +63,11 @@ export async function assertFresh(dir: string): Promise<void> {
     () => false
   )
   if (present)
-    throw new ViolinError('already-initialised', `${dir} already belongs to a host`, 'use another folder (--dir), or `violin leave` first')
+    throw new ViolinError(
+      'already-initialised',
+      `${dir} already belongs to a host`,
+      'use another folder (--dir), or `violin leave` first'
+    )
 }
 
 /** Writes a fresh identity as one unit. */
@@ -74,7 +78,11 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     await mkdir(dir, { recursive: true, mode: 0o755 })
     await mkdir(staging, { mode: 0o700 })
   } catch (error: unknown) {
-    throw new ViolinError('refused', `cannot write ${dir}: ${(error as Error).message}`, 'choose a folder of yours with --dir')
+    throw new ViolinError(
+      'refused',
+      `cannot write ${dir}: ${(error as Error).message}`,
+      'choose a folder of yours with --dir'
+    )
   }
   try {
     const secret = async (name: string, seed: Uint8Array): Promise<void> => {
@@ -99,21 +107,47 @@ export async function loadIdentity(dir: string): Promise<Identity> {
   const folder = folderOf(dir)
   const text = await readFile(join(folder, 'host.json'), 'utf8').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'EACCES')
-      throw new ViolinError('needs-root', `${folder} belongs to another user`, 'run as that user, or use --dir')
-    throw new ViolinError('not-initialised', `${dir} holds no host yet`, 'found a mesh with `violin init`, or join one with `violin join TOKEN`')
+      throw new ViolinError(
+        'needs-root',
+        `${folder} belongs to another user`,
+        'run as that user, or use --dir'
+      )
+    throw new ViolinError(
+      'not-initialised',
+      `${dir} holds no host yet`,
+      'found a mesh with `violin init`, or join one with `violin join TOKEN`'
+    )
   })
   const parsed = settings.safeParse(parseJson(text))
   if (!parsed.success)
-    throw new ViolinError('store-damaged', `${join(folder, 'host.json')} is not as it was written`, 'restore it from a backup, or join again in a new folder')
+    throw new ViolinError(
+      'store-damaged',
+      `${join(folder, 'host.json')} is not as it was written`,
+      'restore it from a backup, or join again in a new folder'
+    )
   const { name, mesh, listen, ports } = parsed.data
   const hostSeed = await loadSeed(join(folder, 'host.key'))
   const host = signerOf(hostSeed)
   const owner = signerOf(await loadSeed(join(folder, 'owner.key')))
   const membership = await readFile(join(folder, 'membership')).catch(() => {
-    throw new ViolinError('store-damaged', `${join(folder, 'membership')} is missing`, 'restore it from a backup, or join again in a new folder')
+    throw new ViolinError(
+      'store-damaged',
+      `${join(folder, 'membership')} is missing`,
+      'restore it from a backup, or join again in a new folder'
+    )
   })
   await chmod(folder, 0o700)
-  return { name, mesh: mesh as PublicKey, listen, ports, id: hostIdOf(host.publicKey), hostSeed, host, owner, membership }
+  return {
+    name,
+    mesh: mesh as PublicKey,
+    listen,
+    ports,
+    id: hostIdOf(host.publicKey),
+    hostSeed,
+    host,
+    owner,
+    membership
+  }
 }
 
 /** Forgets the host; the owner's key stays beside, since VIOLINs elsewhere may hang on it. Gives its path. */
@@ -127,7 +161,11 @@ export async function forgetIdentity(dir: string): Promise<string> {
 async function loadSeed(path: string): Promise<Uint8Array> {
   const seed = unhex((await readFile(path, 'utf8').catch(() => '')).trim())
   if (seed === null || seed.length !== 32)
-    throw new ViolinError('store-damaged', `${path} is missing or holds no key`, 'restore it from a backup, or join again in a new folder')
+    throw new ViolinError(
+      'store-damaged',
+      `${path} is missing or holds no key`,
+      'restore it from a backup, or join again in a new folder'
+    )
   return seed
 }
 

@@ -1,0 +1,123 @@
+/** Invites: made and taken back by an admin's daemon, redeemed by any member's. */
+import { isRefusal, slotOf, verifyChain } from '#core/admission/chain.ts'
+import { publicKeyOf } from '#core/admission/host-id.ts'
+import { mintToken, parseToken } from '#core/admission/token.ts'
+import { countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
+import { ViolinError } from '#core/errors.ts'
+import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
+import { maxLifeMs } from '#core/records/record.ts'
+import type { InviteRequest } from '#api/contract.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import { crypto, freshSeed, signerOf } from './crypto.ts'
+import type { Journal } from './events.ts'
+import type { Host } from './host.ts'
+import type { Records } from './records.ts'
+
+export class Admission {
+  readonly #host: Host
+  readonly #records: Records
+  readonly #mesh: Mesh
+  readonly #journal: Journal
+  /** Slots granted here whose host has not published its record yet: not to be given to another. */
+  readonly #granted = new Map<string, Map<number, HostId>>()
+
+  constructor(host: Host, records: Records, mesh: Mesh, journal: Journal) {
+    this.#host = host
+    this.#records = records
+    this.#mesh = mesh
+    this.#journal = journal
+    mesh.serve('join', { strangers: true, maxRequestBytes: maxJoinBytes }, (body, from) =>
+      Promise.resolve(this.#answer(body, from))
+    )
+  }
+
+  /** Makes an invite. Throws ViolinError `refused` when this host may not, or the wish is out of bounds. */
+  invite(request: InviteRequest): { token: string; expiresAt: string } {
+    const { host, chain } = { host: this.#host.identity.host, chain: this.#host.chain }
+    const seed = freshSeed()
+    const { now } = this.#records
+    const { text, token } = mintToken(
+      chain,
+      host,
+      { seed, publicKey: signerOf(seed).publicKey },
+      {
+        role: request.role,
+        redeemBy: (now + request.expiresMs) as WallTime,
+        slots: request.uses,
+        addresses: this.#mesh.addresses(),
+        ...(request.for === undefined ? {} : { for: request.for as HostId })
+      },
+      now,
+      crypto
+    )
+    this.#journal.note(
+      'invited',
+      null,
+      `an invite for ${request.uses} ${request.role}${request.uses === 1 ? '' : 's'} was made`
+    )
+    return { token: text, expiresAt: new Date(token.invite.redeemBy).toISOString() }
+  }
+
+  /** Takes an invite back everywhere; hosts that came in by it stay. Throws ViolinError. */
+  async cancel(text: string): Promise<void> {
+    const token = parseToken(text, crypto)
+    if (token instanceof ViolinError) throw token
+    const { identity, chain } = this.#host
+    if (token.root !== identity.mesh) {
+      throw new ViolinError(
+        'token-other-mesh',
+        'the invite is for another mesh',
+        'run this on a host of that mesh'
+      )
+    }
+    const { now } = this.#records
+    await this.#records.publish(
+      {
+        kind: 'revocation',
+        version: this.#records.nextVersion('revocation', identity.host.publicKey, token.invite.subject),
+        issuedAt: now,
+        expiresAt: Math.min(token.chain.endsAt, now + maxLifeMs.host) as WallTime,
+        body: { key: token.invite.subject, andBelow: false, target: token.chain.links },
+        chain
+      },
+      identity.host
+    )
+    this.#journal.note('invite-cancelled', null, 'an invite was taken back')
+  }
+
+  #answer(body: Uint8Array, from: HostId): Uint8Array {
+    const records = this.#records
+    const answer = countersign(
+      body,
+      from,
+      {
+        chain: this.#host.chain,
+        signer: this.#host.identity.host,
+        usedSlots: (token) => new Map([...this.#pending(token), ...records.set.usedSlots(token)]),
+        isRevoked: (chain) => records.set.isRevoked(chain)
+      },
+      records.now,
+      crypto
+    )
+    if (answer.kind === 'granted') this.#noteGrant(answer.chain, from)
+    return encodeJoinAnswer(answer)
+  }
+
+  #pending(token: string): Map<number, PublicKey> {
+    const slots = new Map<number, PublicKey>()
+    for (const [slot, host] of this.#granted.get(token) ?? []) {
+      const key = publicKeyOf(host)
+      if (key !== null) slots.set(slot, key)
+    }
+    return slots
+  }
+
+  #noteGrant(bytes: Uint8Array, host: HostId): void {
+    const chain = verifyChain(bytes, this.#host.identity.mesh, crypto)
+    const claim = isRefusal(chain) ? null : slotOf(chain)
+    if (claim === null) return
+    const slots = this.#granted.get(claim.token) ?? new Map<number, HostId>()
+    this.#granted.set(claim.token, slots.set(claim.slot, host))
+    this.#journal.note('admitted', null, `${host} was let in by an invite`)
+  }
+}

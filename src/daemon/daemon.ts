@@ -1,0 +1,169 @@
+/** The host's daemon, put together: what starts it, in which order, and what its end leaves running. */
+import { join } from 'node:path'
+import { isRefusal, verifyChain } from '#core/admission/chain.ts'
+import { errorData } from '#core/errors.ts'
+import type { HostId } from '#core/ids.ts'
+import { serveApi } from '#api/server.ts'
+import { createMesh } from '#mesh/mesh.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import { openStore } from '#store/level.ts'
+import type { Store } from '#store/contract.ts'
+import { Admission } from './admission.ts'
+import { crypto } from './crypto.ts'
+import { Departure } from './departure.ts'
+import { Journal } from './events.ts'
+import { type Host, hostOf, publishHost } from './host.ts'
+import { type Identity, forgetIdentity, loadIdentity } from './identity.ts'
+import { Loads } from './loads.ts'
+import { Peers, rememberedPeers } from './peers.ts'
+import { Reconciler } from './reconciler.ts'
+import { Records, isMembership } from './records.ts'
+import { createService } from './service.ts'
+import { Sessions } from './sessions.ts'
+import { Slices } from './slices/slices.ts'
+import { Statuses } from './statuses.ts'
+import { TrunkAgreement } from './trunks.ts'
+import { Violins } from './violins.ts'
+
+/** The own record is looked at this often: new addresses, or an end that comes near. */
+const refreshEveryMs = 60_000
+
+export type Log = (message: string, fields: Record<string, unknown>) => void
+
+export interface Daemon {
+  readonly identity: Identity
+  readonly mesh: Mesh
+  /** Resolves when the host has left its mesh and the daemon shall end. */
+  readonly left: Promise<void>
+  /** Ends the daemon; slices and their machines go on, and the next daemon adopts them. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the host of a folder. Throws ViolinError: `not-initialised`, `already-running`, `port-taken`,
+ * `not-a-member`, `store-damaged`.
+ */
+export async function startDaemon(
+  dir: string,
+  options: { readonly listen: readonly string[]; readonly log: Log }
+): Promise<Daemon> {
+  await using undo = new AsyncDisposableStack()
+  const identity = await loadIdentity(dir)
+  const host = await hostOf(identity)
+  const store = undo.adopt(await openStore(join(dir, 'store')), (one) => one.close())
+  const generation = await nextGeneration(store)
+  const journal = new Journal()
+  const { log } = options
+  const records = undo.adopt(new Records({ root: identity.mesh, self: identity.id, store, log }), (one) =>
+    one.close()
+  )
+  const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
+  records.attach(mesh)
+  const slices: Slices = undo.adopt(
+    new Slices({
+      dir,
+      self: identity.id,
+      ports: identity.ports,
+      generation,
+      onEvent: (violin, event) => {
+        if (event.kind === 'trunk-wanted') trunks.want(violin, event.peer)
+        else reconciler.heard(violin, event)
+      },
+      onEnded: (violin, reason) => reconciler.ended(violin, reason),
+      log
+    }),
+    (one) => one.close()
+  )
+  const reconciler = undo.adopt(new Reconciler(host, records, slices, journal), (one) => one.close())
+  const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
+    one.close()
+  )
+  const peers = new Peers({ self: identity.id, records, store, mesh, journal, log })
+  const statuses = new Statuses(identity.id, records, reconciler, mesh)
+  const loads = new Loads(host, records, mesh)
+  const violins = new Violins({ host, records, peers, slices, statuses, loads, mesh, journal })
+  const gone = Promise.withResolvers<void>()
+  const departure = new Departure({
+    host,
+    records,
+    reconciler,
+    slices,
+    violins,
+    mesh,
+    journal,
+    gone: gone.resolve
+  })
+  const service = createService({
+    host,
+    mesh,
+    records,
+    peers,
+    loads,
+    admission: new Admission(host, records, mesh, journal),
+    violins,
+    sessions: new Sessions(identity, records, slices, mesh),
+    departure,
+    journal
+  })
+  for (const { violin, status } of await slices.adopt()) reconciler.adopted(violin, status)
+  await announce(host, records, mesh, peers)
+  const refresh = setInterval(
+    () =>
+      void announce(host, records, mesh, peers).catch((error: unknown) =>
+        log('own record not published', { reason: errorData(error).message })
+      ),
+    refreshEveryMs
+  )
+  undo.defer(() => clearInterval(refresh))
+  reconciler.kick()
+  undo.adopt(await serveApi(join(dir, 'api.sock'), service), (one) => one.close())
+  const owned = undo.move()
+  return {
+    identity,
+    mesh,
+    left: gone.promise.then(async () => {
+      await forgetIdentity(dir)
+    }),
+    close: () => owned.disposeAsync()
+  }
+}
+
+function startMesh(
+  host: Host,
+  records: Records,
+  store: Store,
+  options: { readonly listen: readonly string[]; readonly log: Log }
+): Promise<Mesh> {
+  const { identity } = host
+  return createMesh({
+    hostSeed: identity.hostSeed,
+    listen: options.listen.length > 0 ? options.listen : identity.listen,
+    meshId: identity.mesh,
+    presentation: () => identity.membership,
+    admit: (peer: HostId, presented: Uint8Array) => {
+      const chain = verifyChain(presented, identity.mesh, crypto)
+      return !isRefusal(chain) && isMembership(chain, peer, records)
+    },
+    remembered: () => rememberedPeers(identity.id, records, store),
+    mdns: true,
+    log: options.log
+  })
+}
+
+async function announce(host: Host, records: Records, mesh: Mesh, peers: Peers): Promise<void> {
+  await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
+  const { publicKey } = host.identity.host
+  const own = records.set.get('host', publicKey, '')
+  if (own !== null) void peers.announce(own.bytes, publicKey)
+}
+
+/** Counts the daemon's starts; slices obey the highest that they heard. */
+async function nextGeneration(store: Store): Promise<number> {
+  const stored = store.get('daemon', 'generation')
+  const generation = (stored === null ? 0 : Number(new TextDecoder().decode(stored))) + 1
+  await store.write(
+    [{ section: 'daemon', key: 'generation', value: new TextEncoder().encode(String(generation)) }],
+    { sync: true }
+  )
+  return generation
+}

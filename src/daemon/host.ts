@@ -1,0 +1,123 @@
+/** This host as the rest of the daemon knows it: keys, chains, and the record in which it tells of itself. */
+import { cpus, loadavg, totalmem } from 'node:os'
+import { access } from 'node:fs/promises'
+import { type Chain, isRefusal, membershipMs, ownerChain, verifyChain } from '#core/admission/chain.ts'
+import { ViolinError } from '#core/errors.ts'
+import type { HostBody } from '#core/records/bodies.ts'
+import { maxLifeMs } from '#core/records/record.ts'
+import { view } from '#core/records/view.ts'
+import type { DriverName } from '#core/spec.ts'
+import { crypto } from './crypto.ts'
+import type { Identity } from './identity.ts'
+import type { Records } from './records.ts'
+
+export const softwareVersion = '0.1.0'
+/** The own record is published anew this long before it would end. */
+const renewBeforeMs: number = maxLifeMs.host / 2
+
+export interface Host {
+  readonly identity: Identity
+  /** From the root to this host. */
+  readonly chain: Chain
+  /** From the root to the owner key of this host. */
+  readonly ownerChain: Chain
+  readonly drivers: readonly DriverName[]
+  readonly memoryMiB: number
+}
+
+/** Checks the stored membership and hangs the owner key on it. Throws `not-a-member` when it ended. */
+export async function hostOf(identity: Identity): Promise<Host> {
+  const chain = verifyChain(identity.membership, identity.mesh, crypto)
+  if (isRefusal(chain) || chain.subject !== identity.host.publicKey) {
+    throw new ViolinError(
+      'store-damaged',
+      'the stored membership is not valid',
+      'restore identity/membership from a backup, or join again in a new folder'
+    )
+  }
+  if (chain.endsAt <= Date.now()) {
+    throw new ViolinError(
+      'not-a-member',
+      `the membership ended on ${new Date(chain.endsAt).toISOString()}`,
+      'ask an admin for a new invite and join in a new folder'
+    )
+  }
+  const notAfter = Math.min(chain.endsAt, Date.now() + membershipMs)
+  const owner = ownerChain(
+    chain,
+    identity.host,
+    identity.owner.publicKey,
+    notAfter as Chain['endsAt'],
+    crypto
+  )
+  return {
+    identity,
+    chain,
+    ownerChain: owner,
+    drivers: await driversHere(),
+    memoryMiB: Math.floor(totalmem() / 2 ** 20)
+  }
+}
+
+async function driversHere(): Promise<DriverName[]> {
+  const there = (path: string): Promise<boolean> =>
+    access(path).then(
+      () => true,
+      () => false
+    )
+  const drivers: DriverName[] = []
+  if ((await there('/usr/bin/linux.uml')) && (await there('/usr/bin/bwrap'))) drivers.push('uml')
+  if (process.getuid?.() === 0 && (await there('/dev/net/tun'))) drivers.push('netns')
+  return drivers
+}
+
+/** What changes in the own record while the daemon runs. */
+export interface HostState {
+  readonly addresses: readonly string[]
+  readonly draining: boolean
+  readonly left: boolean
+}
+
+/** Publishes the own record if it says something else than the one that stands, or that one ends soon. */
+export async function publishHost(host: Host, records: Records, state: HostState): Promise<void> {
+  const { identity, chain } = host
+  const body: HostBody = {
+    host: identity.id,
+    name: identity.name,
+    addresses: state.addresses.slice(0, 16),
+    capacity: { memoryMiB: host.memoryMiB, cpus: cpus().length },
+    coordinate: [],
+    software: softwareVersion,
+    protocols: host.drivers.map((name) => ({ name: `driver-${name}`, versions: [1] })),
+    draining: state.draining,
+    left: state.left,
+    clockAheadMs: 0
+  }
+  const former = view(records.set, records.now).members.get(identity.id)?.record
+  const standing = former !== undefined && JSON.stringify(former.body) === JSON.stringify(body)
+  if (standing && former.expiresAt > records.now + renewBeforeMs) return
+  const { now } = records
+  await records.publish(
+    {
+      kind: 'host',
+      version: records.nextVersion('host', identity.host.publicKey, ''),
+      issuedAt: now,
+      expiresAt: Math.min(now + maxLifeMs.host, chain.endsAt) as typeof now,
+      body,
+      chain
+    },
+    identity.host
+  )
+}
+
+/** Drivers that a host's record names. */
+export function driversOf(body: HostBody): DriverName[] {
+  return (['uml', 'netns'] as const).filter((driver) =>
+    body.protocols.some(({ name }) => name === `driver-${driver}`)
+  )
+}
+
+/** Runnable processes for each processor over the last minute (getloadavg(3)). */
+export function loadNow(): number {
+  return Math.round(((loadavg()[0] as number) / cpus().length) * 100) / 100
+}

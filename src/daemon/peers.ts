@@ -1,0 +1,211 @@
+/**
+ * Who is there: connections to members kept and found again, and what is said of each host. Addresses come
+ * from records, from what answered before, and from the DHT, where every host puts its own record.
+ */
+import * as z from 'zod'
+import { hostIdOf } from '#core/admission/host-id.ts'
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { HostId, PublicKey } from '#core/ids.ts'
+import { isRejected, openRecord } from '#core/records/record.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import type { Store } from '#store/contract.ts'
+import type { HostRow } from '#api/contract.ts'
+import { crypto } from './crypto.ts'
+import type { Journal } from './events.ts'
+import { peersSection } from './founding.ts'
+import type { Records } from './records.ts'
+import { decodeJson, encodeJson } from './wire.ts'
+
+/** Connections that are sought out; larger meshes are held together by gossip's own links. */
+const maxSought = 64
+/** A lost member is suspect for this long, then dead. */
+const suspectMs = 10_000
+const dialTimeoutMs = 5_000
+const lookupTimeoutMs = 5_000
+const addressList = z.array(z.string().max(256)).max(16)
+
+export class Peers {
+  readonly #self: HostId
+  readonly #records: Records
+  readonly #store: Store
+  readonly #mesh: Mesh
+  readonly #journal: Journal
+  readonly #log: (message: string, fields: Record<string, unknown>) => void
+  readonly #dialling = new Map<HostId, Promise<void>>()
+  readonly #lostAt = new Map<HostId, number>()
+
+  constructor(options: {
+    readonly self: HostId
+    readonly records: Records
+    readonly store: Store
+    readonly mesh: Mesh
+    readonly journal: Journal
+    readonly log: (message: string, fields: Record<string, unknown>) => void
+  }) {
+    this.#self = options.self
+    this.#records = options.records
+    this.#store = options.store
+    this.#mesh = options.mesh
+    this.#journal = options.journal
+    this.#log = options.log
+    options.mesh.setDhtValidator(
+      (key, value) => hostRecordAt(key, value, options.records.set.root) !== null,
+      (key, values) => newest(key, values, options.records.set.root)
+    )
+    options.mesh.on((event) => {
+      if (event.kind === 'member-connected') this.#connected(event.peer)
+      else this.#disconnected(event.peer)
+    })
+    options.records.onChange((changed) => {
+      for (const record of changed) if (record.kind === 'host') this.#seek(record.body.host)
+    })
+  }
+
+  /** Puts the own record into the DHT. */
+  async announce(record: Uint8Array, self: PublicKey): Promise<void> {
+    await this.#mesh
+      .put(keyOf(self), record, AbortSignal.timeout(lookupTimeoutMs))
+      .catch((error: unknown) => {
+        this.#log('own record not put into the DHT', { reason: errorData(error).message })
+      })
+  }
+
+  isConnected(host: HostId): boolean {
+    return host === this.#self || this.#mesh.members().includes(host)
+  }
+
+  /** Connects to a member if it is not. Throws ViolinError `nobody-reachable`. */
+  async reach(host: HostId): Promise<void> {
+    if (this.isConnected(host)) return
+    const running = this.#dialling.get(host)
+    if (running !== undefined) return running
+    const dialling = this.#dial(host).finally(() => this.#dialling.delete(host))
+    this.#dialling.set(host, dialling)
+    return dialling
+  }
+
+  /** Name of a host for people; its id where none is known. */
+  nameOf(host: HostId): string {
+    return this.#records.view.members.get(host)?.body.name ?? host
+  }
+
+  stateOf(host: HostId): HostRow['state'] {
+    if (this.#records.view.members.get(host)?.body.left === true) return 'left'
+    if (this.isConnected(host)) return 'alive'
+    const lostAt = this.#lostAt.get(host)
+    return lostAt !== undefined && performance.now() - lostAt < suspectMs ? 'suspect' : 'dead'
+  }
+
+  async #dial(host: HostId): Promise<void> {
+    const told = this.#records.view.members.get(host)?.body.addresses ?? []
+    const first = await this.#tryDial(host, told)
+    if (first === null) return
+    // It may have moved since its record came this way.
+    const key = this.#records.view.members.get(host)?.key
+    const found =
+      key === undefined
+        ? null
+        : await this.#mesh.get(keyOf(key), AbortSignal.timeout(lookupTimeoutMs)).catch(() => null)
+    if (key !== undefined && found !== null) {
+      const record = hostRecordAt(keyOf(key), found, this.#records.set.root)
+      if (record !== null && (await this.#tryDial(host, record.addresses)) === null) return
+    }
+    throw new ViolinError(
+      'nobody-reachable',
+      `${this.nameOf(host)} cannot be reached: ${errorData(first).message}`,
+      'see that `violin daemon` runs there and that its port is reachable'
+    )
+  }
+
+  async #tryDial(host: HostId, addresses: readonly string[]): Promise<unknown> {
+    if (addresses.length === 0) return new Error('no address of it is known')
+    const full = addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${host}`))
+    return this.#mesh.dial(full, AbortSignal.timeout(dialTimeoutMs)).then(
+      () => null,
+      (error: unknown) => error
+    )
+  }
+
+  /** Connects to a member that was heard of, within the bound. */
+  #seek(host: HostId): void {
+    const member = this.#records.view.members.get(host)
+    if (member === undefined || member.body.left || this.isConnected(host)) return
+    if (this.#mesh.members().length >= maxSought) return
+    this.reach(host).catch((error: unknown) =>
+      this.#log('member not reached', { host, reason: errorData(error).message })
+    )
+  }
+
+  #connected(peer: HostId): void {
+    const back = this.#lostAt.delete(peer)
+    if (back) this.#journal.note('host-back', null, `${this.nameOf(peer)} is back`)
+    void this.#remember(peer)
+  }
+
+  #disconnected(peer: HostId): void {
+    this.#lostAt.set(peer, performance.now())
+    if (this.#records.view.members.get(peer)?.body.left === true) return
+    this.#journal.note('host-lost', null, `${this.nameOf(peer)} does not answer any more`)
+  }
+
+  async #remember(peer: HostId): Promise<void> {
+    try {
+      const addresses = (await this.#mesh.addressesOf(peer)).slice(0, 8)
+      if (addresses.length > 0)
+        await this.#store.write([{ section: peersSection, key: peer, value: encodeJson(addresses) }])
+    } catch (error: unknown) {
+      this.#log('peer not remembered', { peer, reason: errorData(error).message })
+    }
+  }
+}
+
+/** Peers of former times with the addresses that records and memory have for them. */
+export function rememberedPeers(
+  self: HostId,
+  records: Records,
+  store: Store
+): { readonly id: HostId; readonly addresses: readonly string[] }[] {
+  const known = new Map<HostId, Set<string>>()
+  const add = (id: HostId, addresses: readonly string[]): void => {
+    const all = known.get(id) ?? new Set<string>()
+    for (const address of addresses) all.add(address.includes('/p2p/') ? address : `${address}/p2p/${id}`)
+    known.set(id, all)
+  }
+  const { members } = records.view
+  for (const { host, body } of members.values()) if (!body.left) add(host, body.addresses)
+  for (const { key, value } of store.entries(peersSection)) {
+    const id = key as HostId
+    if (members.get(id)?.body.left !== true) add(id, decodeJson(value, addressList, self))
+  }
+  known.delete(self)
+  return [...known].map(([id, addresses]) => ({ id, addresses: [...addresses] }))
+}
+
+function keyOf(host: PublicKey): string {
+  return `host/${host}`
+}
+
+/** The host record that a DHT value holds, if it is the key's own. */
+function hostRecordAt(
+  key: string,
+  value: Uint8Array,
+  root: PublicKey
+): { readonly version: number; readonly addresses: readonly string[] } | null {
+  const record = openRecord(value, root, crypto)
+  if (isRejected(record) || record.kind !== 'host' || key !== keyOf(record.author)) return null
+  if (record.endsAt < Date.now() || record.body.host !== hostIdOf(record.author)) return null
+  return { version: record.version, addresses: record.body.addresses }
+}
+
+function newest(key: string, values: readonly Uint8Array[], root: PublicKey): number {
+  let best = 0
+  let bestVersion = -1
+  for (const [place, value] of values.entries()) {
+    const version = hostRecordAt(key, value, root)?.version ?? -1
+    if (version > bestVersion) {
+      best = place
+      bestVersion = version
+    }
+  }
+  return best
+}

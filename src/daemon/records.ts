@@ -1,0 +1,293 @@
+/**
+ * The records of this host at work: kept in the store, spread by gossip, repaired with neighbours, seen
+ * through the view. Correctness rests on the repair alone; gossip makes it fast.
+ */
+import type { Chain } from '#core/admission/chain.ts'
+import { ascii, hex } from '#core/derive.ts'
+import { errorData } from '#core/errors.ts'
+import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
+import { AuthorBudget } from '#core/records/budget.ts'
+import {
+  type Draft,
+  type Scope,
+  type SignedRecord,
+  maxRecordBytes,
+  sealRecord
+} from '#core/records/record.ts'
+import { RecordSet } from '#core/records/set.ts'
+import {
+  type Access,
+  type Synced,
+  answerSync,
+  applySync,
+  maxSyncBytes,
+  maxSyncRounds,
+  syncRequest
+} from '#core/records/sync.ts'
+import { type View, hostsIn, view } from '#core/records/view.ts'
+import type { Mesh, Verdict } from '#mesh/contract.ts'
+import type { Store } from '#store/contract.ts'
+import { crypto } from './crypto.ts'
+
+/** A neighbour drawn at random is asked this often: what gossip lost is late by about this much. */
+const repairEveryMs = 3_000
+/** One exchange takes at most this long; the next round begins anew where it ended. */
+const repairTimeoutMs = 20_000
+/** A view is computed anew after this long though no record changed: what ends by itself shows then. */
+const viewAgeMs = 10_000
+/** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
+const passedOn = 16
+const section = 'records'
+const meshTopic = 'mesh'
+
+/** Told of every change, once per batch. */
+export type RecordsListener = (changed: readonly SignedRecord[]) => void
+
+export interface RecordsOptions {
+  readonly root: PublicKey
+  readonly self: HostId
+  readonly store: Store
+  readonly log: (message: string, fields: Record<string, unknown>) => void
+}
+
+export class Records {
+  readonly set: RecordSet
+  readonly #self: HostId
+  readonly #store: Store
+  readonly #log: RecordsOptions['log']
+  readonly #budget = new AuthorBudget()
+  readonly #listeners = new Set<RecordsListener>()
+  readonly #topics = new Map<string, Scope>()
+  /** Exchanges under way, by peer: one at a time with each. */
+  readonly #repairing = new Map<HostId, Promise<void>>()
+  #mesh: Mesh | null = null
+  #view: { readonly at: number; readonly view: View } | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  /** Loads what the store holds; what ended meanwhile is dropped by the merge itself. */
+  constructor(options: RecordsOptions) {
+    this.set = new RecordSet({ root: options.root, crypto })
+    this.#self = options.self
+    this.#store = options.store
+    this.#log = options.log
+    for (const { key, value } of options.store.entries(section)) {
+      const merged = this.set.merge(value, this.now)
+      if (merged.verdict === 'rejected')
+        options.log('a stored record does not open', { key, reason: merged.reason })
+    }
+  }
+
+  get now(): WallTime {
+    return Date.now() as WallTime
+  }
+
+  /** What the records mean now. */
+  get view(): View {
+    const at = performance.now()
+    if (this.#view === null || at - this.#view.at > viewAgeMs)
+      this.#view = { at, view: view(this.set, this.now) }
+    return this.#view.view
+  }
+
+  /** Calls back at every change, until the returned function is called. */
+  onChange(listener: RecordsListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Joins gossip and repair; from here on changes come in from others. */
+  attach(mesh: Mesh): void {
+    this.#mesh = mesh
+    mesh.serve('sync', { maxRequestBytes: maxSyncBytes }, (body, from) =>
+      Promise.resolve(this.#answer(body, from))
+    )
+    mesh.on((event) => {
+      // Both sides see the connection; one asks, and the exchange serves both.
+      if (event.kind === 'member-connected' && this.#self < event.peer) void this.repairWith(event.peer)
+    })
+    this.#subscribe()
+    this.#timer = setInterval(() => this.#repairOne(), repairEveryMs)
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  /** Seals, keeps and spreads a record; resolved, it survives power loss here. Throws ViolinError. */
+  async publish(draft: Draft, signer: Signer): Promise<SignedRecord> {
+    const record = sealRecord(draft, this.set.root, signer, crypto)
+    const merged = this.set.merge(record.bytes, this.now)
+    if (merged.verdict !== 'accepted') throw new Error(`own ${draft.kind} record not taken: ${merged.reason}`)
+    await this.#changed([record], merged.removed, true)
+    await this.#spread(record)
+    return record
+  }
+
+  /** The version with which a record of one's own must be published to stand above all that were seen. */
+  nextVersion(kind: Draft['kind'], author: PublicKey, key: string): number {
+    return (this.set.get(kind, author, key)?.version ?? 0) + 1
+  }
+
+  /**
+   * Exchanges with a connected peer until both hold what both may hold; `also` are VIOLINs that it held
+   * before and shall hear the news of. Rejects when the peer does not answer.
+   */
+  async exchange(peer: HostId, also: readonly ViolinId[], signal: AbortSignal): Promise<void> {
+    const mesh = this.#mesh
+    if (mesh === null) return
+    const shares = (scope: Scope): boolean =>
+      scope === 'mesh' || also.includes(scope) || this.view.violins.get(scope)?.holders.has(peer) === true
+    const access: Access = { allows: shares, wants: (record) => this.#wants(record) }
+    const scopes: Scope[] = ['mesh', ...this.set.violins().filter(shares)]
+    let request: Uint8Array | null = syncRequest(this.set, scopes, this.now)
+    for (let round = 0; request !== null && round < maxSyncRounds; round++) {
+      const answer: Uint8Array = await mesh.request(peer, 'sync', request, signal)
+      const applied = applySync(this.set, answer, this.now, access)
+      if (applied.accepted.length > 0) await this.#exchanged(applied)
+      request = applied.next
+    }
+  }
+
+  /** As {@link exchange}, in the background: failures are the next round's business. */
+  repairWith(peer: HostId): Promise<void> {
+    const running = this.#repairing.get(peer)
+    if (running !== undefined) return running
+    const exchange = this.exchange(peer, [], AbortSignal.timeout(repairTimeoutMs))
+      .catch((error: unknown) => this.#log('repair failed', { peer, reason: errorData(error).message }))
+      .finally(() => this.#repairing.delete(peer))
+    this.#repairing.set(peer, exchange)
+    return exchange
+  }
+
+  /** Drops all of a VIOLIN: it is over, or no longer this host's business. */
+  async forget(violin: ViolinId): Promise<void> {
+    await this.#changed([], this.set.forget(violin), false)
+  }
+
+  #repairOne(): void {
+    const ended = this.set.removeExpired(this.now)
+    if (ended.length > 0) void this.#changed([], ended, false)
+    const members = this.#mesh?.members() ?? []
+    const peer = members[Math.floor(Math.random() * members.length)]
+    if (peer !== undefined) void this.repairWith(peer)
+  }
+
+  #answer(body: Uint8Array, from: HostId): Uint8Array {
+    const access: Access = {
+      // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
+      allows: (scope) =>
+        scope === 'mesh' || !this.set.violins().includes(scope) || this.#knownTo(scope, from),
+      wants: (record) => this.#wants(record)
+    }
+    const synced = answerSync(this.set, body, this.now, access)
+    if (synced.rejected > 0) this.#log('wrong records in an exchange', { from, count: synced.rejected })
+    if (synced.accepted.length > 0) void this.#exchanged(synced)
+    return synced.answer
+  }
+
+  /** What was news here is news for neighbours too: they shall not wait for their own exchange. */
+  async #exchanged(synced: Synced): Promise<void> {
+    await this.#changed(synced.accepted, synced.removed, false)
+    if (synced.accepted.length <= passedOn)
+      await Promise.all(synced.accepted.map((record) => this.#spread(record)))
+  }
+
+  #knownTo(violin: ViolinId, peer: HostId): boolean {
+    const seen = this.view.violins.get(violin)
+    return seen === undefined || seen.holders.has(peer)
+  }
+
+  /** Whether a record is this host's to keep: the mesh's, and those of VIOLINs that it owns or that name it. */
+  #wants(record: SignedRecord): boolean {
+    switch (record.kind) {
+      case 'host':
+      case 'revocation':
+        return true
+      case 'violin': {
+        const { spec, ended } = record.body
+        const named = ended === null ? hostsIn(spec) : new Set(ended.hosts)
+        return (
+          named.has(this.#self) || record.chain?.host === this.#self || this.#holds(record.key as ViolinId)
+        )
+      }
+      case 'runs':
+        return this.#holds(record.key as ViolinId)
+    }
+  }
+
+  #holds(violin: ViolinId): boolean {
+    return this.set.violins().includes(violin)
+  }
+
+  #gossiped(bytes: Uint8Array): Verdict {
+    if (bytes.length > maxRecordBytes) return 'reject'
+    const merged = this.set.merge(bytes, this.now, (record) => this.#wants(record))
+    if (merged.verdict === 'rejected') return 'reject'
+    if (merged.verdict === 'ignored') return 'ignore'
+    void this.#changed([merged.record], merged.removed, false)
+    return this.#budget.take(merged.record.chain, performance.now()) ? 'accept' : 'ignore'
+  }
+
+  async #changed(
+    accepted: readonly SignedRecord[],
+    removed: readonly SignedRecord[],
+    sync: boolean
+  ): Promise<void> {
+    this.#view = null
+    const kept = new Set(accepted.map(storeKey))
+    const writes = [
+      ...removed
+        .filter((record) => !kept.has(storeKey(record)))
+        .map((record) => ({ section, key: storeKey(record), value: null })),
+      ...accepted.map((record) => ({ section, key: storeKey(record), value: record.bytes }))
+    ]
+    const written = this.#store.write(writes, { sync }).catch((error: unknown) => {
+      if (sync) throw error
+      this.#log('records not written', { reason: errorData(error).message })
+    })
+    this.#subscribe()
+    for (const listener of this.#listeners) listener([...accepted, ...removed])
+    await written
+  }
+
+  async #spread(record: SignedRecord): Promise<void> {
+    const violin = record.kind === 'violin' || record.kind === 'runs' ? (record.key as ViolinId) : null
+    const topic = violin === null ? meshTopic : topicOf(violin)
+    await this.#mesh?.publish(topic, record.bytes).catch((error: unknown) => {
+      this.#log('record not spread; repair will', { reason: errorData(error).message })
+    })
+  }
+
+  /** Topics: the mesh's, and one for each VIOLIN that is held. */
+  #subscribe(): void {
+    const mesh = this.#mesh
+    if (mesh === null) return
+    const wanted = new Map<string, Scope>([[meshTopic, 'mesh']])
+    for (const violin of this.set.violins()) wanted.set(topicOf(violin), violin)
+    for (const topic of this.#topics.keys()) if (!wanted.has(topic)) mesh.unsubscribe(topic)
+    for (const topic of wanted.keys())
+      if (!this.#topics.has(topic)) mesh.subscribe(topic, (bytes) => this.#gossiped(bytes))
+    this.#topics.clear()
+    for (const [topic, scope] of wanted) this.#topics.set(topic, scope)
+  }
+}
+
+function storeKey(record: SignedRecord): string {
+  return `${record.kind} ${record.author} ${record.key}`
+}
+
+/** Opaque to who does not hold the VIOLIN. */
+function topicOf(violin: ViolinId): string {
+  return hex(crypto.sha256(ascii(`violin topic ${violin}`)).subarray(0, 16))
+}
+
+/** Whether what a peer showed makes it a member: a living chain to this mesh's root that ends with its key. */
+export function isMembership(chain: Chain, peer: HostId, records: Records): boolean {
+  return (
+    chain.kind === 'host' &&
+    chain.host === peer &&
+    chain.endsAt > records.now &&
+    !records.set.isRevoked(chain) &&
+    !records.view.displaced.has(peer)
+  )
+}

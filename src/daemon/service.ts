@@ -1,0 +1,119 @@
+/** What the local API offers, put together from the daemon's parts. */
+import type { Duplex } from 'node:stream'
+import { ViolinError } from '#core/errors.ts'
+import type { SessionRequest } from '#core/session.ts'
+import type { About, HostRow, Service } from '#api/contract.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import type { Admission } from './admission.ts'
+import type { Journal } from './events.ts'
+import { softwareVersion, type Host } from './host.ts'
+import type { Departure } from './departure.ts'
+import type { Loads } from './loads.ts'
+import type { Peers } from './peers.ts'
+import type { Records } from './records.ts'
+import type { Sessions } from './sessions.ts'
+import type { Violins } from './violins.ts'
+
+export interface ServiceParts {
+  readonly host: Host
+  readonly mesh: Mesh
+  readonly records: Records
+  readonly peers: Peers
+  readonly loads: Loads
+  readonly admission: Admission
+  readonly violins: Violins
+  readonly sessions: Sessions
+  readonly departure: Departure
+  readonly journal: Journal
+}
+
+export function createService(parts: ServiceParts): Service {
+  const { violins, admission, journal } = parts
+  return {
+    about: () => Promise.resolve(about(parts)),
+    hosts: () => hosts(parts),
+    invite: (request) => Promise.resolve().then(() => admission.invite(request)),
+    async cancelInvite({ token }) {
+      await admission.cancel(token)
+      return {}
+    },
+    plan: ({ topology }) => violins.plan(topology),
+    apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
+    list: () => violins.list(),
+    show: ({ name }) => violins.show(name),
+    wait: (request) => violins.wait(request.name, request.for, request.timeoutMs),
+    delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
+    migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
+    events: ({ follow }) => journal.read(follow),
+    leave: ({ stop }) => parts.departure.leave(stop),
+    session: (request) => session(parts, request)
+  }
+}
+
+function about({ host, mesh }: ServiceParts): About {
+  const { identity } = host
+  return {
+    id: identity.id,
+    name: identity.name,
+    mesh: identity.mesh,
+    version: softwareVersion,
+    pid: process.pid,
+    listen: mesh.addresses()
+  }
+}
+
+async function hosts({ host, mesh, records, peers, loads }: ServiceParts): Promise<HostRow[]> {
+  const members = [...records.view.members.values()]
+  const asked = members.map((member) => member.host).filter((id) => peers.isConnected(id))
+  const live = await loads.ofAll(asked)
+  const rows = members.map((member): HostRow => {
+    const self = member.host === host.identity.id
+    const load = live.get(member.host) ?? null
+    return {
+      id: member.host,
+      name: member.body.name,
+      state: peers.stateOf(member.host),
+      self,
+      rttMs: self ? 0 : mesh.rttMs(member.host),
+      load: load?.load ?? null,
+      memoryMiB: member.body.capacity.memoryMiB,
+      entities: load?.entities ?? null,
+      version: member.body.software
+    }
+  })
+  return rows.toSorted(
+    (a, b) => Number(b.self) - Number(a.self) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+  )
+}
+
+async function session(
+  { violins, sessions, peers, host }: ServiceParts,
+  request: SessionRequest
+): Promise<Duplex> {
+  const violin = violins.find(request.violin)
+  const entity = violin.spec?.entities.find(({ name }) => name === request.entity)
+  if (entity === undefined) {
+    const known = violin.spec?.entities.map(({ name }) => name).join(', ') ?? ''
+    throw new ViolinError(
+      'unknown-entity',
+      `${violin.name} has no entity ${request.entity}`,
+      `it has ${known}`
+    )
+  }
+  const where = entity.hosts[0]
+  if (where === undefined)
+    throw new ViolinError(
+      'not-running-here',
+      `${entity.name} has no host yet`,
+      `see \`violin show ${violin.name}\``
+    )
+  if (where !== host.identity.id && !violin.founding.owners.includes(host.identity.owner.publicKey)) {
+    throw new ViolinError(
+      'not-owner',
+      `${violin.name} belongs to ${peers.nameOf(violin.ownerHost)}, and ${entity.name} runs on ${peers.nameOf(where)}`,
+      `run this on ${peers.nameOf(violin.ownerHost)} or on ${peers.nameOf(where)}`
+    )
+  }
+  await peers.reach(where)
+  return sessions.open(violin.id, where, request)
+}

@@ -1,0 +1,164 @@
+/**
+ * Agreement on trunk sessions: the slices of two hosts make the keys, their daemons carry the halves over the
+ * mesh and vouch for who is at the other end, and only for hosts that the VIOLIN's record names.
+ * The lower host id offers first; the other one asks it to.
+ */
+import * as z from 'zod'
+import { lanMembers } from '#core/reconcile.ts'
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import type { TrunkHalf } from '#slice/contract.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import type { Records } from './records.ts'
+import type { Slices } from './slices/slices.ts'
+import { answer, ask } from './wire.ts'
+
+/** A session lives this long after the daemons last agreed: slices whose daemon is down keep their trunks. */
+const authorityMs: number = 24 * 3600 * 1000
+/** Sessions are agreed anew well before their authority ends. */
+const renewEveryMs: number = 6 * 3600 * 1000
+/** What failed is tried again this much later. */
+const retryMs = 1_000
+const agreeTimeoutMs = 8_000
+
+const half = z.strictObject({
+  publicKey: z.string().regex(/^[0-9a-f]{64}$/),
+  index: z.int().min(1).max(0xffff_ffff),
+  candidates: z.array(z.strictObject({ ip: z.ipv4(), port: z.int().min(1).max(65_535) })).max(16)
+})
+const question = z.strictObject({
+  violin: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Null: please offer, for it is yours to. */
+  half: half.nullable()
+})
+const reply = z.strictObject({ half: half.nullable() })
+
+export class TrunkAgreement {
+  readonly #self: HostId
+  readonly #records: Records
+  readonly #slices: Slices
+  readonly #mesh: Mesh
+  readonly #log: (message: string, fields: Record<string, unknown>) => void
+  readonly #wanted = new Map<string, { readonly violin: ViolinId; readonly peer: HostId }>()
+  readonly #agreeing = new Set<string>()
+  readonly #timer: NodeJS.Timeout
+  readonly #renewal: NodeJS.Timeout
+
+  constructor(options: {
+    readonly self: HostId
+    readonly records: Records
+    readonly slices: Slices
+    readonly mesh: Mesh
+    readonly log: (message: string, fields: Record<string, unknown>) => void
+  }) {
+    this.#self = options.self
+    this.#records = options.records
+    this.#slices = options.slices
+    this.#mesh = options.mesh
+    this.#log = options.log
+    answer(options.mesh, 'trunk', question, (asked, from) =>
+      this.#asked(asked.violin as ViolinId, asked.half, from)
+    )
+    options.mesh.on((event) => {
+      if (event.kind === 'member-connected') this.#tryAll(event.peer)
+    })
+    this.#timer = setInterval(() => this.#tryAll(null), retryMs)
+    this.#renewal = setInterval(() => this.#renewAll(), renewEveryMs)
+  }
+
+  /** A slice misses a session with a peer. */
+  want(violin: ViolinId, peer: HostId): void {
+    this.#wanted.set(`${violin} ${peer}`, { violin, peer })
+    this.#try(violin, peer)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    clearInterval(this.#renewal)
+  }
+
+  #renewAll(): void {
+    for (const violin of this.#slices.violins())
+      for (const peer of this.#coHosts(violin)) this.want(violin, peer)
+  }
+
+  #tryAll(peer: HostId | null): void {
+    for (const wish of this.#wanted.values())
+      if (peer === null || wish.peer === peer) this.#try(wish.violin, wish.peer)
+  }
+
+  #try(violin: ViolinId, peer: HostId): void {
+    const key = `${violin} ${peer}`
+    if (!this.#names(violin, peer) || this.#slices.get(violin) === undefined) {
+      this.#wanted.delete(key)
+      return
+    }
+    if (this.#agreeing.has(key) || !this.#mesh.members().includes(peer)) return
+    this.#agreeing.add(key)
+    this.#agree(violin, peer)
+      .then(
+        () => this.#wanted.delete(key),
+        (error: unknown) => this.#log('trunk not agreed', { violin, peer, reason: errorData(error).message })
+      )
+      .finally(() => this.#agreeing.delete(key))
+  }
+
+  async #agree(violin: ViolinId, peer: HostId): Promise<void> {
+    const signal = AbortSignal.timeout(agreeTimeoutMs)
+    if (peer < this.#self) {
+      await ask(this.#mesh, peer, 'trunk', { violin, half: null }, reply, signal)
+      return
+    }
+    const slice = this.#slices.get(violin)
+    if (slice === undefined) return
+    const own = await slice.call('trunkOffer', { peer })
+    const answered = await ask(this.#mesh, peer, 'trunk', { violin, half: own }, reply, signal)
+    if (answered.half === null)
+      throw new ViolinError('refused', `${peer} gave no half of a trunk`, 'it is tried again')
+    await slice.call('trunkJoin', {
+      peer,
+      ownIndex: own.index,
+      half: answered.half,
+      authUntilMs: authorityMs
+    })
+  }
+
+  async #asked(violin: ViolinId, offered: TrunkHalf | null, from: HostId): Promise<z.infer<typeof reply>> {
+    const slice = this.#slices.get(violin)
+    if (slice === undefined || !this.#names(violin, from)) {
+      throw new ViolinError(
+        'not-running-here',
+        'nothing of that VIOLIN is shared with you here',
+        'it is tried again'
+      )
+    }
+    if (offered === null) {
+      if (this.#self < from) this.want(violin, from)
+      return { half: null }
+    }
+    const own = await slice.call('trunkOffer', { peer: from })
+    await slice.call('trunkJoin', {
+      peer: from,
+      ownIndex: own.index,
+      half: offered,
+      authUntilMs: authorityMs
+    })
+    return { half: own }
+  }
+
+  /** Whether the record lets this peer have a trunk with this host: they share a vLAN. */
+  #names(violin: ViolinId, peer: HostId): boolean {
+    return this.#coHosts(violin).has(peer)
+  }
+
+  #coHosts(violin: ViolinId): ReadonlySet<HostId> {
+    const spec = this.#records.view.violins.get(violin)?.spec ?? null
+    const hosts = new Set<HostId>()
+    for (const lan of spec?.lans ?? []) {
+      const members = lanMembers(spec as NonNullable<typeof spec>, lan.name)
+      if (members.includes(this.#self)) for (const host of members) hosts.add(host)
+    }
+    hosts.delete(this.#self)
+    return hosts
+  }
+}

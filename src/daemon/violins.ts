@@ -1,0 +1,494 @@
+/** What people ask about VIOLINs: create and change, look, wait, move a vSwitch, delete. */
+import { randomBytes } from 'node:crypto'
+import * as z from 'zod'
+import { ascii, hex } from '#core/derive.ts'
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import { type PlacementHost, findHost, place } from '#core/placement.ts'
+import { type Change, planChanges, same } from '#core/plan.ts'
+import { namedHosts } from '#core/reconcile.ts'
+import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
+import { maxLifeMs } from '#core/records/record.ts'
+import type { ViolinView } from '#core/records/view.ts'
+import { resolveTopology } from '#core/resolve.ts'
+import type { Spec, Topology } from '#core/spec.ts'
+import type { ListRow, Plan, Progress, Show, ViolinState } from '#api/contract.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import { crypto } from './crypto.ts'
+import type { Journal } from './events.ts'
+import { driversOf, type Host } from './host.ts'
+import type { Loads } from './loads.ts'
+import { RequestGuard, sealRequest, sealedRequest } from './owner-request.ts'
+import type { Peers } from './peers.ts'
+import type { Records } from './records.ts'
+import { entityState, showOf, stateOf, switchOf, type StatusMap } from './show.ts'
+import type { Slices } from './slices/slices.ts'
+import type { Statuses } from './statuses.ts'
+import { answer, ask } from './wire.ts'
+
+/** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
+const handOverTimeoutMs = 6_000
+/** A planned handoff ends within this time or is reported as failed. */
+const handoffTimeoutMs = 15_000
+
+const handoffWish = z.strictObject({ lan: z.string().max(256), to: z.string().max(128).nullable() })
+const handoffDone = z.strictObject({ active: z.string(), term: z.number() })
+
+interface Planned {
+  readonly before: ViolinView | null
+  readonly spec: Spec
+  readonly changes: readonly Change[]
+}
+
+export class Violins {
+  readonly #host: Host
+  readonly #records: Records
+  readonly #peers: Peers
+  readonly #slices: Slices
+  readonly #statuses: Statuses
+  readonly #loads: Loads
+  readonly #mesh: Mesh
+  readonly #journal: Journal
+
+  constructor(parts: {
+    readonly host: Host
+    readonly records: Records
+    readonly peers: Peers
+    readonly slices: Slices
+    readonly statuses: Statuses
+    readonly loads: Loads
+    readonly mesh: Mesh
+    readonly journal: Journal
+  }) {
+    this.#host = parts.host
+    this.#records = parts.records
+    this.#peers = parts.peers
+    this.#slices = parts.slices
+    this.#statuses = parts.statuses
+    this.#loads = parts.loads
+    this.#mesh = parts.mesh
+    this.#journal = parts.journal
+    const guard = new RequestGuard(parts.host.identity.id, parts.records)
+    answer(parts.mesh, 'handoff', sealedRequest, async (sealed) => {
+      const { violin, request } = guard.open('handoff', sealed, handoffWish)
+      return this.handOffHere(violin, request.lan, request.to as HostId | null)
+    })
+  }
+
+  /** What `apply` would do now. Throws ViolinError for a topology that fits no host. */
+  async plan(topology: Topology): Promise<Plan> {
+    const planned = await this.#planned(topology)
+    return this.#planOf(topology, planned)
+  }
+
+  /** Creates or changes a VIOLIN to match the topology; tells what happens until it runs. */
+  async *apply(topology: Topology, wait: boolean, timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    const startedAt = performance.now()
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const planned = await this.#planned(topology)
+    yield { kind: 'plan', plan: this.#planOf(topology, planned) }
+    const former = planned.before?.spec ?? null
+    let violin: ViolinView
+    if (planned.before !== null && former !== null && same(former, planned.spec)) {
+      violin = planned.before
+      yield { kind: 'step', text: `nothing to change: version ${violin.version} stands` }
+    } else {
+      violin = await this.#publish(planned.before, { spec: planned.spec, ended: null })
+      yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
+    }
+    const hosts = namedHosts(planned.spec)
+    const dropped = former === null ? [] : namedHosts(former).filter((host) => !hosts.includes(host))
+    yield* this.#handOver(violin.id, [...hosts, ...dropped])
+    if (wait) yield* this.#untilRunning(violin, hosts, deadline, timeoutMs)
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    yield {
+      kind: 'done',
+      text: wait ? `${topology.name} runs (${seconds} s)` : `${topology.name} is being made`
+    }
+  }
+
+  /** Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. */
+  async *delete(name: string, timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    const violin = this.#owned(this.find(name))
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const spec = violin.spec as Spec
+    const hosts = namedHosts(spec)
+    await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
+    yield { kind: 'step', text: 'its end is signed and stored' }
+    yield* this.#handOver(violin.id, hosts)
+    for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
+      // Who was lost meanwhile is not waited for: the end reaches it when it is back.
+      const open = hosts.filter((host) => this.#peers.isConnected(host) && statuses.get(host)?.runs !== null)
+      if (open.length > 0) continue
+      const away = hosts
+        .filter((host) => !this.#peers.isConnected(host))
+        .map((host) => this.#peers.nameOf(host))
+      yield {
+        kind: 'done',
+        text:
+          away.length === 0
+            ? `${violin.name} is gone`
+            : `${violin.name} is gone but on ${away.join(', ')}, unreachable now`
+      }
+      return
+    }
+    throw new ViolinError(
+      'timeout',
+      `${violin.name} is not gone everywhere after ${seconds(timeoutMs)}`,
+      `see \`violin events\` on its hosts, and wait longer with violin wait ${violin.name} --for gone`
+    )
+  }
+
+  async list(): Promise<ListRow[]> {
+    const rows = await Promise.all(
+      [...this.#records.view.violins.values()]
+        .filter(({ spec }) => spec !== null)
+        .map(async (violin): Promise<ListRow> => {
+          const statuses = await this.#statusesOf(violin)
+          const spec = violin.spec as Spec
+          const running = spec.entities.filter(
+            (entity) => entityState(violin, entity, statuses).state === 'running'
+          )
+          return {
+            name: violin.name,
+            id: violin.id,
+            owner: this.#peers.nameOf(violin.ownerHost),
+            state: stateOf(violin, statuses),
+            entities: spec.entities.length,
+            running: running.length,
+            mine: this.#isMine(violin)
+          }
+        })
+    )
+    return rows.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1))
+  }
+
+  async show(name: string): Promise<Show> {
+    const violin = this.find(name)
+    return showOf(violin, await this.#statusesOf(violin), (host) => this.#peers.nameOf(host))
+  }
+
+  /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing. */
+  async wait(name: string, state: 'running' | 'gone', timeoutMs: number): Promise<{ state: ViolinState }> {
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const violin = this.find(name, state === 'gone')
+    const hosts = hostsOf(violin)
+    let missing = 'no host answered'
+    for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
+      // The record may have changed since.
+      const now = this.#records.view.violins.get(violin.id)
+      if (now === undefined) return { state: 'gone' }
+      const reached = stateOf(now, statuses)
+      if (reached === state) return { state: reached }
+      missing = missingOf(now, statuses, (host) => this.#peers.nameOf(host))
+    }
+    throw new ViolinError(
+      'timeout',
+      `${violin.name} is not ${state} after ${seconds(timeoutMs)}: ${missing}`,
+      `see \`violin show ${violin.name}\``
+    )
+  }
+
+  /** Moves a vLAN's vSwitch by planned handoff. Throws ViolinError. */
+  async migrate(
+    name: string,
+    lan: string,
+    to: string | undefined
+  ): Promise<{ active: string; term: number }> {
+    const violin = this.#owned(this.find(name))
+    const wanted = (violin.spec as Spec).lans.find((one) => one.name === lan)
+    if (wanted === undefined) {
+      throw new ViolinError(
+        'unknown-lan',
+        `${violin.name} has no vLAN ${lan}`,
+        `it has ${(violin.spec as Spec).lans.map((one) => one.name).join(', ')}; entities do not move while they run yet`
+      )
+    }
+    const members = [...this.#records.view.members.values()].map(({ host, body }) => ({
+      id: host,
+      name: body.name
+    }))
+    const target = to === undefined ? null : findHost(to, members).id
+    if (target !== null && !wanted.hosts.includes(target)) {
+      throw new ViolinError(
+        'no-placement',
+        `${to} is no candidate for the vSwitch of ${lan}`,
+        `candidates: ${wanted.hosts.map((host) => this.#peers.nameOf(host)).join(', ')}; name others with \`vswitch:\` in the file`
+      )
+    }
+    const { active } = switchOf(lan, await this.#statusesOf(violin))
+    if (active === null)
+      throw new ViolinError(
+        'refused',
+        `${lan} has no vSwitch at present`,
+        'try again when it has one (`violin show`)'
+      )
+    const done = await this.#handOff(violin.id, active, lan, target)
+    return { active: this.#peers.nameOf(done.active as HostId), term: done.term }
+  }
+
+  /** Hands over a vSwitch that is active here. Throws ViolinError. */
+  async handOffHere(
+    violin: ViolinId,
+    lan: string,
+    to: HostId | null
+  ): Promise<{ active: HostId; term: number }> {
+    const slice = this.#slices.get(violin)
+    if (slice === undefined)
+      throw new ViolinError(
+        'not-running-here',
+        'nothing of that VIOLIN runs on this host',
+        'see `violin show`'
+      )
+    return slice.call('handoff', { lan, to })
+  }
+
+  /** A VIOLIN by name, id or name@owner. Throws `unknown-violin`, `ambiguous-name`. */
+  find(wanted: string, alsoEnded = false): ViolinView {
+    const all = [...this.#records.view.violins.values()].filter(({ spec }) => alsoEnded || spec !== null)
+    const [name, owner] = wanted.split('@', 2) as [string, string | undefined]
+    const named = all.filter(
+      (violin) =>
+        violin.id === wanted ||
+        (wanted.length >= 8 && violin.id.startsWith(wanted)) ||
+        (violin.name === name &&
+          (owner === undefined ||
+            this.#peers.nameOf(violin.ownerHost) === owner ||
+            violin.ownerHost === owner ||
+            violin.owner === owner))
+    )
+    const living = named.filter(({ spec }) => spec !== null)
+    const candidates = living.length > 0 ? living : named
+    const mine = candidates.filter((violin) => this.#isMine(violin))
+    const match = candidates.length === 1 ? candidates[0] : mine.length === 1 ? mine[0] : undefined
+    if (match !== undefined) return match
+    if (candidates.length > 1) {
+      const ways = candidates
+        .map((violin) => `${violin.name}@${this.#peers.nameOf(violin.ownerHost)}`)
+        .join(', ')
+      throw new ViolinError(
+        'ambiguous-name',
+        `${candidates.length} VIOLINs are named ${wanted}`,
+        `name it with its owner or by id: ${ways}`
+      )
+    }
+    const known = all.map((violin) => violin.name).join(', ')
+    throw new ViolinError(
+      'unknown-violin',
+      `this host knows no VIOLIN ${wanted}`,
+      known === '' ? 'make one: violin apply FILE' : `it knows ${known}`
+    )
+  }
+
+  async #planned(topology: Topology): Promise<Planned> {
+    const before = this.#before(topology.name)
+    const hosts = await this.#placementHosts()
+    const former = before?.spec ?? null
+    const placement = place(topology, hosts, former, (name, host) =>
+      hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
+    )
+    const spec = resolveTopology(topology, placement, former)
+    return { before, spec, changes: planChanges(former, spec, placement) }
+  }
+
+  /** The VIOLIN of this name that an apply changes; null: it makes a new one. Throws `not-owner`. */
+  #before(name: string): ViolinView | null {
+    const named = [...this.#records.view.violins.values()].filter(
+      (violin) => violin.spec !== null && violin.name === name
+    )
+    const mine = named.find((violin) => this.#isMine(violin))
+    const other = named[0]
+    if (mine === undefined && other !== undefined) return this.#owned(other)
+    return mine ?? null
+  }
+
+  async #placementHosts(): Promise<PlacementHost[]> {
+    const members = [...this.#records.view.members.values()]
+    const loads = await this.#loads.ofAll(members.map(({ host }) => host))
+    return members.map(({ host, body }) => {
+      const load = loads.get(host) ?? null
+      const why = body.left
+        ? 'has left the mesh'
+        : body.draining
+          ? 'is being drained'
+          : load === null
+            ? 'does not answer'
+            : ''
+      return {
+        id: host,
+        name: body.name,
+        available: why === '',
+        unavailableWhy: why,
+        drivers: driversOf(body),
+        freeMemoryMiB: load?.ownerFreeMiB ?? 0,
+        load: load?.entities ?? 0
+      }
+    })
+  }
+
+  #planOf(topology: Topology, planned: Planned): Plan {
+    const steps = planned.changes.map((change) => ({
+      ...change,
+      hosts: change.hosts.map((host) => this.#peers.nameOf(host))
+    }))
+    return { name: topology.name, steps }
+  }
+
+  /** Signs and stores a version, or the end. */
+  async #publish(
+    before: ViolinView | null,
+    content: { spec: Spec; ended: null } | { spec: null; ended: NonNullable<ViolinView['ended']> }
+  ): Promise<ViolinView> {
+    const { identity, ownerChain } = this.#host
+    const founding = before?.founding ?? { nonce: randomBytes(16), owners: [identity.owner.publicKey] }
+    const id = violinIdOf(founding, crypto)
+    const { now } = this.#records
+    await this.#records.publish(
+      {
+        kind: 'violin',
+        version:
+          Math.max(
+            before?.version ?? 0,
+            this.#records.nextVersion('violin', identity.owner.publicKey, id) - 1
+          ) + 1,
+        issuedAt: now,
+        expiresAt: Math.min(now + maxLifeMs.violin, ownerChain.endsAt) as WallTime,
+        body: { founding, ...content } as ViolinBody,
+        chain: ownerChain
+      },
+      identity.owner
+    )
+    const violin = this.#records.view.violins.get(id) as ViolinView
+    this.#journal.note(
+      content.spec === null ? 'deleted' : before === null ? 'created' : 'changed',
+      violin.name,
+      `version ${violin.version}`
+    )
+    return violin
+  }
+
+  /** Gives the records to every host concerned; tells which could not be reached. */
+  async *#handOver(violin: ViolinId, hosts: readonly HostId[]): AsyncGenerator<Progress, void, void> {
+    const signal = AbortSignal.timeout(handOverTimeoutMs)
+    const failures = await Promise.all(
+      hosts
+        .filter((host) => host !== this.#host.identity.id)
+        .map(async (host) => {
+          try {
+            await this.#peers.reach(host)
+            await this.#records.exchange(host, [violin], signal)
+            return null
+          } catch (error: unknown) {
+            return `${this.#peers.nameOf(host)} was not told: ${errorData(error).message}; it will be when it is back`
+          }
+        })
+    )
+    for (const text of failures) if (text !== null) yield { kind: 'warning', text }
+  }
+
+  async *#untilRunning(
+    violin: ViolinView,
+    hosts: readonly HostId[],
+    deadline: AbortSignal,
+    timeoutMs: number
+  ): AsyncGenerator<Progress, void, void> {
+    const told = new Set<string>()
+    let missing = 'no host answered'
+    for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
+      for (const entity of violin.spec?.entities ?? []) {
+        const { state, reason, bootMs } = entityState(violin, entity, statuses)
+        if (state === 'running' && !told.has(entity.name)) {
+          told.add(entity.name)
+          const where = this.#peers.nameOf(entity.hosts[0] as HostId)
+          yield {
+            kind: 'step',
+            text: `${entity.name} runs on ${where}${bootMs === null ? '' : ` (${(bootMs / 1000).toFixed(1)} s)`}`
+          }
+        }
+        if (state === 'failed')
+          throw new ViolinError(
+            'boot-failed',
+            `${entity.name} did not start: ${reason}`,
+            `change the file and apply again, or remove it: violin delete ${violin.name}`
+          )
+        if (state === 'refused')
+          throw new ViolinError(
+            'refused',
+            `${entity.name} was refused by ${this.#peers.nameOf(entity.hosts[0] as HostId)}: ${reason}`,
+            'place it elsewhere with `on:`, or make it smaller'
+          )
+      }
+      if (stateOf(violin, statuses) === 'running') return
+      missing = missingOf(violin, statuses, (host) => this.#peers.nameOf(host))
+      const now = this.#records.view.violins.get(violin.id)
+      if (now !== undefined && now.record.hash !== violin.record.hash) {
+        throw new ViolinError(
+          'refused',
+          `${violin.name} was changed again meanwhile (version ${now.version})`,
+          `see \`violin show ${violin.name}\``
+        )
+      }
+    }
+    throw new ViolinError(
+      'timeout',
+      `${violin.name} does not run after ${seconds(timeoutMs)}: ${missing}`,
+      `it goes on starting; see \`violin show ${violin.name}\``
+    )
+  }
+
+  async #handOff(
+    violin: ViolinId,
+    active: HostId,
+    lan: string,
+    to: HostId | null
+  ): Promise<{ active: string; term: number }> {
+    const { identity } = this.#host
+    if (active === identity.id) return this.handOffHere(violin, lan, to)
+    await this.#peers.reach(active)
+    const sealed = sealRequest('handoff', active, violin, { lan, to }, identity.mesh, identity.owner)
+    return ask(this.#mesh, active, 'handoff', sealed, handoffDone, AbortSignal.timeout(handoffTimeoutMs))
+  }
+
+  #statusesOf(violin: ViolinView): Promise<StatusMap> {
+    return this.#statuses.ofAll(hostsOf(violin), violin.id)
+  }
+
+  #isMine(violin: ViolinView): boolean {
+    return violin.founding.owners.includes(this.#host.identity.owner.publicKey)
+  }
+
+  #owned(violin: ViolinView): ViolinView {
+    if (this.#isMine(violin)) return violin
+    throw new ViolinError(
+      'not-owner',
+      `${violin.name} belongs to ${this.#peers.nameOf(violin.ownerHost)}; only its owner changes it`,
+      `run this on ${this.#peers.nameOf(violin.ownerHost)}, or choose another name`
+    )
+  }
+}
+
+function hostsOf(violin: ViolinView): readonly HostId[] {
+  return violin.spec === null ? (violin.ended?.hosts ?? []) : namedHosts(violin.spec)
+}
+
+/** What keeps a VIOLIN from running, in a few words. */
+function missingOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostId) => string): string {
+  const open = (violin.spec?.entities ?? []).flatMap((entity) => {
+    const { state, reason } = entityState(violin, entity, statuses)
+    return state === 'running' ? [] : [`${entity.name} is ${state}${reason === '' ? '' : ` (${reason})`}`]
+  })
+  const unswitched = (violin.spec?.lans ?? []).flatMap((lan) =>
+    lan.hosts.length > 0 && switchOf(lan.name, statuses).active === null ? [`${lan.name} has no vSwitch`] : []
+  )
+  const still =
+    violin.spec === null
+      ? [...statuses].flatMap(([host, status]) =>
+          status?.runs === null ? [] : [`${nameOf(host)} has not stopped it`]
+        )
+      : []
+  return [...open, ...unswitched, ...still].slice(0, 4).join('; ')
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`
+}
