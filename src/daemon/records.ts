@@ -102,8 +102,8 @@ export class Records {
       Promise.resolve(this.#answer(body, from))
     )
     mesh.on((event) => {
-      // Both sides see the connection; one asks, and the exchange serves both.
-      if (event.kind === 'member-connected' && this.#self < event.peer) void this.repairWith(event.peer)
+      // Both sides ask: the first to see the other proven may not be proven there yet.
+      if (event.kind === 'member-connected') void this.repairWith(event.peer)
     })
     this.#subscribe()
     this.#timer = setInterval(() => this.#repairOne(), repairEveryMs)

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { ViolinError } from '#core/errors.ts'
+import type { ViolinId } from '#core/ids.ts'
+import { RequestGuard, sealRequest } from '#daemon/owner-request.ts'
+import { ask } from '#daemon/wire.ts'
+import * as z from 'zod'
+import { collect, meshOf, oneLan, startHost, until, type TestHost } from './hosts.ts'
+
+function refusal(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof ViolinError && error.code === code
+}
+
+test('a VIOLIN that a member makes runs on the hosts that it names, and is gone from them when it is deleted', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, b, c] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as [
+    TestHost,
+    TestHost,
+    TestHost
+  ]
+  await collect(owner.violins.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
+  const show = await owner.violins.show('net')
+  assert.equal(show.state, 'running')
+  assert.deepEqual(
+    show.entities.map(({ host }) => host),
+    ['purdue', 'washington']
+  )
+  assert.deepEqual(show.stale, [])
+  assert.equal(b.slices.wishes.size, 1)
+  await collect(owner.violins.delete('net', 20_000))
+  assert.deepEqual([...b.slices.wishes, ...c.slices.wishes], [])
+  assert.deepEqual(await owner.violins.list(), [])
+})
+
+test('applying the same file again changes nothing, and a changed file restarts nothing that it leaves alone', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost]
+  const topology = oneLan('net', ['princeton', 'purdue'])
+  await collect(owner.violins.apply(topology, true, 20_000))
+  const again = await collect(owner.violins.apply(topology, true, 20_000))
+  assert.ok(again.some((row) => row.kind === 'step' && row.text.includes('nothing to change')))
+  assert.equal((await owner.violins.show('net')).version, 1)
+  const larger = {
+    ...topology,
+    entities: [
+      ...topology.entities,
+      { ...oneLan('net', ['purdue']).entities[0], name: 'vhost9' } as (typeof topology.entities)[0]
+    ]
+  }
+  const plan = await owner.violins.plan(larger)
+  assert.deepEqual(
+    plan.steps.filter(({ what }) => what === 'entity').map(({ name, kind }) => [name, kind]),
+    [
+      ['vhost1', 'keep'],
+      ['vhost2', 'keep'],
+      ['vhost9', 'add']
+    ]
+  )
+})
+
+test("another member's change, end and requests are refused by its own host and by every other", async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  const { id } = await owner.violins.show('net')
+  await assert.rejects(collect(other.violins.delete('net', 1_000)), refusal('not-owner'))
+  await assert.rejects(
+    collect(other.violins.apply(oneLan('net', ['purdue']), true, 1_000)),
+    refusal('not-owner')
+  )
+  await assert.rejects(other.violins.migrate('net', 'lan1', undefined), refusal('not-owner'))
+  // As a changed program would: signed by its own owner key, sent past its own checks.
+  const { identity } = other.host
+  const target = owner.host.identity.id
+  const sealed = sealRequest(
+    'handoff',
+    target,
+    id as ViolinId,
+    { lan: 'lan1', to: null },
+    identity.mesh,
+    identity.owner
+  )
+  await assert.rejects(
+    ask(other.mesh, target, 'handoff', sealed, z.unknown(), AbortSignal.timeout(5_000)),
+    refusal('not-owner')
+  )
+  // And a record: no host can even sign one for a founding block that does not name it.
+  const founding = owner.records.view.violins.get(id as ViolinId)?.founding
+  assert.ok(founding !== undefined)
+  const { now } = other.records
+  await assert.rejects(
+    other.records.publish(
+      {
+        kind: 'violin',
+        version: 9,
+        issuedAt: now,
+        expiresAt: (now + 60_000) as typeof now,
+        body: { founding, spec: null, ended: { name: 'net', hosts: [] } },
+        chain: other.host.ownerChain
+      },
+      identity.owner
+    ),
+    ViolinError
+  )
+  assert.equal((await owner.violins.show('net')).state, 'running')
+})
+
+test("an owner's request serves once, on one host, within ten minutes", async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner] = (await meshOf(['princeton'], stack)) as [TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  const id = (await owner.violins.show('net')).id as ViolinId
+  const { identity } = owner.host
+  const guard = new RequestGuard(identity.id, owner.records)
+  const any = z.unknown()
+  const seal = (to = identity.id): ReturnType<typeof sealRequest> =>
+    sealRequest('session', to, id, {}, identity.mesh, identity.owner)
+  const sealed = seal()
+  guard.open('session', sealed, any)
+  assert.throws(() => guard.open('session', sealed, any), refusal('refused'))
+  assert.throws(() => guard.open('handoff', seal(), any), refusal('refused'))
+  assert.throws(
+    () => guard.open('session', seal('12D3KooWelsewhere' as typeof identity.id), any),
+    refusal('refused')
+  )
+  const altered = { ...seal(), signature: randomBytes(64).toString('hex') }
+  assert.throws(() => guard.open('session', altered, any), refusal('refused'))
+})
+
+test('who was away when a VIOLIN changed hears of it when it is back', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, away] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await away.close()
+  const told = await collect(owner.violins.delete('net', 20_000))
+  assert.ok(told.some((row) => row.kind === 'done' && row.text.includes('purdue')))
+  const back = await startHost(away.dir)
+  stack.defer(() => back.close())
+  await until([back], () => [...back.records.view.violins.values()].every(({ spec }) => spec === null))
+})

@@ -1,0 +1,202 @@
+/**
+ * Overlay hosts in one process: real mesh on loopback, real records, a store in a temporary folder. Only the
+ * slices are played: they run what they are told at once, so that the control plane is tested alone.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { isRefusal, verifyChain } from '#core/admission/chain.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import type { Topology, TopologyEntity } from '#core/spec.ts'
+import type { Progress } from '#api/contract.ts'
+import { Admission } from '#daemon/admission.ts'
+import { crypto } from '#daemon/crypto.ts'
+import { Journal } from '#daemon/events.ts'
+import { found, join } from '#daemon/founding.ts'
+import { hostOf, publishHost, type Host } from '#daemon/host.ts'
+import { loadIdentity } from '#daemon/identity.ts'
+import { Loads } from '#daemon/loads.ts'
+import { Peers, rememberedPeers } from '#daemon/peers.ts'
+import { Reconciler } from '#daemon/reconciler.ts'
+import { Records, isMembership } from '#daemon/records.ts'
+import type { Slices } from '#daemon/slices/slices.ts'
+import { Statuses } from '#daemon/statuses.ts'
+import { Violins } from '#daemon/violins.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import { createMesh } from '#mesh/mesh.ts'
+import type { SliceStatus, SliceWish } from '#slice/contract.ts'
+import { openStore } from '#store/level.ts'
+
+const listen = ['/ip4/127.0.0.1/tcp/0']
+const quiet = (): void => {}
+
+export interface TestHost {
+  readonly host: Host
+  readonly dir: string
+  readonly records: Records
+  readonly mesh: Mesh
+  readonly admission: Admission
+  readonly violins: Violins
+  readonly journal: Journal
+  /** What each played slice was told last. */
+  readonly slices: PlayedSlices
+  close(): Promise<void>
+}
+
+export class PlayedSlices {
+  readonly wishes: Map<ViolinId, SliceWish> = new Map<ViolinId, SliceWish>()
+
+  violins(): ViolinId[] {
+    return [...this.wishes.keys()]
+  }
+
+  get(violin: ViolinId): unknown {
+    return this.wishes.has(violin) ? this.#slice(violin) : undefined
+  }
+
+  ensure(violin: ViolinId): Promise<unknown> {
+    return Promise.resolve(this.#slice(violin))
+  }
+
+  remove(violin: ViolinId): Promise<void> {
+    this.wishes.delete(violin)
+    return Promise.resolve()
+  }
+
+  #slice(violin: ViolinId): unknown {
+    return {
+      call: (method: string, params: unknown): Promise<unknown> => {
+        if (method === 'configure') this.wishes.set(violin, params as SliceWish)
+        return Promise.resolve(statusOf(this.wishes.get(violin) as SliceWish))
+      }
+    }
+  }
+}
+
+function statusOf(wish: SliceWish): SliceStatus {
+  return {
+    contract: 1,
+    pid: process.pid,
+    version: wish.version,
+    port: 1,
+    entities: wish.entities.map(({ name }) => ({ name, state: 'running', reason: '', bootMs: 1, nics: [] })),
+    switches: wish.lans.map((lan) => ({
+      lan: lan.name,
+      active: lan.hosts[0] as HostId,
+      standby: null,
+      term: 1
+    })),
+    trunks: []
+  }
+}
+
+/** Hosts of one mesh: the first founds it, the others join by one invite of it. All end with the stack. */
+export async function meshOf(names: readonly string[], stack: AsyncDisposableStack): Promise<TestHost[]> {
+  const folder = await mkdtemp(joinPath(tmpdir(), 'violin-hosts-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const hosts: TestHost[] = []
+  let token = ''
+  for (const [place, name] of names.entries()) {
+    const dir = joinPath(folder, name)
+    if (place === 0) await found(dir, { name, listen })
+    else await join(dir, token, { name, listen })
+    const host = await startHost(dir)
+    stack.defer(() => host.close())
+    hosts.push(host)
+    token ||= host.admission.invite({
+      expiresMs: 60_000,
+      uses: Math.max(1, names.length - 1),
+      role: 'member'
+    }).token
+  }
+  const all = (): boolean =>
+    hosts.every(
+      ({ records, mesh }) =>
+        records.view.members.size === names.length && mesh.members().length === names.length - 1
+    )
+  await until(hosts, all)
+  return hosts
+}
+
+/** Starts the control plane of a folder. */
+export async function startHost(dir: string): Promise<TestHost> {
+  const identity = await loadIdentity(dir)
+  const host = await hostOf(identity)
+  const store = await openStore(joinPath(dir, 'store'))
+  const records = new Records({ root: identity.mesh, self: identity.id, store, log: quiet })
+  const mesh = await createMesh({
+    hostSeed: identity.hostSeed,
+    listen: identity.listen,
+    meshId: identity.mesh,
+    presentation: () => identity.membership,
+    admit: (peer, shown) => {
+      const chain = verifyChain(shown, identity.mesh, crypto)
+      return !isRefusal(chain) && isMembership(chain, peer, records)
+    },
+    remembered: () => rememberedPeers(identity.id, records, store),
+    mdns: false,
+    log: quiet
+  })
+  records.attach(mesh)
+  const journal = new Journal()
+  const played = new PlayedSlices()
+  const slices = played as unknown as Slices
+  const reconciler = new Reconciler(host, records, slices, journal)
+  const peers = new Peers({ self: identity.id, records, store, mesh, journal, log: quiet })
+  const statuses = new Statuses(identity.id, records, reconciler, mesh)
+  const violins = new Violins({
+    host,
+    records,
+    peers,
+    slices,
+    statuses,
+    loads: new Loads(host, records, mesh),
+    mesh,
+    journal
+  })
+  const admission = new Admission(host, records, mesh, journal)
+  await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
+  const close = async (): Promise<void> => {
+    reconciler.close()
+    records.close()
+    await mesh.close()
+    await store.close()
+  }
+  return { host, dir, records, mesh, admission, violins, journal, slices: played, close }
+}
+
+/** Resolves when a condition holds; it is looked at whenever records or connections of these hosts change. */
+export async function until(hosts: readonly TestHost[], condition: () => boolean): Promise<void> {
+  if (condition()) return
+  await new Promise<void>((resolve) => {
+    const look = (): void => {
+      if (condition()) resolve()
+    }
+    for (const { records, mesh } of hosts) {
+      records.onChange(look)
+      mesh.on(look)
+    }
+  })
+}
+
+/** Runs a stream of progress to its end and gives all of it. */
+export async function collect(progress: AsyncIterable<Progress>): Promise<Progress[]> {
+  const rows: Progress[] = []
+  for await (const row of progress) rows.push(row)
+  return rows
+}
+
+/** A topology of one vLAN with an entity on each named host. */
+export function oneLan(name: string, on: readonly string[]): Topology {
+  const entities = on.map((host, place): TopologyEntity => ({
+    name: `vhost${place + 1}`,
+    kind: 'host',
+    driver: 'uml',
+    memoryMiB: 64,
+    on: host,
+    nics: [{ name: 'eth0', lan: 'lan1' }],
+    env: {},
+    files: []
+  }))
+  return { name, lans: [{ name: 'lan1', subnet: '10.1.0.0/24', vswitch: [] }], entities }
+}
