@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { access, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { test } from 'node:test'
+import { ViolinError } from '#core/errors.ts'
+import { found, join } from '#daemon/founding.ts'
+import { rootKeyFile } from '#daemon/identity.ts'
+import { meshOf, type TestHost } from './hosts.ts'
+
+function refusal(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof ViolinError && error.code === code && !error.message.includes('\n')
+}
+
+async function folder(stack: AsyncDisposableStack): Promise<string> {
+  const dir = await mkdtemp(joinPath(tmpdir(), 'violin-founding-'))
+  stack.defer(() => rm(dir, { recursive: true, force: true }))
+  return dir
+}
+
+const missing = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => false,
+    () => true
+  )
+
+test('founding a mesh leaves keys that only their user can read, once', async () => {
+  await using stack = new AsyncDisposableStack()
+  const dir = await folder(stack)
+  await found(dir, { name: 'princeton' })
+  assert.equal((await stat(rootKeyFile(dir))).mode & 0o777, 0o600)
+  const before = await readFile(rootKeyFile(dir), 'utf8')
+  await assert.rejects(found(dir, { name: 'other' }), refusal('already-initialised'))
+  assert.equal(await readFile(rootKeyFile(dir), 'utf8'), before)
+})
+
+test('a name that a shell or a path could misread founds nothing', async () => {
+  await using stack = new AsyncDisposableStack()
+  const dir = joinPath(await folder(stack), 'host')
+  for (const name of ['../x', 'a b', '-rf', '', 'A', 'ü', 'a'.repeat(200)]) {
+    await assert.rejects(found(dir, { name }), refusal('usage'), name)
+    assert.ok(await missing(dir))
+  }
+})
+
+test('a token lets in as many hosts as it has uses, and no host more', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const { token } = inviter.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+  const dir = await folder(stack)
+  await join(joinPath(dir, 'a'), token, { name: 'a' })
+  await join(joinPath(dir, 'b'), token, { name: 'b' })
+  await assert.rejects(join(joinPath(dir, 'c'), token, { name: 'c' }), refusal('token-used-up'))
+  assert.ok(await missing(joinPath(dir, 'c')))
+})
+
+test('a token that was altered, cut short, taken back, or is nobody reachable, leaves nothing half-made', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const { token } = inviter.admission.invite({ expiresMs: 60_000, uses: 5, role: 'member' })
+  const dir = joinPath(await folder(stack), 'host')
+  const at = Math.floor(token.length / 2)
+  const altered = `${token.slice(0, at)}${token[at] === 'a' ? 'b' : 'a'}${token.slice(at + 1)}`
+  for (const bad of [altered, token.slice(0, -9), 'hello', '']) {
+    await assert.rejects(join(dir, bad, { name: 'a' }), refusal('token-malformed'))
+    assert.ok(await missing(dir))
+  }
+  await inviter.admission.cancel(token)
+  await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-revoked'))
+  const second = inviter.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  await inviter.close()
+  await assert.rejects(join(dir, second.token, { name: 'a' }), refusal('nobody-reachable'))
+  assert.ok(await missing(dir))
+})
+
+test("an invite's end is strict by the clock of the member that is asked", async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
+  // Ends are told in whole seconds: less than one is over at once.
+  const { token } = inviter.admission.invite({ expiresMs: 1, uses: 1, role: 'member' })
+  const dir = joinPath(await folder(stack), 'host')
+  await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-expired'))
+})
+
+test('a plain member may not invite', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  assert.throws(
+    () => member.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' }),
+    refusal('refused')
+  )
+})
