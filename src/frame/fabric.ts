@@ -2,18 +2,15 @@
  * Where a frame of one vLAN goes. Ports and trunks are small numbers (0..); a place in the MAC table is a
  * port p as p, a trunk t as ~t. Every frame type passes, reserved multicast too.
  *
- * Invariant: an edge never passes a frame from one trunk to another, so there is no loop whatever the
- * trunks' graph; only the one active (and a retiring one towards its successor) does.
+ * Invariant: a frame that came down from a switch goes to ports only, and one that came up from an edge is
+ * switched here once. So a frame meets one switch, and there is no loop whatever the trunks' graph and however
+ * many hold themselves for the switch.
  */
 import { isGroup, macHigh, macLow } from './ethernet.ts'
 import { MacTable, nowhere } from './mac-table.ts'
 
 /** Most ports and downlinks of one vLAN on one host: what a flood can reach. */
 export const maxTargets = 2560
-
-const edge = 0
-const active = 1
-const retiring = 2
 
 /** The way of one trunk under one tag. */
 export interface TrunkTag {
@@ -30,13 +27,14 @@ export class Fabric {
   spoofed = 0
 
   readonly #macs: MacTable
-  #role = edge
+  /** Switches what comes up from edges. */
+  #switches = false
   /** Local ports, dense. */
   #ports: Int32Array = new Int32Array(0)
   /** Downlinks, dense, and their tags. */
   #downlinks: Int32Array = new Int32Array(0)
   #downlinkTags: Uint16Array = new Uint16Array(0)
-  /** Trunk to the active (an edge) or to the successor (retiring); -1: none. */
+  /** Trunk to the switch that own frames go to; -1: to this one, or none. */
   #uplink = -1
   #uplinkTag = 0
 
@@ -46,21 +44,20 @@ export class Fabric {
 
   /** An edge's role; null between actives: its own ports still reach one another. */
   setEdge(uplink: TrunkTag | null): void {
-    this.#become(edge, uplink, [])
+    this.#switches = false
+    this.#become(uplink, [])
   }
 
-  /**
-   * The vSwitch's role. What an edge learned (all of it behind its uplink) says nothing of where machines are
-   * and is forgotten: `preload` again.
-   */
+  /** The vSwitch's role. */
   setActive(downlinks: readonly TrunkTag[]): void {
-    if (this.#role !== active) this.#macs.forgetRemote()
-    this.#become(active, null, downlinks)
+    this.#startSwitching()
+    this.#become(null, downlinks)
   }
 
-  /** The role of one that handed over. */
-  setRetiring(downlinks: readonly TrunkTag[], successor: TrunkTag): void {
-    this.#become(retiring, successor, downlinks)
+  /** The role during a handover: switches what edges send up, while own frames go up to another. */
+  setPassing(downlinks: readonly TrunkTag[], uplink: TrunkTag): void {
+    this.#startSwitching()
+    this.#become(uplink, downlinks)
   }
 
   /** A port whose machine has this MAC: no other place can claim it. */
@@ -102,51 +99,50 @@ export class Fabric {
     return this.#decide(memory, at, port, nowMs)
   }
 
-  /** Decides for the frame at `at` that came in by a trunk, under a tag that stands for this vLAN. */
-  fromTrunk(memory: Uint8Array, at: number, trunk: number, nowMs: number): number {
+  /**
+   * Decides for the frame at `at` that came in by a trunk. `up`: under a tag that this host gave, so from an
+   * edge, to be switched here; else it was switched already and is for the ports.
+   */
+  fromTrunk(memory: Uint8Array, at: number, trunk: number, nowMs: number, up: boolean): number {
     const sourceHigh = macHigh(memory, at + 6)
-    if (!isGroup(sourceHigh)) {
+    // Where a switch sends frames is told by those of its edges, not by what another switch sends it.
+    if (!isGroup(sourceHigh) && (up || !this.#switches)) {
       const learned = this.#macs.learn(sourceHigh, macLow(memory, at + 6), ~trunk, nowMs)
-      // Our own machine's frame, come back: a loop somewhere, or a forgery.
+      // Our own machine's frame, come back: a forgery.
       if (!learned) {
         this.spoofed++
         return 0
       }
     }
-    return this.#decide(memory, at, ~trunk, nowMs)
+    const high = macHigh(memory, at)
+    const place = isGroup(high) ? nowhere : this.#macs.find(high, macLow(memory, at), nowMs)
+    if (place >= 0) return this.#put(0, place, 0)
+    if (!up) return place === nowhere ? this.#toPorts(-1) : 0
+    return place === nowhere ? this.#flood(~trunk) : this.#toTrunk(~place, ~trunk)
   }
 
   #decide(memory: Uint8Array, at: number, source: number, nowMs: number): number {
     const high = macHigh(memory, at)
-    if (isGroup(high)) return this.#flood(source)
-    const place = this.#macs.find(high, macLow(memory, at), nowMs)
-    if (place === nowhere) return this.#flood(source)
+    const place = isGroup(high) ? nowhere : this.#macs.find(high, macLow(memory, at), nowMs)
     if (place === source) return 0
-    if (place >= 0) {
-      this.targets[0] = place
-      return 1
+    if (place >= 0) return this.#put(0, place, 0)
+    if (this.#switches && this.#uplink < 0) {
+      return place === nowhere ? this.#flood(source) : this.#toTrunk(~place, source)
     }
-    return this.#toTrunk(~place, source)
+    return this.#up(place === nowhere ? this.#toPorts(source) : 0)
   }
 
   /** A frame for a machine that is known behind a trunk. */
   #toTrunk(trunk: number, source: number): number {
-    if (this.#role === active) {
-      for (let i = 0; i < this.#downlinks.length; i++) {
-        if (this.#downlinks[i] === trunk) return this.#put(0, ~trunk, this.#downlinkTags[i] as number)
-      }
-      return this.#flood(source)
+    if (~trunk === source) return 0
+    for (let i = 0; i < this.#downlinks.length; i++) {
+      if (this.#downlinks[i] === trunk) return this.#put(0, ~trunk, this.#downlinkTags[i] as number)
     }
-    return this.#up(0, source)
+    return this.#flood(source)
   }
 
   #flood(source: number): number {
-    let count = 0
-    for (let i = 0; i < this.#ports.length; i++) {
-      const port = this.#ports[i] as number
-      if (port !== source) count = this.#put(count, port, 0)
-    }
-    if (this.#role !== active) return this.#up(count, source)
+    let count = this.#toPorts(source)
     for (let i = 0; i < this.#downlinks.length; i++) {
       const place = ~(this.#downlinks[i] as number)
       if (place !== source) count = this.#put(count, place, this.#downlinkTags[i] as number)
@@ -154,11 +150,17 @@ export class Fabric {
     return count
   }
 
-  /** Up the uplink: an edge only what is its own, a retiring one also what its edges still send. */
-  #up(count: number, source: number): number {
-    if (this.#uplink < 0 || source === ~this.#uplink) return count
-    if (source < 0 && this.#role !== retiring) return count
-    return this.#put(count, ~this.#uplink, this.#uplinkTag)
+  #toPorts(source: number): number {
+    let count = 0
+    for (let i = 0; i < this.#ports.length; i++) {
+      const port = this.#ports[i] as number
+      if (port !== source) count = this.#put(count, port, 0)
+    }
+    return count
+  }
+
+  #up(count: number): number {
+    return this.#uplink < 0 ? count : this.#put(count, ~this.#uplink, this.#uplinkTag)
   }
 
   #put(count: number, place: number, tag: number): number {
@@ -168,8 +170,13 @@ export class Fabric {
     return count + 1
   }
 
-  #become(role: number, uplink: TrunkTag | null, downlinks: readonly TrunkTag[]): void {
-    this.#role = role
+  /** What an edge learned (all of it behind its uplink) says nothing of where machines are: `preload` again. */
+  #startSwitching(): void {
+    if (!this.#switches) this.#macs.forgetRemote()
+    this.#switches = true
+  }
+
+  #become(uplink: TrunkTag | null, downlinks: readonly TrunkTag[]): void {
     this.#uplink = uplink?.trunk ?? -1
     this.#uplinkTag = uplink?.tag ?? 0
     const bounded = downlinks.slice(0, maxTargets / 2)

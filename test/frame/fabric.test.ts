@@ -32,9 +32,10 @@ function fromTrunk(
   fabric: Fabric,
   trunk: number,
   target: readonly [number, number],
-  source: number
+  source: number,
+  up = false
 ): string[] {
-  return targets(fabric, fabric.fromTrunk(frame(target, [high, source]), 0, trunk, 0))
+  return targets(fabric, fabric.fromTrunk(frame(target, [high, source]), 0, trunk, 0, up))
 }
 
 function withPorts(): Fabric {
@@ -74,10 +75,21 @@ test('the active floods to its ports and all downlinks but the origin, and learn
     { trunk: 4, tag: 11 }
   ])
   assert.deepEqual(fromPort(fabric, 1, broadcast, 1), ['p2', 't3/10', 't4/11'])
-  assert.deepEqual(fromTrunk(fabric, 3, broadcast, 30), ['p1', 'p2', 't4/11'])
-  assert.deepEqual(fromTrunk(fabric, 4, [high, 30], 40), ['t3/10'])
-  assert.deepEqual(fromTrunk(fabric, 3, [high, 30], 31), [])
+  assert.deepEqual(fromTrunk(fabric, 3, broadcast, 30, true), ['p1', 'p2', 't4/11'])
+  assert.deepEqual(fromTrunk(fabric, 4, [high, 30], 40, true), ['t3/10'])
+  assert.deepEqual(fromTrunk(fabric, 3, [high, 30], 31, true), [])
   assert.deepEqual(fromPort(fabric, 1, [high, 40], 1), ['t4/11'])
+})
+
+test('what another switch sends reaches the ports of a switch only, and teaches it nothing', () => {
+  const fabric = withPorts()
+  fabric.setActive([
+    { trunk: 3, tag: 10 },
+    { trunk: 4, tag: 11 }
+  ])
+  assert.deepEqual(fromTrunk(fabric, 3, broadcast, 40, true), ['p1', 'p2', 't4/11'])
+  assert.deepEqual(fromTrunk(fabric, 4, broadcast, 40), ['p1', 'p2'])
+  assert.deepEqual(fromTrunk(fabric, 4, [high, 40], 50, true), ['t3/10'])
 })
 
 test('reserved multicast passes as any frame does', () => {
@@ -100,12 +112,13 @@ test('what an edge learned behind its uplink is forgotten when it becomes the sw
   assert.deepEqual(fromPort(fabric, 1, [high, 40], 1), ['t4/14'])
 })
 
-test('one that retires passes what its edges send on to the successor only', () => {
+test('during a handover edges are switched as before, while own frames go up to the other', () => {
   const fabric = withPorts()
-  fabric.setRetiring([{ trunk: 3, tag: 10 }], { trunk: 5, tag: 20 })
-  assert.deepEqual(fromTrunk(fabric, 3, [high, 99], 30), ['p1', 'p2', 't5/20'])
+  fabric.setPassing([{ trunk: 3, tag: 10 }], { trunk: 5, tag: 20 })
+  assert.deepEqual(fromTrunk(fabric, 3, [high, 99], 30, true), ['p1', 'p2'])
+  assert.deepEqual(fromTrunk(fabric, 6, [high, 30], 60, true), ['t3/10'])
   assert.deepEqual(fromTrunk(fabric, 5, broadcast, 50), ['p1', 'p2'])
-  assert.deepEqual(fromPort(fabric, 1, [high, 50], 1), ['t5/20'])
+  assert.deepEqual(fromPort(fabric, 1, [high, 50], 1), ['p2', 't5/20'])
 })
 
 test('a machine cannot take the MAC of another port of its host', () => {
@@ -117,7 +130,7 @@ test('a machine cannot take the MAC of another port of its host', () => {
 })
 
 test('a frame never goes back where it came from, whatever was learned', () => {
-  const place = fc.record({ trunk: fc.boolean(), number: fc.integer({ min: 1, max: 2 }) })
+  const place = fc.record({ trunk: fc.boolean(), up: fc.boolean(), number: fc.integer({ min: 1, max: 2 }) })
   const step = fc.record({
     place,
     source: fc.nat({ max: 20 }),
@@ -130,16 +143,16 @@ test('a frame never goes back where it came from, whatever was learned', () => {
       const trunks = [1, 2].map((trunk) => ({ trunk, tag: trunk }))
       if (role === 0) fabric.setEdge({ trunk: 1, tag: 1 })
       if (role === 1) fabric.setActive(trunks)
-      if (role === 2) fabric.setRetiring(trunks, { trunk: 2, tag: 2 })
+      if (role === 2) fabric.setPassing(trunks, { trunk: 2, tag: 2 })
       for (const { place, source, target, group } of steps) {
         const to = group ? broadcast : ([high, target] as const)
         const out = place.trunk
-          ? fromTrunk(fabric, place.number, to, source)
+          ? fromTrunk(fabric, place.number, to, source, place.up)
           : fromPort(fabric, place.number, to, source)
         const origin = place.trunk ? `t${place.number}/${place.number}` : `p${place.number}`
         assert.ok(!out.includes(origin), `${origin} in ${out.join()}`)
         assert.equal(new Set(out).size, out.length)
-        if (role === 0 && place.trunk) assert.ok(out.every((name) => name.startsWith('p')))
+        if (place.trunk && (role === 0 || !place.up)) assert.ok(out.every((name) => name.startsWith('p')))
       }
     })
   )

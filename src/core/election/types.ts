@@ -13,21 +13,25 @@ export interface Term {
   readonly host: HostKey
 }
 
-/** What travels between hosts, sealed in the trunk of the pair. Codec: message.ts. */
-export type Message = { readonly kind: string }
+/** The way of a vLAN's frames over one trunk. */
+export interface Uplink {
+  readonly peer: HostKey
+  readonly tag: Tag
+}
 
-/** Where this host's frames of the vLAN go; replaces the former role at once. */
+/**
+ * Where this host's frames of the vLAN go; replaces the former role at once. What comes under a tag that a
+ * peer gave is for this host's ports alone; what comes under a tag that this host gave is switched to its
+ * ports and downlinks. So a frame is switched once, and there is no loop however many hold themselves for
+ * the active.
+ */
 export type Role =
-  /** An edge (the standby too): frames go up this trunk under this tag, or nowhere between actives. */
-  | { readonly kind: 'edge'; readonly uplink: { readonly peer: HostKey; readonly tag: Tag } | null }
-  /** The vSwitch: learns, and floods to these trunks. */
+  /** An edge (the standby too): own frames go up this trunk under this tag, or nowhere between actives. */
+  | { readonly kind: 'edge'; readonly uplink: Uplink | null }
+  /** The vSwitch: own frames too go to these trunks. */
   | { readonly kind: 'active'; readonly downlinks: ReadonlyMap<HostKey, Tag> }
-  /** Handed over: passes what still comes from its edges on to the successor only. */
-  | {
-      readonly kind: 'retiring'
-      readonly downlinks: ReadonlyMap<HostKey, Tag>
-      readonly successor: { readonly peer: HostKey; readonly tag: Tag }
-    }
+  /** During a handover, both sides of it: still (or already) switches for others, own frames go up. */
+  | { readonly kind: 'passing'; readonly downlinks: ReadonlyMap<HostKey, Tag>; readonly uplink: Uplink }
 
 /** What everybody may know of a vLAN's switch. */
 export interface SwitchView {
@@ -66,7 +70,7 @@ export type Input<M> =
 
 export type Effect<M> =
   | { readonly kind: 'send'; readonly to: HostKey; readonly message: M }
-  /** From now on frames from this trunk with this tag belong to this vLAN; `from-active` on an edge. */
+  /** From now on frames from this trunk with this tag belong to this vLAN. */
   | { readonly kind: 'accept'; readonly from: HostKey; readonly tag: Tag }
   /** They do not any more. */
   | { readonly kind: 'retire'; readonly from: HostKey; readonly tag: Tag }

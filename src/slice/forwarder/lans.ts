@@ -1,7 +1,8 @@
 /**
  * The vLANs of a worker: each has an election, which decides, and a fabric, which obeys.
  */
-import type { Deadline, Effect, Input, Message, Role, Tags } from '#core/election/types.ts'
+import type { Message } from '#core/election/message.ts'
+import type { Deadline, Effect, Input, Role, Tags } from '#core/election/types.ts'
 import type { HostKey, Instant, LanKey, Mac } from '#core/ids.ts'
 import { unreachable } from '#core/ids.ts'
 import { controlType } from '#frame/control.ts'
@@ -44,6 +45,8 @@ export interface Lan {
   /** MACs behind each host, as the election told; kept for when this host becomes the switch. */
   readonly fdb: Map<HostKey, readonly { readonly high: number; readonly low: number }[]>
   readonly macs: Set<Mac>
+  /** The fabric is a switch, not an edge. */
+  switches: boolean
 }
 
 export class Lans {
@@ -185,7 +188,8 @@ export class Lans {
       hosts: new Set(),
       report: { lan: key, active: null, standby: null, term: 0, role: 'edge' },
       fdb: new Map(),
-      macs: new Set()
+      macs: new Set(),
+      switches: false
     }
     this.#byKey.set(key, lan)
     return lan
@@ -209,7 +213,7 @@ export class Lans {
         this.#trunks.of(effect.from).tags.accept(effect.tag, lan.key)
         return
       case 'retire':
-        this.#trunks.of(effect.from).tags.retire(effect.tag)
+        this.#trunks.of(effect.from).tags.retire(effect.tag, lan.key)
         return
       case 'role':
         this.#become(lan, effect.role)
@@ -231,26 +235,31 @@ export class Lans {
     switch (role.kind) {
       case 'edge':
         fabric.setEdge(role.uplink === null ? null : this.#way(role.uplink.peer, role.uplink.tag))
+        lan.switches = false
         return
       case 'active':
-        fabric.setActive(Array.from(role.downlinks, ([peer, tag]) => this.#way(peer, tag)))
-        for (const [peer, macs] of lan.fdb) fabric.preload(this.#trunks.of(peer).index, macs, this.now)
-        return
-      case 'retiring':
-        fabric.setRetiring(
-          Array.from(role.downlinks, ([peer, tag]) => this.#way(peer, tag)),
-          this.#way(role.successor.peer, role.successor.tag)
-        )
-        return
+        fabric.setActive(this.#ways(role.downlinks))
+        break
+      case 'passing':
+        fabric.setPassing(this.#ways(role.downlinks), this.#way(role.uplink.peer, role.uplink.tag))
+        break
       default:
         unreachable(role)
     }
+    const began = !lan.switches
+    lan.switches = true
+    if (!began) return
+    for (const [peer, macs] of lan.fdb) fabric.preload(this.#trunks.of(peer).index, macs, this.now)
   }
 
   #preload(lan: Lan, peer: HostKey, macs: readonly Mac[]): void {
     const parsed = macs.map((mac) => parseMac(mac)).filter((mac) => mac !== null)
     lan.fdb.set(peer, parsed)
-    if (lan.report.active === this.#self) lan.fabric.preload(this.#trunks.of(peer).index, parsed, this.now)
+    if (lan.switches) lan.fabric.preload(this.#trunks.of(peer).index, parsed, this.now)
+  }
+
+  #ways(downlinks: ReadonlyMap<HostKey, number>): TrunkTag[] {
+    return Array.from(downlinks, ([peer, tag]) => this.#way(peer, tag))
   }
 
   #way(peer: HostKey, tag: number): TrunkTag {

@@ -246,7 +246,13 @@ export class Loop implements Watcher {
     const key = trunk.tags.lan(tag)
     const lan = key === undefined ? undefined : this.#lans.get(key)
     if (lan === undefined) return
-    const count = lan.fabric.fromTrunk(this.#layout.memory.bytes, at, trunk.index, this.#now)
+    const count = lan.fabric.fromTrunk(
+      this.#layout.memory.bytes,
+      at,
+      trunk.index,
+      this.#now,
+      trunk.tags.isOwn(tag)
+    )
     this.#deliver(lan, count, at, length)
   }
 

@@ -11,12 +11,19 @@ const tagsPerSide = 32_767
 export class TagSpace {
   readonly #first: number
   readonly #given = new Set<number>()
-  #next = 0
+  #next: number
   /** What an arriving tag stands for. */
   readonly #accepted = new Map<number, LanKey>()
 
-  constructor(self: HostKey, peer: HostKey) {
+  /** `random`: a host that began anew does not begin with the tags of its former life. */
+  constructor(self: HostKey, peer: HostKey, random: () => number) {
     this.#first = self < peer ? 2 : 1
+    this.#next = Math.floor(random() * tagsPerSide)
+  }
+
+  /** Whether a tag is this side's to give: frames under it come up from an edge. */
+  isOwn(tag: number): boolean {
+    return (tag & 1) === (this.#first & 1)
   }
 
   /** Gives a tag that is not in use, the longest unused first. Throws when all are. */
@@ -39,8 +46,9 @@ export class TagSpace {
     this.#accepted.set(tag, lan)
   }
 
-  retire(tag: Tag): void {
-    this.#accepted.delete(tag)
+  /** The tag stands for this vLAN no more; what it may stand for by now is left alone. */
+  retire(tag: Tag, lan: LanKey): void {
+    if (this.#accepted.get(tag) === lan) this.#accepted.delete(tag)
   }
 
   /** A vLAN is gone: its tags stand for nothing. */

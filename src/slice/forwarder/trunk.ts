@@ -97,7 +97,7 @@ export class Trunk implements DatagramSink, FrameSink {
   constructor(index: number, self: HostKey, peer: HostKey, host: TrunkHost) {
     this.index = index
     this.peer = peer
-    this.tags = new TagSpace(self, peer)
+    this.tags = new TagSpace(self, peer, host.random)
     this.paths = new Paths(host.random)
     this.#size = new PathSize(host.random)
     this.#host = host

@@ -1,0 +1,154 @@
+/**
+ * The side of one that may take over: asks who else lost the active, and says when this host shall claim.
+ * The standby goes first; most of those that answer must have lost the active too. Others wait for those
+ * before them in the record's order that are there.
+ */
+import type { HostKey } from '../ids.ts'
+import type { Edge } from './edge.ts'
+import type { Ground } from './ground.ts'
+import {
+  aloneMs,
+  deferMs,
+  listenMs,
+  lonelyMs,
+  maxAsked,
+  probeMs,
+  refusedMs,
+  slowBeatMs,
+  staggerMs,
+  voteMs
+} from './settings.ts'
+
+/** What a host said of the active. */
+interface Vote {
+  readonly living: boolean
+  readonly at: number
+}
+
+export class Claim {
+  readonly #ground: Ground
+  readonly #edge: Edge
+  readonly #votes = new Map<HostKey, Vote>()
+  /** Since when this host has no active, not even a lost one. */
+  #idleAt: number
+  #jitterMs = 0
+
+  constructor(ground: Ground, edge: Edge) {
+    this.#ground = ground
+    this.#edge = edge
+    this.#idleAt = ground.now
+  }
+
+  /** A host said whether it has an active that lives. */
+  vote(from: HostKey, living: boolean): void {
+    this.#votes.set(from, { living, at: this.#ground.now })
+  }
+
+  removed(peer: HostKey): void {
+    this.#votes.delete(peer)
+  }
+
+  /** This host had an active until now. */
+  reset(): void {
+    this.#idleAt = this.#ground.now
+    this.#jitterMs = this.#ground.random() * deferMs
+  }
+
+  /** Whether to claim now; else wishes for a tick when that may have changed. */
+  due(): boolean {
+    const ground = this.#ground
+    const { followed } = ground
+    if (ground.reign?.state === 'active' || !this.#edge.seeking) {
+      this.reset()
+      return false
+    }
+    if (followed === null) this.#ask()
+    if (!ground.isCandidate) return false
+    const at = followed === null ? this.#startAt() : this.#takeoverAt(followed.lostAt ?? ground.now)
+    if (ground.now >= at) return true
+    ground.wake(at, 'claim')
+    return false
+  }
+
+  /** At the start, or when nobody is left: listen, and let those before us go first. */
+  #startAt(): number {
+    const ground = this.#ground
+    const others = ground.candidates.some((host) => host !== ground.self)
+    if (!others) return this.#idleAt
+    const { living, lost } = this.#count(ground.now - voteMs)
+    if (living > 0 && living >= lost) return Infinity
+    if (living + lost === 0) return this.#idleAt + lonelyMs + this.#jitterMs
+    return this.#idleAt + listenMs + this.#rank(ground.now - voteMs) * staggerMs
+  }
+
+  /** After the active was lost. */
+  #takeoverAt(lostAt: number): number {
+    const ground = this.#ground
+    const { followed } = ground
+    if (followed === null) return Infinity
+    const { living, lost } = this.#count(lostAt)
+    if (living > 0 && living >= lost) return Infinity
+    const isStandby = this.#edge.standby === ground.self
+    const peer = ground.peers.get(followed.peer)
+    // Nobody says so too: with nobody to ask silence must last longer, else their answers are awaited.
+    let base = lostAt
+    if (living + lost === 0) {
+      const patience = peer?.refused === true ? refusedMs : aloneMs
+      const heardAt = Math.max(peer?.heardAt ?? 0, followed.since)
+      const askable = this.#askable(followed.peer)
+      base = Math.max(heardAt + patience, askable ? lostAt + staggerMs : lostAt)
+    }
+    if (isStandby) return base
+    const since = Math.max(followed.suspectAt ?? lostAt, ground.now - voteMs)
+    return base + deferMs + this.#jitterMs + this.#rank(since) * staggerMs
+  }
+
+  #askable(active: HostKey): boolean {
+    for (const peer of this.#ground.peers.values()) {
+      if (peer.up && peer.key !== active && this.#voters().has(peer.key)) return true
+    }
+    return false
+  }
+
+  #voters(): Set<HostKey> {
+    const { witnesses, standby } = this.#edge
+    const voters = new Set([...witnesses, ...this.#ground.candidates.slice(0, maxAsked)])
+    if (standby !== null) voters.add(standby)
+    return voters
+  }
+
+  #count(since: number): { living: number; lost: number } {
+    let living = 0
+    let lost = 0
+    for (const vote of this.#votes.values()) {
+      if (vote.at < since) continue
+      if (vote.living) living++
+      else lost++
+    }
+    return { living, lost }
+  }
+
+  /** How many that are there go first: the standby, and earlier candidates. */
+  #rank(since: number): number {
+    const ground = this.#ground
+    const own = ground.rank(ground.self)
+    let before = 0
+    for (const [index, host] of ground.candidates.entries()) {
+      const first = index < own || host === this.#edge.standby
+      if (!first || host === ground.self || host === ground.followed?.peer) continue
+      if ((ground.peers.get(host)?.heardAt ?? -Infinity) >= since) before++
+    }
+    return before
+  }
+
+  #ask(): void {
+    const ground = this.#ground
+    const everyMs = ground.now - this.#idleAt < 2 * lonelyMs ? probeMs : slowBeatMs
+    let next = Infinity
+    for (const host of ground.candidates.slice(0, maxAsked)) {
+      const peer = ground.peers.get(host)
+      if (peer?.up === true) next = Math.min(next, ground.probe(peer, everyMs))
+    }
+    ground.wake(next, 'ask who is there')
+  }
+}

@@ -1,0 +1,357 @@
+/**
+ * The side of one that follows: takes tags, stays loyal while its active lives, finds out when it does not.
+ */
+import type { HostKey, Instant } from '../ids.ts'
+import type { Followed, Ground } from './ground.ts'
+import type { Beat } from './message.ts'
+import type { Peer } from './peer.ts'
+import {
+  aloneMs,
+  challengeMs,
+  echoMs,
+  formerMs,
+  maxAsked,
+  probeMs,
+  refusedMs,
+  silentMs,
+  slowLostMs,
+  slowProbeMs,
+  slowSuspectMs,
+  suspectMs,
+  witnessMs
+} from './settings.ts'
+import { compareTerms, sameTerm } from './term.ts'
+import type { Tag, Term } from './types.ts'
+
+/** Accepted from a switch until `untilAt`. */
+interface Taken {
+  readonly term: Term
+  readonly tag: Tag
+  untilAt: number
+}
+
+export class Edge {
+  readonly #ground: Ground
+  /** The newest beat of each that switches. */
+  readonly #beats = new Map<HostKey, { readonly beat: Beat; readonly term: Term; readonly at: Instant }>()
+  readonly #taken = new Map<HostKey, Taken>()
+  /** Another active that was heard while this host is loyal. */
+  #rival: { readonly term: Term; readonly at: Instant } | null = null
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** No active, or one that is lost. */
+  get seeking(): boolean {
+    const { followed } = this.#ground
+    return followed === null || followed.lostAt !== null
+  }
+
+  get standby(): HostKey | null {
+    return this.#followedBeat()?.standby ?? null
+  }
+
+  /** Hosts that the active named to ask about it. */
+  get witnesses(): readonly HostKey[] {
+    return this.#followedBeat()?.witnesses ?? []
+  }
+
+  // What is heard.
+
+  /** A beat of another host, which is a candidate. */
+  hear(beat: Beat, from: Peer): void {
+    const ground = this.#ground
+    const term = { counter: beat.counter, host: from.key }
+    if (beat.state === 'over') this.#ended(from.key, beat.successor)
+    else {
+      this.#beats.set(from.key, { beat, term, at: ground.now })
+      if (ground.followed?.peer === from.key) this.#ofFollowed(ground.followed, beat, term)
+      else if (ground.reign?.state !== 'active') this.#ofAnother(beat, term, from)
+      this.#takeSuccessor()
+    }
+    this.report(from.key)
+    if (beat.have !== ground.version && this.#uses(from.key)) ground.announce(from.key)
+  }
+
+  /** What any other message of the followed says of its own allegiance. */
+  heardFollows(from: HostKey, follows: Term | null): void {
+    const { followed } = this.#ground
+    if (followed === null || followed.peer !== from || sameTerm(follows, followed.term)) return
+    if (follows?.host === from && compareTerms(follows, followed.term) > 0) return
+    // It holds the term no longer: loyalty ends.
+    this.#lose(followed)
+    const next = follows === null ? undefined : this.#beats.get(follows.host)
+    if (next !== undefined) this.#tryFollow(next.beat, next.term)
+  }
+
+  /** A peer began anew: what it gave is over. */
+  restarted(peer: HostKey): void {
+    const { followed } = this.#ground
+    this.#beats.delete(peer)
+    this.#drop(peer)
+    if (followed?.peer === peer) this.#lose(followed)
+  }
+
+  /** A host has no part any more. */
+  removed(peer: HostKey): void {
+    this.restarted(peer)
+    if (this.#ground.followed?.peer === peer) this.#ground.followed = null
+  }
+
+  // What is told.
+
+  /** Tells a host how this one stands. */
+  report(to: HostKey): void {
+    const ground = this.#ground
+    const { followed } = ground
+    const took = Array.from(this.#taken.values()).find((taken) => taken.term.host === to)
+    const other = Array.from(this.#taken.values()).findLast(
+      (taken) => taken.term.host !== followed?.peer && taken.untilAt === Infinity
+    )
+    ground.send(to, {
+      kind: 'status',
+      lost: followed !== null && this.#holdsLost(followed),
+      took: followed?.peer === to ? (other?.term ?? null) : (took?.term ?? other?.term ?? null),
+      rival: this.#rival?.term ?? null,
+      version: ground.version
+    })
+  }
+
+  // What time tells.
+
+  watch(): void {
+    const ground = this.#ground
+    for (const [peer, taken] of this.#taken) {
+      if (ground.now >= taken.untilAt) this.#drop(peer)
+      else ground.wake(taken.untilAt, 'the former active’s tag ends')
+    }
+    if (this.#rival !== null && ground.now - this.#rival.at >= echoMs) this.#rival = null
+    const { followed } = ground
+    if (followed === null) return
+    const peer = ground.peers.get(followed.peer)
+    if (peer !== undefined) this.#watchFollowed(followed, peer)
+  }
+
+  #watchFollowed(followed: Followed, peer: Peer): void {
+    const ground = this.#ground
+    if (followed.lostAt !== null) {
+      const beatAt = this.#beats.get(followed.peer)?.at ?? -Infinity
+      if (beatAt < followed.lostAt || peer.echoedAt <= followed.lostAt) return this.#probeAll(followed, peer)
+      followed.lostAt = followed.suspectAt = followed.challengedAt = null
+    }
+    this.#challenge(followed, peer)
+    const heardAt = Math.max(peer.heardAt, followed.since)
+    const doubtAt = peer.refused ? ground.now : heardAt + (this.#isFast() ? suspectMs : slowSuspectMs)
+    if (ground.now < doubtAt) {
+      followed.suspectAt = null
+      ground.wake(doubtAt, 'a beat is missed')
+    } else followed.suspectAt ??= ground.now
+    const lostAt = Math.min(this.#silentAt(peer, heardAt), this.#deafAt(followed, peer))
+    if (ground.now >= lostAt) this.#lose(followed)
+    else ground.wake(lostAt, 'the active is lost')
+    if (followed.suspectAt !== null) this.#probeAll(followed, peer)
+  }
+
+  /** When silence is death. */
+  #silentAt(peer: Peer, heardAt: number): number {
+    if (!this.#isFast()) {
+      return peer.refused ? peer.refusedAt + refusedMs : heardAt + slowSuspectMs + slowLostMs
+    }
+    if (peer.refused) return heardAt + refusedMs
+    const alone = this.standby === this.#ground.self && this.witnesses.length === 0
+    return heardAt + (alone ? aloneMs : silentMs)
+  }
+
+  /** When one that does not hear us is no active for us. */
+  #deafAt(followed: Followed, peer: Peer): number {
+    const patience = this.#isFast() ? silentMs : slowSuspectMs + slowLostMs
+    return Math.max(peer.echoedAt, followed.since) + 2 * patience
+  }
+
+  /** Another claims: the active must answer soon. */
+  #challenge(followed: Followed, peer: Peer): void {
+    const ground = this.#ground
+    if (followed.challengedAt === null) return
+    const dueAt = followed.challengedAt + Math.max(challengeMs, 3 * peer.rttMs)
+    if (peer.echoedAt >= followed.challengedAt) followed.challengedAt = null
+    else if (peer.refused || ground.now >= dueAt) this.#lose(followed)
+    else ground.wake(dueAt, 'the active does not answer')
+  }
+
+  #probeAll(followed: Followed, peer: Peer): void {
+    const ground = this.#ground
+    const everyMs = this.#isFast() ? probeMs : slowProbeMs
+    const asked = new Set([...this.witnesses, ...ground.candidates.slice(0, maxAsked)])
+    if (this.standby !== null) asked.add(this.standby)
+    asked.delete(followed.peer)
+    let next = ground.probe(peer, everyMs)
+    for (const key of asked) {
+      const other = ground.peers.get(key)
+      if (other?.up === true) next = Math.min(next, ground.probe(other, everyMs))
+    }
+    if (peer.up || asked.size > 0) ground.wake(next, 'ask again')
+  }
+
+  /** Whether a witness would say that its active is lost. */
+  #holdsLost(followed: Followed): boolean {
+    const ground = this.#ground
+    const peer = ground.peers.get(followed.peer)
+    if (followed.lostAt !== null || peer === undefined) return true
+    if (!this.#isFast()) return false
+    const silence = ground.now - Math.max(peer.heardAt, followed.since)
+    return silence >= (peer.refused ? suspectMs : witnessMs)
+  }
+
+  // Steps.
+
+  #ofFollowed(followed: Followed, beat: Beat, term: Term): void {
+    const ground = this.#ground
+    if (compareTerms(term, followed.term) < 0) return
+    followed.term = term
+    ground.raiseFloor(term)
+    followed.tag = beat.tag
+    if (this.#taken.get(followed.peer)?.tag !== beat.tag) this.#take(followed.peer, term, beat.tag)
+    if (beat.state !== 'retiring' || beat.successor === null) return
+    const next = this.#beats.get(beat.successor.host)
+    if (ground.reign?.state === 'offer' && sameTerm(ground.reign.term, beat.successor)) {
+      ground.reign.state = 'active'
+      ground.raiseFloor(ground.reign.term)
+      this.leave(formerMs)
+    } else if (next !== undefined && next.beat.state !== 'retiring') {
+      this.follow(next.term, next.beat.tag, formerMs)
+    } else this.#lose(followed)
+  }
+
+  #ofAnother(beat: Beat, term: Term, from: Peer): void {
+    const ground = this.#ground
+    const { followed } = ground
+    if (this.#tryFollow(beat, term)) return
+    if (followed === null || followed.lostAt !== null || beat.state !== 'active') return
+    this.#rival = { term, at: ground.now }
+    const successor = this.#followedBeat()?.successor ?? null
+    if (successor?.host === from.key || compareTerms(term, followed.term) < 0) return
+    if (followed.challengedAt !== null) return
+    const peer = ground.peers.get(followed.peer)
+    followed.challengedAt = ground.now
+    if (peer !== undefined) ground.probe(peer, 0)
+  }
+
+  /** Follows who reigns, if this host is free to and is heard there. */
+  #tryFollow(beat: Beat, term: Term): boolean {
+    const ground = this.#ground
+    const peer = ground.peers.get(term.host)
+    const free = this.seeking && ground.reign?.state !== 'active'
+    if (!free || beat.state !== 'active' || peer === undefined) return false
+    if (compareTerms(term, ground.floor) < 0 || ground.now - peer.echoedAt > echoMs) return false
+    this.follow(term, beat.tag, 0)
+    return true
+  }
+
+  /** Sends its frames to another from now on; takes those of the former for `formerForMs` more. */
+  follow(term: Term, tag: Tag, formerForMs: number): void {
+    const ground = this.#ground
+    const former = ground.followed?.peer ?? null
+    this.leave(formerForMs)
+    this.#take(term.host, term, tag)
+    ground.followed = {
+      peer: term.host,
+      term,
+      tag,
+      since: ground.now,
+      suspectAt: null,
+      lostAt: null,
+      challengedAt: null
+    }
+    ground.raiseFloor(term)
+    for (const [peer, taken] of this.#taken) {
+      if (peer !== term.host && taken.untilAt === Infinity) this.#drop(peer)
+    }
+    ground.announce(term.host)
+    if (this.standby !== null && this.standby !== ground.self) ground.announce(this.standby)
+    this.report(term.host)
+    if (former !== null && former !== term.host) this.report(former)
+  }
+
+  /** Follows nobody any more; takes the former's frames for `formerForMs` more. */
+  leave(formerForMs: number): void {
+    const ground = this.#ground
+    const { followed } = ground
+    if (followed === null) return
+    ground.followed = null
+    const taken = this.#taken.get(followed.peer)
+    if (taken !== undefined) taken.untilAt = ground.now + formerForMs
+    if (formerForMs === 0) this.#drop(followed.peer)
+  }
+
+  /** Takes the tag of one that will be followed. */
+  takeOffer(host: HostKey): boolean {
+    const offer = this.#beats.get(host)
+    if (offer === undefined || offer.beat.state === 'retiring') return false
+    if (this.#taken.get(host)?.tag !== offer.beat.tag) this.#take(host, offer.term, offer.beat.tag)
+    return true
+  }
+
+  /** The newest term and tag that a host offers. */
+  offerOf(host: HostKey): { readonly term: Term; readonly tag: Tag } | null {
+    const offer = this.#beats.get(host)
+    return offer === undefined ? null : { term: offer.term, tag: offer.beat.tag }
+  }
+
+  #ended(host: HostKey, successor: Term | null): void {
+    const ground = this.#ground
+    this.#beats.delete(host)
+    this.#drop(host)
+    if (ground.followed?.peer !== host) return
+    this.#lose(ground.followed)
+    const next = successor === null ? undefined : this.#beats.get(successor.host)
+    if (next !== undefined) this.#tryFollow(next.beat, next.term)
+  }
+
+  /** During a handover: takes the successor's tag, and says so to the one that hands over. */
+  #takeSuccessor(): void {
+    const { followed, self } = this.#ground
+    const successor = this.#followedBeat()?.successor ?? null
+    if (followed === null || successor === null || successor.host === self) return
+    const had = this.#taken.get(successor.host)?.tag
+    if (!this.takeOffer(successor.host) || had === this.#taken.get(successor.host)?.tag) return
+    this.report(followed.peer)
+    this.report(successor.host)
+  }
+
+  #lose(followed: Followed): void {
+    if (followed.lostAt !== null) return
+    followed.lostAt = this.#ground.now
+    followed.suspectAt ??= this.#ground.now
+    for (const { beat, term } of this.#beats.values()) {
+      if (term.host !== followed.peer && this.#tryFollow(beat, term)) return
+    }
+  }
+
+  #take(host: HostKey, term: Term, tag: Tag): void {
+    const former = this.#taken.get(host)
+    if (former !== undefined && former.tag !== tag) this.#drop(host)
+    this.#taken.set(host, { term, tag, untilAt: Infinity })
+    this.#ground.effects.push({ kind: 'accept', from: host, tag })
+  }
+
+  #drop(host: HostKey): void {
+    const taken = this.#taken.get(host)
+    if (taken === undefined) return
+    this.#taken.delete(host)
+    this.#ground.effects.push({ kind: 'retire', from: host, tag: taken.tag })
+  }
+
+  #followedBeat(): Beat | null {
+    const { followed } = this.#ground
+    return followed === null ? null : (this.#beats.get(followed.peer)?.beat ?? null)
+  }
+
+  #isFast(): boolean {
+    return this.#followedBeat()?.fast ?? false
+  }
+
+  #uses(host: HostKey): boolean {
+    return this.#ground.followed?.peer === host || this.#taken.has(host)
+  }
+}

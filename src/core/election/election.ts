@@ -1,0 +1,268 @@
+/**
+ * Who switches one vLAN: one active host, one standby, in terms that only grow. Decides and does nothing:
+ * inputs and time go in, effects come out; equal inputs give equal effects.
+ *
+ * Parts: edge.ts follows and finds out when the active is lost, claim.ts decides when to take over, rule.ts
+ * switches, beats and hands over. They share ground.ts.
+ */
+import type { HostKey, Instant, Mac } from '../ids.ts'
+import { unreachable } from '../ids.ts'
+import { Claim } from './claim.ts'
+import { Edge } from './edge.ts'
+import { Ground } from './ground.ts'
+import type { Message, Ports } from './message.ts'
+import { Peer } from './peer.ts'
+import { Rule } from './rule.ts'
+import type { Deadline, Effect, Input, Role, SwitchView, Tags } from './types.ts'
+
+export interface ElectionOptions {
+  readonly self: HostKey
+  readonly tags: Tags
+  /** Numbers in [0, 1). */
+  readonly random: () => number
+  readonly now: Instant
+}
+
+/** A peer's announcement of its ports that has not arrived whole. */
+interface Announcement {
+  readonly version: number
+  readonly parts: (readonly Mac[] | null)[]
+}
+
+export class Election {
+  readonly #ground: Ground
+  readonly #edge: Edge
+  readonly #rule: Rule
+  readonly #claim: Claim
+  readonly #announced = new Map<HostKey, Announcement>()
+  #configured = false
+  #role: Role = { kind: 'edge', uplink: null }
+  #view: SwitchView = { active: null, standby: null, term: 0, role: 'edge' }
+
+  constructor(options: ElectionOptions) {
+    this.#ground = new Ground(options.self, options.tags, options.random, options.now)
+    this.#edge = new Edge(this.#ground)
+    this.#rule = new Rule(this.#ground, this.#edge)
+    this.#claim = new Claim(this.#ground, this.#edge)
+  }
+
+  /** When the next `tick` is wanted; null: never, until something else happens. */
+  get deadline(): Deadline | null {
+    return this.#ground.deadline
+  }
+
+  get view(): SwitchView {
+    return this.#view
+  }
+
+  /** Takes an input; gives what is to be done, in this order. `now` must not go back. */
+  handle(input: Input<Message>, now: Instant): readonly Effect<Message>[] {
+    const ground = this.#ground
+    ground.now = now
+    const effects: Effect<Message>[] = []
+    ground.effects = effects
+    this.#take(input)
+    if (!this.#configured) return effects
+    ground.forgetDeadline()
+    this.#edge.watch()
+    if (this.#claim.due()) this.#rule.claim()
+    this.#rule.watch()
+    this.#settle()
+    return effects
+  }
+
+  #take(input: Input<Message>): void {
+    const ground = this.#ground
+    switch (input.kind) {
+      case 'tick':
+        return
+      case 'configure':
+        this.#configure(input.candidates, input.members)
+        return
+      case 'ports':
+        this.#setPorts(input.macs)
+        return
+      case 'heard':
+        this.#hear(input.from, input.message)
+        return
+      case 'alive': {
+        const peer = ground.peers.get(input.from)
+        if (peer !== undefined) peer.heardAt = ground.now
+        return
+      }
+      case 'refused': {
+        const peer = ground.peers.get(input.from)
+        if (peer !== undefined) peer.refusedAt = ground.now
+        return
+      }
+      case 'trunk':
+        this.#trunk(input)
+        return
+      case 'handoff':
+        this.#rule.handoff(input.to)
+        return
+      default:
+        unreachable(input)
+    }
+  }
+
+  #configure(candidates: readonly HostKey[], members: readonly HostKey[]): void {
+    const ground = this.#ground
+    ground.candidates = candidates
+    const hosts = new Set([...candidates, ...members])
+    hosts.delete(ground.self)
+    for (const key of Array.from(ground.peers.keys())) {
+      if (hosts.has(key)) continue
+      this.#edge.removed(key)
+      this.#rule.removed(key)
+      this.#claim.removed(key)
+      this.#announced.delete(key)
+      ground.peers.delete(key)
+    }
+    for (const key of hosts) if (!ground.peers.has(key)) ground.peers.set(key, new Peer(key))
+    if (!this.#configured) this.#claim.reset()
+    this.#configured = true
+  }
+
+  #setPorts(macs: readonly Mac[]): void {
+    const ground = this.#ground
+    ground.macs = macs
+    ground.version++
+    const { followed, reign } = ground
+    const told = [followed?.peer ?? null, this.#edge.standby, reign?.standby ?? null]
+    for (const host of new Set(told)) if (host !== null && host !== ground.self) ground.announce(host)
+  }
+
+  #trunk(input: Extract<Input<Message>, { kind: 'trunk' }>): void {
+    const ground = this.#ground
+    const peer = ground.peers.get(input.peer)
+    if (peer === undefined) return
+    peer.up = input.up
+    peer.rttMs = input.rttMs ?? peer.rttMs
+    if (!input.up) {
+      // Whoever ended the session in good order is gone as well as one whose kernel says so.
+      peer.refusedAt = ground.now
+      return
+    }
+    if (ground.reign === null) ground.probe(peer, 0)
+    else this.#rule.greet(peer)
+  }
+
+  #hear(from: HostKey, message: Message): void {
+    const ground = this.#ground
+    const peer = ground.peers.get(from)
+    if (peer === undefined) return
+    const hearing = peer.hear(message, ground.now)
+    if (hearing === 'stale') return
+    if (hearing === 'restarted') {
+      this.#edge.restarted(from)
+      this.#rule.restarted(from)
+    }
+    ground.learn(message.highest)
+    ground.learn(message.follows?.counter ?? 0)
+    switch (message.kind) {
+      case 'probe':
+        this.#edge.heardFollows(from, message.follows)
+        if (ground.reign === null) this.#edge.report(from)
+        else this.#rule.greet(peer)
+        return
+      case 'status':
+        this.#edge.heardFollows(from, message.follows)
+        this.#claim.vote(from, message.follows !== null && !message.lost)
+        this.#rule.hearStatus(message, peer)
+        return
+      case 'beat':
+        if (!ground.candidates.includes(from)) return
+        ground.learn(message.counter)
+        this.#claim.vote(from, message.state === 'active')
+        this.#rule.hearBeat(message.state, { counter: message.counter, host: from }, message.edges)
+        this.#edge.hear(message, peer)
+        return
+      case 'ports':
+        this.#announcement(from, message)
+        return
+      case 'handoff':
+        this.#rule.prepare(from, message.counter)
+        return
+      default:
+        unreachable(message)
+    }
+  }
+
+  /** Puts an announcement together; when it is whole, what is behind the peer is known. */
+  #announcement(from: HostKey, ports: Ports): void {
+    const ground = this.#ground
+    let known = this.#announced.get(from)
+    if (known === undefined || known.version !== ports.version || known.parts.length !== ports.parts) {
+      known = { version: ports.version, parts: Array.from({ length: ports.parts }, () => null) }
+      this.#announced.set(from, known)
+    }
+    known.parts[ports.part] = ports.macs
+    const macs: Mac[] = []
+    for (const part of known.parts) {
+      if (part === null) return
+      macs.push(...part)
+    }
+    const seat = ground.reign?.seats.get(from)
+    if (seat !== undefined) seat.have = ports.version
+    ground.effects.push({ kind: 'fdb', peer: from, macs })
+  }
+
+  /** Tells what changed: where frames go, and who switches. */
+  #settle(): void {
+    const role = this.#newRole()
+    if (!sameRole(role, this.#role)) {
+      this.#role = role
+      this.#ground.effects.push({ kind: 'role', role })
+    }
+    const view = this.#newView()
+    const old = this.#view
+    const same =
+      view.active === old.active &&
+      view.standby === old.standby &&
+      view.term === old.term &&
+      view.role === old.role
+    if (same) return
+    this.#view = view
+    this.#ground.effects.push({ kind: 'view', view })
+  }
+
+  #newRole(): Role {
+    const { reign, followed } = this.#ground
+    const uplink = followed === null ? null : { peer: followed.peer, tag: followed.tag }
+    if (reign?.state === 'active') return { kind: 'active', downlinks: reign.downlinks() }
+    if (reign === null || uplink === null) return { kind: 'edge', uplink }
+    return { kind: 'passing', downlinks: reign.downlinks(), uplink }
+  }
+
+  #newView(): SwitchView {
+    const { reign, followed, self, floor } = this.#ground
+    if (reign?.state === 'active') {
+      return { active: self, standby: reign.standby, term: reign.term.counter, role: 'active' }
+    }
+    const { standby } = this.#edge
+    return {
+      active: followed === null || followed.lostAt !== null ? null : followed.peer,
+      standby,
+      term: followed?.term.counter ?? floor.counter,
+      role: standby === self ? 'standby' : 'edge'
+    }
+  }
+}
+
+function sameRole(left: Role, right: Role): boolean {
+  if (left.kind === 'edge' || right.kind === 'edge') {
+    return left.kind === 'edge' && right.kind === 'edge' && sameWay(left.uplink, right.uplink)
+  }
+  if (left.kind !== right.kind || left.downlinks.size !== right.downlinks.size) return false
+  for (const [peer, tag] of left.downlinks) if (right.downlinks.get(peer) !== tag) return false
+  if (left.kind === 'active' || right.kind === 'active') return true
+  return sameWay(left.uplink, right.uplink)
+}
+
+function sameWay(
+  left: { readonly peer: HostKey; readonly tag: number } | null,
+  right: { readonly peer: HostKey; readonly tag: number } | null
+): boolean {
+  return left?.peer === right?.peer && left?.tag === right?.tag
+}

@@ -1,0 +1,318 @@
+/**
+ * The side of one that switches: gives out tags, beats, appoints, hands over, and settles with another active.
+ */
+import type { HostKey, Instant } from '../ids.ts'
+import type { Edge } from './edge.ts'
+import type { Ground } from './ground.ts'
+import type { ReignState, Status } from './message.ts'
+import type { Peer } from './peer.ts'
+import { Reign, type Rival, type Seat } from './reign.ts'
+import { beatMs, eagerMs, echoMs, handoverMs, lingerMs, promptMs, rivalMs, slowBeatMs } from './settings.ts'
+import { compareTerms } from './term.ts'
+import type { Term } from './types.ts'
+
+export class Rule {
+  readonly #ground: Ground
+  readonly #edge: Edge
+  /** The last beat to each host: its time, and whether a prompt one followed. */
+  readonly #beatAt = new Map<HostKey, number>()
+  #gridAt = 0
+
+  constructor(ground: Ground, edge: Edge) {
+    this.#ground = ground
+    this.#edge = edge
+  }
+
+  /** Becomes the active at once, in a term above all; whoever was followed is given up. */
+  claim(): void {
+    const ground = this.#ground
+    this.#edge.leave(0)
+    if (ground.reign === null) this.#begin('active')
+    const reign = ground.reign as unknown as Reign
+    reign.state = 'active'
+    reign.handing = null
+    reign.emptyAt = Infinity as Instant
+    if (compareTerms(reign.term, ground.floor) < 0) reign.term = ground.nextTerm()
+    ground.raiseFloor(reign.term)
+    reign.eagerUntil = (ground.now + eagerMs) as Instant
+    this.#beatAll()
+  }
+
+  /** The active asks this host to take over: gives out tags and waits until it is let. */
+  prepare(from: HostKey, counter: number): void {
+    const { followed, reign, isCandidate } = this.#ground
+    const asked = followed?.peer === from && followed.term.counter === counter && isCandidate
+    if (!asked || reign !== null) return
+    this.#begin('offer')
+    this.#beatAll()
+  }
+
+  /** The owner's wish to move the switch. */
+  handoff(to: HostKey | null): void {
+    const { reign, now, candidates, self } = this.#ground
+    if (reign?.state !== 'active' || reign.handing !== null) return
+    const follows = (host: HostKey | null): host is HostKey =>
+      host !== null && host !== self && reign.seats.get(host)?.follows === true
+    const target = to ?? (follows(reign.standby) ? reign.standby : candidates.find(follows))
+    if (target === undefined || !follows(target) || !candidates.includes(target)) return
+    reign.handing = { peer: target, term: null, since: now, forced: false }
+    for (const seat of reign.seats.values()) seat.tookSuccessor = false
+    this.#ground.send(target, { kind: 'handoff', counter: reign.term.counter })
+  }
+
+  // What is heard.
+
+  /** A host answered, or was heard for the first time. */
+  hearStatus(status: Status, from: Peer): void {
+    const ground = this.#ground
+    const { reign } = ground
+    if (reign === null) return
+    const seat = reign.seats.get(from.key)
+    if (seat === undefined) return
+    seat.follows = status.follows?.host === ground.self
+    seat.taken = seat.follows || status.took?.host === ground.self
+    seat.answeredAt = ground.now
+    const successor = reign.handing?.peer
+    seat.tookSuccessor = status.took?.host === successor || status.follows?.host === successor
+    if (reign.state === 'active') this.#hearAllegiance(reign, status, from)
+    const free = status.follows === null || status.lost
+    if (!seat.taken && free) this.greet(from)
+  }
+
+  /** Another that switches was heard. */
+  hearBeat(state: ReignState, term: Term, edges: number): void {
+    const { reign, now } = this.#ground
+    if (reign === null) return
+    if (reign.handing?.peer === term.host && (state === 'offer' || state === 'active')) {
+      if (compareTerms(term, reign.term) > 0) reign.handing.term = term
+    }
+    if (reign.state !== 'active') return
+    if (state === 'over' || state === 'retiring') reign.rivals.delete(term.host)
+    if (state !== 'active') return
+    const rival = this.#noteRival(reign, term)
+    rival.directAt = now
+    rival.edges = edges
+  }
+
+  /** Beats to one host out of turn, so that it can answer: when it came up, asked, or does not follow yet. */
+  greet(peer: Peer): void {
+    const { reign, now } = this.#ground
+    if (reign === null || !peer.up) return
+    if (now - (this.#beatAt.get(peer.key) ?? -Infinity) >= promptMs) this.#beat(reign, peer.key)
+  }
+
+  restarted(peer: HostKey): void {
+    const { reign } = this.#ground
+    const seat = reign?.seats.get(peer)
+    if (seat !== undefined) {
+      seat.taken = seat.follows = seat.tookSuccessor = false
+      seat.have = 0
+    }
+    reign?.rivals.delete(peer)
+  }
+
+  removed(peer: HostKey): void {
+    const { reign } = this.#ground
+    this.#beatAt.delete(peer)
+    if (reign === null) return
+    reign.rivals.delete(peer)
+    if (reign.handing?.peer === peer) reign.handing = null
+    const seat = reign.seats.get(peer)
+    if (seat !== undefined) this.#vacate(reign, seat)
+  }
+
+  // What time tells.
+
+  watch(): void {
+    const ground = this.#ground
+    const { reign, now } = ground
+    if (reign === null) return
+    if (reign.state === 'active') {
+      reign.appoint(ground.candidates, now)
+      if (!ground.isCandidate) this.handoff(null)
+      this.#settleRivals(reign)
+      this.#handOver(reign)
+    } else if (reign.state === 'offer') this.#watchOffer(reign)
+    if (reign.state === 'retiring') this.#retire(reign)
+    if (ground.reign === reign) this.#rhythm(reign)
+  }
+
+  // Beats.
+
+  /** All beats of a host, whatever the vLAN, fall on the same instants: they share datagrams. */
+  #rhythm(reign: Reign): void {
+    const ground = this.#ground
+    const { now } = ground
+    if (now >= this.#gridAt) {
+      const slow = Math.floor(this.#gridAt / slowBeatMs) !== Math.floor(now / slowBeatMs)
+      for (const peer of ground.peers.values()) {
+        if (peer.up && (slow || this.#isFast(reign, peer.key))) this.#beat(reign, peer.key)
+      }
+      if (reign.handing !== null && reign.handing.term === null && !reign.handing.forced) {
+        ground.send(reign.handing.peer, { kind: 'handoff', counter: reign.term.counter })
+      }
+      this.#gridAt = (Math.floor(now / beatMs) + 1) * beatMs
+    }
+    ground.wake(this.#gridAt, 'beat')
+  }
+
+  #isFast(reign: Reign, peer: HostKey): boolean {
+    if (reign.state !== 'active' || reign.handing !== null || reign.isFast(peer)) return true
+    return this.#ground.now < reign.eagerUntil && reign.seats.get(peer)?.follows !== true
+  }
+
+  #beatAll(): void {
+    const { reign, peers } = this.#ground
+    if (reign === null) return
+    for (const peer of peers.values()) if (peer.up) this.#beat(reign, peer.key)
+  }
+
+  #beat(reign: Reign, to: HostKey): void {
+    const ground = this.#ground
+    const seat = reign.seat(to, (made) => {
+      ground.effects.push({ kind: 'accept', from: to, tag: made.tag })
+    })
+    this.#beatAt.set(to, ground.now)
+    ground.send(to, {
+      kind: 'beat',
+      state: reign.state,
+      counter: reign.term.counter,
+      tag: seat.tag,
+      fast: reign.isFast(to),
+      edges: reign.edges(ground.now - echoMs),
+      have: seat.have,
+      standby: reign.standby,
+      successor: reign.handing?.term ?? null,
+      witnesses: to === reign.standby ? reign.witnesses : []
+    })
+  }
+
+  // Another active.
+
+  #hearAllegiance(reign: Reign, status: Status, from: Peer): void {
+    const { self, now } = this.#ground
+    const { follows } = status
+    for (const rival of reign.rivals.values()) rival.followers.delete(from.key)
+    if (follows !== null && follows.host !== self && !status.lost) {
+      const rival = this.#noteRival(reign, follows)
+      if (follows.host !== from.key) rival.followers.set(from.key, now)
+    } else if (follows === null && status.highest > reign.term.counter) this.#raise(reign)
+    if (status.rival !== null && status.rival.host !== self) this.#ground.learn(status.rival.counter)
+  }
+
+  #noteRival(reign: Reign, term: Term): Rival {
+    const known = reign.rivals.has(term.host)
+    const rival = reign.noteRival(term, this.#ground.now)
+    if (!known) this.#beatAll()
+    return rival
+  }
+
+  /** More edges win, then the record's order. The one that loses hands over when the other's term is higher. */
+  #settleRivals(reign: Reign): void {
+    const ground = this.#ground
+    const { now } = ground
+    reign.forgetRivals(now)
+    for (const [host, rival] of reign.rivals) {
+      if (now < rival.since + rivalMs) {
+        ground.wake(rival.since + rivalMs, 'compare with another active')
+        continue
+      }
+      const wins = this.#winsOver(reign, host, rival)
+      if (wins && compareTerms(rival.term, reign.term) > 0) this.#raise(reign)
+      if (wins || reign.handing !== null) continue
+      const direct = now - rival.directAt < echoMs
+      if (direct && compareTerms(rival.term, reign.term) > 0) {
+        reign.handing = { peer: host, term: rival.term, since: now, forced: true }
+        for (const seat of reign.seats.values()) seat.tookSuccessor = false
+        this.#beatAll()
+      } else if (!direct && now - rival.since >= handoverMs) this.#over(reign)
+    }
+  }
+
+  #winsOver(reign: Reign, host: HostKey, rival: Rival): boolean {
+    const { now, self } = this.#ground
+    const mine = reign.edges(Math.max(rival.since, now - echoMs))
+    let followers = 0
+    for (const at of rival.followers.values()) if (now - at < echoMs) followers++
+    const theirs = Math.max(followers, now - rival.directAt < echoMs ? rival.edges : 0)
+    return mine === theirs ? this.#ground.rank(self) < this.#ground.rank(host) : mine > theirs
+  }
+
+  /** Goes on in a term above all. The tags stay: it is the same switch. */
+  #raise(reign: Reign): void {
+    reign.term = this.#ground.nextTerm()
+    this.#ground.raiseFloor(reign.term)
+    this.#beatAll()
+  }
+
+  // Handing over.
+
+  #handOver(reign: Reign): void {
+    const { handing } = reign
+    const ground = this.#ground
+    if (handing === null) return
+    const late = ground.now >= handing.since + handoverMs
+    const offered = handing.term !== null && this.#edge.takeOffer(handing.peer)
+    let missing = 0
+    for (const seat of reign.seats.values()) {
+      const counts = seat.follows && ground.now - seat.answeredAt < echoMs && seat.peer !== handing.peer
+      if (counts && !seat.tookSuccessor) missing++
+    }
+    const followers = reign.edges(ground.now - echoMs)
+    if (offered && (missing === 0 || (late && (handing.forced || 2 * missing < followers)))) {
+      this.#send(reign)
+    } else if (late) {
+      reign.handing = null
+      if (handing.forced) this.#over(reign)
+    } else ground.wake(handing.since + handoverMs, 'the handover does not come about')
+  }
+
+  /** Sends the edges over, and goes with them. */
+  #send(reign: Reign): void {
+    const ground = this.#ground
+    const offer = reign.handing === null ? null : this.#edge.offerOf(reign.handing.peer)
+    if (reign.handing === null || offer === null) return
+    reign.handing.term = offer.term
+    reign.state = 'retiring'
+    reign.retiringAt = ground.now
+    this.#edge.follow(offer.term, offer.tag, 0)
+    this.#beatAll()
+  }
+
+  #retire(reign: Reign): void {
+    const ground = this.#ground
+    const left = reign.edges(reign.retiringAt - echoMs) === 0
+    if (!left) reign.emptyAt = Infinity as Instant
+    else if (reign.emptyAt === Infinity) reign.emptyAt = ground.now
+    const end = Math.min(reign.emptyAt + lingerMs, reign.retiringAt + handoverMs)
+    if (ground.now >= end || ground.followed === null) this.#over(reign)
+    else ground.wake(end, 'nothing comes any more')
+  }
+
+  #watchOffer(reign: Reign): void {
+    const ground = this.#ground
+    if (ground.now >= reign.since + 2 * handoverMs) this.#over(reign)
+    else ground.wake(reign.since + 2 * handoverMs, 'the offer is not taken up')
+  }
+
+  #begin(state: ReignState): void {
+    const ground = this.#ground
+    const eagerUntil = (ground.now + eagerMs) as Instant
+    ground.reign = new Reign(ground.nextTerm(), state, ground.tags, ground.now, eagerUntil)
+    this.#gridAt = ground.now
+  }
+
+  /** Ends the reign: its tags mean nothing from now on. */
+  #over(reign: Reign): void {
+    const ground = this.#ground
+    reign.state = 'over'
+    this.#beatAll()
+    for (const seat of Array.from(reign.seats.values())) this.#vacate(reign, seat)
+    ground.reign = null
+  }
+
+  #vacate(reign: Reign, seat: Seat): void {
+    reign.vacate(seat)
+    this.#ground.effects.push({ kind: 'retire', from: seat.peer, tag: seat.tag })
+  }
+}
