@@ -61,15 +61,16 @@ export async function startDaemon(
   records.attach(mesh)
   const slices: Slices = undo.adopt(
     new Slices({
-      dir,
+      folder: join(dir, 'slices'),
       self: identity.id,
       ports: identity.ports,
+      images: join(dir, 'images'),
       generation,
-      onEvent: (violin, event) => {
-        if (event.kind === 'trunk-wanted') trunks.want(violin, event.peer)
-        else reconciler.heard(violin, event)
+      onEvent: (told) => {
+        if (told.kind === 'died') reconciler.ended(told.violin, told.reason)
+        else if (told.event.kind === 'trunk-wanted') trunks.want(told.violin, told.event.peer)
+        else reconciler.heard(told.violin, told.event)
       },
-      onEnded: (violin, reason) => reconciler.ended(violin, reason),
       log
     }),
     (one) => one.close()
@@ -105,7 +106,7 @@ export async function startDaemon(
     departure,
     journal
   })
-  for (const { violin, status } of await slices.adopt()) reconciler.adopted(violin, status)
+  for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
   await announce(host, records, mesh, peers)
   const refresh = setInterval(
     () =>

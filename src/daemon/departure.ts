@@ -104,7 +104,7 @@ export class Departure {
   }
 
   async #stopped(): Promise<void> {
-    const none = (): boolean => this.#slices.violins().length === 0
+    const none = (): boolean => this.#slices.all().length === 0
     if (none()) return
     await new Promise<void>((resolve, reject) => {
       const settle = (finish: () => void): void => {

@@ -63,7 +63,7 @@ export class Reconciler {
     if (this.#closed) return
     const wanted = this.#wanted()
     const running = new Map(
-      this.#slices.violins().map((violin) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
+      this.#slices.all().map(({ violin }) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
     )
     for (const step of reconcile(this.#host.identity.id, wanted, running)) this.#take(step)
   }

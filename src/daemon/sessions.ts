@@ -51,7 +51,7 @@ export class Sessions {
 
   async #here(violin: ViolinId, request: SessionRequest): Promise<Duplex> {
     const slice = this.#slices.get(violin)
-    if (slice === undefined) {
+    if (slice === null) {
       throw new ViolinError(
         'not-running-here',
         `nothing of ${request.violin} runs on this host yet`,

@@ -21,7 +21,7 @@ const renewEveryMs: number = 6 * 3600 * 1000
 const retryMs = 1_000
 const agreeTimeoutMs = 8_000
 
-const half = z.strictObject({
+const half: z.ZodType<TrunkHalf> = z.strictObject({
   publicKey: z.string().regex(/^[0-9a-f]{64}$/),
   index: z.int().min(1).max(0xffff_ffff),
   candidates: z.array(z.strictObject({ ip: z.ipv4(), port: z.int().min(1).max(65_535) })).max(16)
@@ -78,7 +78,7 @@ export class TrunkAgreement {
   }
 
   #renewAll(): void {
-    for (const violin of this.#slices.violins())
+    for (const { violin } of this.#slices.all())
       for (const peer of this.#coHosts(violin)) this.want(violin, peer)
   }
 
@@ -89,7 +89,7 @@ export class TrunkAgreement {
 
   #try(violin: ViolinId, peer: HostId): void {
     const key = `${violin} ${peer}`
-    if (!this.#names(violin, peer) || this.#slices.get(violin) === undefined) {
+    if (!this.#names(violin, peer) || this.#slices.get(violin) === null) {
       this.#wanted.delete(key)
       return
     }
@@ -110,7 +110,7 @@ export class TrunkAgreement {
       return
     }
     const slice = this.#slices.get(violin)
-    if (slice === undefined) return
+    if (slice === null) return
     const own = await slice.call('trunkOffer', { peer })
     const answered = await ask(this.#mesh, peer, 'trunk', { violin, half: own }, reply, signal)
     if (answered.half === null)
@@ -125,7 +125,7 @@ export class TrunkAgreement {
 
   async #asked(violin: ViolinId, offered: TrunkHalf | null, from: HostId): Promise<z.infer<typeof reply>> {
     const slice = this.#slices.get(violin)
-    if (slice === undefined || !this.#names(violin, from)) {
+    if (slice === null || !this.#names(violin, from)) {
       throw new ViolinError(
         'not-running-here',
         'nothing of that VIOLIN is shared with you here',

@@ -234,7 +234,7 @@ export class Violins {
     to: HostId | null
   ): Promise<{ active: HostId; term: number }> {
     const slice = this.#slices.get(violin)
-    if (slice === undefined)
+    if (slice === null)
       throw new ViolinError(
         'not-running-here',
         'nothing of that VIOLIN runs on this host',

@@ -46,12 +46,12 @@ export interface TestHost {
 export class PlayedSlices {
   readonly wishes: Map<ViolinId, SliceWish> = new Map<ViolinId, SliceWish>()
 
-  violins(): ViolinId[] {
-    return [...this.wishes.keys()]
+  all(): { violin: ViolinId }[] {
+    return [...this.wishes.keys()].map((violin) => ({ violin }))
   }
 
   get(violin: ViolinId): unknown {
-    return this.wishes.has(violin) ? this.#slice(violin) : undefined
+    return this.wishes.has(violin) ? this.#slice(violin) : null
   }
 
   ensure(violin: ViolinId): Promise<unknown> {

@@ -1,0 +1,121 @@
+/** The same {@link Service} as the daemon's, over its socket. */
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { createInterface } from 'node:readline'
+import type { Duplex } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { ViolinError, errorFrom, type ErrorData } from '#core/errors.ts'
+import { encodeSessionFrame, sessionFrame, type SessionRequest } from '#core/session.ts'
+import type { Service } from './contract.ts'
+import { type Method, encodeRequest, methods, sessionUpgrade } from './methods.ts'
+
+interface Envelope {
+  readonly ok?: unknown
+  readonly row?: unknown
+  readonly error?: ErrorData
+}
+
+/** A client of the daemon that serves `path`. Its methods throw `not-running` when none does. */
+export function connectApi(path: string): Service {
+  const call = (method: Method) =>
+    methods[method].stream
+      ? (request: unknown) => stream(path, method, request)
+      : (request: unknown) => unary(path, method, request)
+  const entries = (Object.keys(methods) as Method[]).map((method) => [method, call(method)] as const)
+  return {
+    ...(Object.fromEntries(entries) as unknown as Omit<Service, 'session'>),
+    session: (request) => openSession(path, request)
+  }
+}
+
+async function unary(path: string, method: Method, request: unknown): Promise<unknown> {
+  const response = await post(path, method, request)
+  return opened(parse(await text(response))).ok
+}
+
+async function* stream(path: string, method: Method, request: unknown): AsyncGenerator<unknown, void, void> {
+  const response = await post(path, method, request)
+  try {
+    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+      const envelope = opened(parse(line))
+      if (envelope.row === undefined) return
+      yield envelope.row
+    }
+    throw new ViolinError(
+      'not-running',
+      'the daemon ended while it answered',
+      'see its log, and start it again'
+    )
+  } finally {
+    response.destroy()
+  }
+}
+
+function post(path: string, method: Method, request: unknown): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const body = encodeRequest(request)
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+    const asked = httpRequest({ socketPath: path, path: `/${method}`, method: 'POST', headers }, resolve)
+    asked.once('error', (error) => reject(unreachable(path, error)))
+    asked.end(body)
+  })
+}
+
+function openSession(path: string, request: SessionRequest): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const headers = { connection: 'Upgrade', upgrade: sessionUpgrade }
+    const asked = httpRequest({ socketPath: path, path: '/session', headers })
+    asked.once('error', (error) => reject(unreachable(path, error)))
+    asked.once('response', () =>
+      reject(
+        new ViolinError(
+          'refused',
+          'the daemon opened no session',
+          'use a command line of the same version as the daemon'
+        )
+      )
+    )
+    asked.once('upgrade', (_response: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (head.length > 0) socket.unshift(head)
+      socket.write(encodeSessionFrame(sessionFrame.open, new TextEncoder().encode(JSON.stringify(request))))
+      resolve(socket)
+    })
+    asked.end()
+  })
+}
+
+function unreachable(path: string, error: NodeJS.ErrnoException): ViolinError {
+  if (error.code === 'EACCES') {
+    return new ViolinError(
+      'needs-root',
+      `${path} belongs to another user`,
+      'run as that user, or use --dir',
+      { cause: error }
+    )
+  }
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
+    return new ViolinError('not-running', `no daemon is running (${path})`, 'start it: violin daemon', {
+      cause: error
+    })
+  }
+  return new ViolinError(
+    'not-running',
+    `the daemon does not answer: ${error.message}`,
+    'see its log, and start it again',
+    { cause: error }
+  )
+}
+
+function parse(line: string): Envelope {
+  try {
+    return JSON.parse(line) as Envelope
+  } catch (error: unknown) {
+    throw new ViolinError('internal', 'the daemon answered with what is no JSON', 'see its log', {
+      cause: error
+    })
+  }
+}
+
+function opened(envelope: Envelope): Envelope {
+  if (envelope.error !== undefined) throw errorFrom(envelope.error)
+  return envelope
+}

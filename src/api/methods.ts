@@ -1,0 +1,117 @@
+/**
+ * Every method of the API as it crosses the socket: the schema of its request, and whether it answers once or
+ * as a stream. Server and client are both made from this table.
+ */
+import * as z from 'zod'
+import type { SessionRequest } from '#core/session.ts'
+import { maxNicsPerEntity, type Topology } from '#core/spec.ts'
+import type { Service } from './contract.ts'
+
+/** Methods that are plain requests; `session` is an upgraded connection instead. */
+export type Method = Exclude<keyof Service, 'session'>
+export type Request<M extends Method> = Parameters<Service[M]>[0]
+
+interface MethodEntry<R> {
+  readonly request: z.ZodType<R>
+  readonly stream: boolean
+}
+
+/** Longest request body, bytes: a topology with all of its files, in JSON. */
+export const maxBodyBytes: number = 1024 * 1024
+const maxTimeoutMs: number = 24 * 3600 * 1000
+
+const name = z.string().min(1).max(256)
+const timeoutMs = z.number().min(0).max(maxTimeoutMs)
+const none = z.strictObject({})
+
+/** File contents travel as base64. */
+const bytes = z
+  .base64()
+  .max(maxBodyBytes)
+  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
+
+const topology = z.strictObject({
+  name,
+  lans: z
+    .array(z.strictObject({ name, subnet: name, vswitch: z.array(name).max(64), gateway: name.optional() }))
+    .max(1_024),
+  entities: z
+    .array(
+      z.strictObject({
+        name,
+        kind: z.enum(['host', 'router']),
+        driver: z.enum(['uml', 'netns']),
+        memoryMiB: z.int().min(1).max(1_048_576),
+        on: name.optional(),
+        nics: z.array(z.strictObject({ name, lan: name, ip: name.optional() })).max(maxNicsPerEntity),
+        env: z.record(z.string().max(256), z.string().max(65_536)),
+        files: z
+          .array(
+            z.strictObject({ path: z.string().max(4_096), mode: z.int().min(0).max(0o7777), data: bytes })
+          )
+          .max(256),
+        run: z.string().max(65_536).optional()
+      })
+    )
+    .max(1_024)
+})
+// Optional fields of the contract never hold undefined, which JSON cannot carry anyway.
+const checkedTopology = topology as unknown as z.ZodType<Topology>
+
+type Table = { readonly [M in Method]: MethodEntry<Request<M>> }
+
+const optional = <T>(schema: z.ZodType): z.ZodType<T> => schema as unknown as z.ZodType<T>
+
+export const methods: Table = {
+  about: { request: none, stream: false },
+  hosts: { request: none, stream: false },
+  invite: {
+    request: optional<Request<'invite'>>(
+      z.strictObject({
+        expiresMs: timeoutMs.max(31 * 24 * 3600 * 1000),
+        uses: z.int().min(1).max(10_000),
+        role: z.enum(['member', 'admin']),
+        for: name.optional()
+      })
+    ),
+    stream: false
+  },
+  cancelInvite: { request: z.strictObject({ token: z.string().max(65_536) }), stream: false },
+  plan: { request: z.strictObject({ topology: checkedTopology }), stream: false },
+  apply: {
+    request: z.strictObject({ topology: checkedTopology, wait: z.boolean(), timeoutMs }),
+    stream: true
+  },
+  list: { request: none, stream: false },
+  show: { request: z.strictObject({ name }), stream: false },
+  wait: { request: z.strictObject({ name, for: z.enum(['running', 'gone']), timeoutMs }), stream: false },
+  delete: { request: z.strictObject({ name, timeoutMs }), stream: true },
+  migrate: {
+    request: optional<Request<'migrate'>>(z.strictObject({ violin: name, lan: name, to: name.optional() })),
+    stream: false
+  },
+  events: { request: z.strictObject({ follow: z.boolean() }), stream: true },
+  leave: { request: z.strictObject({ stop: z.boolean() }), stream: true }
+}
+
+/** What a session begins with, in its first frame. */
+export const sessionRequest: z.ZodType<SessionRequest> = optional<SessionRequest>(
+  z.strictObject({
+    violin: name,
+    entity: name,
+    argv: z.array(z.string().max(65_536)).max(4_096),
+    terminal: z
+      .strictObject({ rows: z.int().min(1).max(65_535), columns: z.int().min(1).max(65_535) })
+      .optional()
+  })
+)
+
+/** JSON of a request; bytes as base64. */
+export function encodeRequest(request: unknown): string {
+  return JSON.stringify(request, (_key, value: unknown) =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
+  )
+}
+
+/** The name of the upgrade that makes a connection a session. */
+export const sessionUpgrade = 'violin-session'

@@ -1,0 +1,175 @@
+/**
+ * The local API on `api.sock`: HTTP on a socket that only its user can open. An answer is `{"ok":…}` or
+ * `{"error":…}`; a stream is a `{"row":…}` a line and ends with one of those; a session is an upgraded
+ * connection that carries session frames both ways.
+ */
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { createConnection } from 'node:net'
+import { rm } from 'node:fs/promises'
+import { Readable, type Duplex, pipeline } from 'node:stream'
+import fastify, { type FastifyInstance } from 'fastify'
+import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
+import { SessionDecoder, encodeSessionFrame, sessionFrame } from '#core/session.ts'
+import type { Service } from './contract.ts'
+import { type Method, maxBodyBytes, methods, sessionRequest, sessionUpgrade } from './methods.ts'
+
+/** The first frame of a session comes within this time. */
+const openTimeoutMs = 10_000
+
+export interface ApiServer {
+  /** Takes no more requests, ends those under way, removes the socket. */
+  close(): Promise<void>
+}
+
+/** Serves a daemon's API at a path. Throws ViolinError `already-running` when another daemon does. */
+export async function serveApi(path: string, service: Service): Promise<ApiServer> {
+  if (await answers(path)) {
+    throw new ViolinError(
+      'already-running',
+      `a daemon serves ${path} already`,
+      'use that one, or another folder (--dir)'
+    )
+  }
+  await rm(path, { force: true })
+  const app = fastify({ bodyLimit: maxBodyBytes, forceCloseConnections: true })
+  for (const method of Object.keys(methods) as Method[]) route(app, method, service)
+  const sessions = new Set<Duplex>()
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    sessions.add(socket)
+    socket.once('close', () => sessions.delete(socket))
+    serveSession(request, socket, head, service)
+  })
+  const before = process.umask(0o177)
+  try {
+    await app.listen({ path })
+  } finally {
+    process.umask(before)
+  }
+  return {
+    async close() {
+      for (const socket of sessions) socket.destroy()
+      await app.close()
+    }
+  }
+}
+
+/** Whether somebody listens: only a socket that refuses is left over from a daemon that died. */
+async function answers(path: string): Promise<boolean> {
+  const socket = createConnection(path)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+function route(app: FastifyInstance, method: Method, service: Service): void {
+  const { request: schema, stream } = methods[method]
+  app.post(`/${method}`, async (request, reply) => {
+    const parsed = schema.safeParse(request.body)
+    if (!parsed.success) {
+      const where = parsed.error.issues[0]
+      const error = new ViolinError(
+        'usage',
+        `${method}: ${where?.path.join('.') ?? ''} ${where?.message ?? 'is wrong'}`,
+        'use a command line of the same version as the daemon'
+      )
+      return reply.code(400).send({ error: error.toData() })
+    }
+    // The table ties each method to its own request type; TypeScript cannot follow that through a loop.
+    const call = service[method].bind(service) as (
+      request: unknown
+    ) => Promise<unknown> | AsyncIterable<unknown>
+    if (stream) {
+      const rows = Readable.from(lines(call(parsed.data) as AsyncIterable<unknown>))
+      return reply.type('application/x-ndjson').send(rows)
+    }
+    try {
+      return await reply.send({ ok: await call(parsed.data) })
+    } catch (error: unknown) {
+      const data = errorData(error)
+      return reply.code(errorCodes[data.code] === 2 ? 400 : 409).send({ error: data })
+    }
+  })
+}
+
+async function* lines(rows: AsyncIterable<unknown>): AsyncGenerator<string, void, void> {
+  try {
+    for await (const row of rows) yield `${JSON.stringify({ row })}\n`
+    yield '{"ok":{}}\n'
+  } catch (error: unknown) {
+    yield `${JSON.stringify({ error: errorData(error) })}\n`
+  }
+}
+
+function serveSession(request: IncomingMessage, socket: Duplex, head: Buffer, service: Service): void {
+  socket.on('error', () => socket.destroy())
+  if (request.headers.upgrade !== sessionUpgrade) {
+    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+    return
+  }
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${sessionUpgrade}\r\n\r\n`
+  )
+  if (head.length > 0) socket.unshift(head)
+  openSession(socket, service).catch((error: unknown) => {
+    const data = new TextEncoder().encode(JSON.stringify(errorData(error)))
+    socket.end(encodeSessionFrame(sessionFrame.failed, data))
+  })
+}
+
+async function openSession(socket: Duplex, service: Service): Promise<void> {
+  const opening = await firstFrame(socket, AbortSignal.timeout(openTimeoutMs))
+  const parsed = sessionRequest.safeParse(parseJson(opening))
+  if (!parsed.success) {
+    throw new ViolinError(
+      'usage',
+      'the session begins with no request',
+      'use a command line of the same version as the daemon'
+    )
+  }
+  const session = await service.session(parsed.data)
+  const ended = (error: unknown): void => {
+    if (error === null || error === undefined) return
+    session.destroy()
+    socket.destroy()
+  }
+  pipeline(socket, session, ended)
+  pipeline(session, socket, ended)
+}
+
+/** Reads the `open` frame and puts what came after it back. */
+async function firstFrame(socket: Duplex, signal: AbortSignal): Promise<string> {
+  const decoder = new SessionDecoder()
+  let buffered = Buffer.alloc(0)
+  for (;;) {
+    const chunk = socket.read() as Buffer | null
+    if (chunk === null) {
+      if (socket.readableEnded || socket.destroyed)
+        throw new ViolinError('usage', 'the session ended before it began', 'try again')
+      await once(socket, 'readable', { signal })
+      continue
+    }
+    buffered = Buffer.concat([buffered, chunk])
+    const frame = decoder.push(chunk)[0]
+    if (frame === undefined) continue
+    if (frame.type !== sessionFrame.open)
+      throw new ViolinError('usage', 'the session begins with no request', 'try again')
+    const rest = buffered.subarray(4 + frame.payload.length)
+    const text = Buffer.from(frame.payload).toString('utf8')
+    if (rest.length > 0) socket.unshift(rest)
+    return text
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}

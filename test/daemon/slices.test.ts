@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { ViolinError } from '#core/errors.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
+import type { SpecEntity } from '#core/spec.ts'
+import type { Slice } from '#daemon/slices/slice.ts'
+import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
+import type { EntityStatus, SliceWish } from '#slice/contract.ts'
+
+const root = process.getuid?.() === 0
+const tools = ['/usr/bin/bwrap', '/usr/bin/busybox'].every((path) => existsSync(path))
+const jails = tools && spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', '/bin/true']).status === 0
+const needs = {
+  jails: { skip: jails ? false : 'needs bubblewrap and busybox', timeout: 60_000 },
+  root: {
+    skip: root && jails && existsSync('/dev/net/tun') ? false : 'needs root, /dev/net/tun and bubblewrap',
+    timeout: 90_000
+  }
+}
+const self = '12D3KooWSelf' as HostId
+const first = 'a1'.repeat(32) as ViolinId
+const second = 'b2'.repeat(32) as ViolinId
+
+/** A daemon's part of this: a folder, its slices, and what they told. */
+class Host {
+  readonly folder: string
+  readonly events: SlicesEvent[] = []
+  slices: Slices
+  #generation = 0
+  readonly #waiting = new Set<() => void>()
+
+  constructor(folder: string) {
+    this.folder = folder
+    this.slices = this.#make()
+  }
+
+  static async make(context: TestContext): Promise<Host> {
+    const host = new Host(await mkdtemp(join(tmpdir(), 'vs-')))
+    context.after(async () => {
+      await host.restart()
+      for (const { violin } of host.slices.all()) await host.slices.remove(violin)
+      host.slices.close()
+      await rm(host.folder, { recursive: true, force: true })
+    })
+    return host
+  }
+
+  /** As a daemon that was killed and started again. */
+  async restart(): Promise<readonly Slice[]> {
+    this.slices.close()
+    this.slices = this.#make()
+    return this.slices.adopt()
+  }
+
+  async until(what: string, done: () => boolean): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>()
+    const look = (): void => {
+      if (done()) resolve(undefined)
+    }
+    const timer = setTimeout(
+      () => reject(new Error(`${what} did not come: ${JSON.stringify(this.events)}`)),
+      30_000
+    )
+    this.#waiting.add(look)
+    look()
+    await promise.finally(() => {
+      clearTimeout(timer)
+      this.#waiting.delete(look)
+    })
+  }
+
+  /** The last that was told of an entity. */
+  entity(name: string): EntityStatus | undefined {
+    return this.events
+      .flatMap((told) => (told.kind === 'slice' && told.event.kind === 'entity' ? [told.event.entity] : []))
+      .findLast((status) => status.name === name)
+  }
+
+  #make(): Slices {
+    return new Slices({
+      folder: join(this.folder, 'slices'),
+      self,
+      ports: { first: 24_790, last: 24_889 },
+      images: join(this.folder, 'images'),
+      generation: ++this.#generation,
+      log: () => undefined,
+      onEvent: (event) => {
+        this.events.push(event)
+        for (const look of this.#waiting) look()
+      }
+    })
+  }
+}
+
+function entity(name: string, number: number, more: Partial<SpecEntity> = {}): SpecEntity {
+  return {
+    name,
+    kind: 'host',
+    driver: 'netns',
+    memoryMiB: 32,
+    nics: [{ name: 'eth0', lan: 'lan1', ips: [`192.168.5.${number}/24`] }],
+    routes: [],
+    env: {},
+    files: [],
+    run: '',
+    hosts: [self],
+    pinned: false,
+    ...more
+  }
+}
+
+function wish(version: number, entities: readonly SpecEntity[]): SliceWish {
+  const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [self] }]
+  const names = entities.map(({ name }, index) => ({ name, ip: `192.168.5.${index + 1}` }))
+  return { name: 'demo', version, lans, entities, names, peers: [] }
+}
+
+interface Result {
+  readonly stdout: string
+  readonly stderr: string
+  readonly status: number
+}
+
+/** Runs a program in an entity to its end. */
+async function exec(slice: Slice, name: string, argv: readonly string[], input = ''): Promise<Result> {
+  const stream = await slice.session({ violin: slice.violin, entity: name, argv })
+  if (input !== '') stream.write(encodeSessionFrame(sessionFrame.stdin, Buffer.from(input)))
+  stream.write(encodeSessionFrame(sessionFrame.stdinEnd, new Uint8Array(0)))
+  const decoder = new SessionDecoder()
+  let stdout = ''
+  let stderr = ''
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for (const { type, payload } of decoder.push(chunk)) {
+      if (type === sessionFrame.stdout) stdout += Buffer.from(payload).toString()
+      if (type === sessionFrame.stderr) stderr += Buffer.from(payload).toString()
+      if (type === sessionFrame.exit) return { stdout, stderr, status: Buffer.from(payload).readInt32BE(0) }
+      if (type === sessionFrame.failed) throw new Error(Buffer.from(payload).toString())
+    }
+  }
+  throw new Error('the session ended without a status')
+}
+
+test(
+  'two namespace entities on one vLAN reach each other, by name too, and leave nothing',
+  needs.root,
+  async (context) => {
+    const host = await Host.make(context)
+    const slice = await host.slices.ensure(first)
+    const data = Buffer.from('a file')
+    const files = [{ path: '/srv/note', mode: 0o640, data }]
+    const run = 'echo "$COLOUR" > /tmp/colour'
+    const entities = [entity('a', 1, { files, run, env: { COLOUR: 'green' } }), entity('b', 2)]
+    await slice.call('configure', wish(1, entities))
+    await host.until('both run', () => ['a', 'b'].every((name) => host.entity(name)?.state === 'running'))
+    await host.until('a switch', () =>
+      host.events.some(
+        (told) => told.kind === 'slice' && told.event.kind === 'switch' && told.event.status.active === self
+      )
+    )
+    const ping = await exec(slice, 'a', ['ping', '-c', '3', '-W', '5', 'b'])
+    assert.equal(ping.status, 0, ping.stdout + ping.stderr)
+    const files1 = await exec(slice, 'a', [
+      'sh',
+      '-c',
+      'cat /srv/note /tmp/colour; stat -c %a /srv/note; echo $COLOUR'
+    ])
+    assert.equal(files1.stdout, 'a filegreen\n640\ngreen\n')
+    const apart = await exec(slice, 'b', ['sh', '-c', 'cat; echo oops >&2; exit 7'], 'typed')
+    assert.deepEqual(apart, { stdout: 'typed', stderr: 'oops\n', status: 7 })
+    const { entities: told, switches } = await slice.call('status', {})
+    assert.deepEqual(
+      told.map(({ name, state, nics }) => [name, state, nics[0]?.up]),
+      [
+        ['a', 'running', true],
+        ['b', 'running', true]
+      ]
+    )
+    assert.equal(switches[0]?.active, self)
+    const { pid, user } = slice
+    await host.slices.remove(first)
+    assert.ok(!existsSync(`/proc/${pid}`))
+    assert.deepEqual(await readdir(join(host.folder, 'slices')), [])
+    assert.deepEqual(await processesOf(user as number), [])
+  }
+)
+
+test('a slice outlives its daemon, and the next one has it again', needs.root, async (context) => {
+  const host = await Host.make(context)
+  const { pid } = await host.slices.ensure(first)
+  await host.slices.get(first)?.call('configure', wish(4, [entity('a', 1)]))
+  await host.until('a runs', () => host.entity('a')?.state === 'running')
+  const adopted = await host.restart()
+  assert.deepEqual(
+    adopted.map((slice) => [slice.violin, slice.pid, slice.hello.version, slice.hello.entities[0]?.state]),
+    [[first, pid, 4, 'running']]
+  )
+  // TAPs come from the new daemon.
+  await adopted[0]?.call('configure', wish(5, [entity('a', 1), entity('b', 2)]))
+  await host.until('b runs', () => host.entity('b')?.state === 'running')
+  assert.equal(host.slices.get(first)?.pid, pid)
+})
+
+test('a slice sees neither the identity of its host nor another slice', needs.root, async (context) => {
+  const host = await Host.make(context)
+  await mkdir(join(host.folder, 'identity'))
+  const key = join(host.folder, 'identity', 'host.key')
+  await writeFile(key, 'secret', { mode: 0o644 })
+  const [one, other] = [await host.slices.ensure(first), await host.slices.ensure(second)]
+  assert.notEqual(one.user, other.user)
+  const at = (slice: Slice, path: string): string => join(`/proc/${slice.pid}/root`, path)
+  assert.ok(existsSync(at(one, '/slice/control.sock')))
+  for (const path of [key, join(host.folder, 'slices'), host.folder, '/root', '/etc/shadow', '/home'])
+    assert.ok(!existsSync(at(one, path)), path)
+  const status = await readFile(`/proc/${await childOf(one.pid)}/status`, 'utf8')
+  assert.match(status, new RegExp(`^Uid:\\s+${one.user}\\s+${one.user}\\s+${one.user}\\s+${one.user}$`, 'm'))
+  for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+    assert.match(status, new RegExp(`^${set}:\\s+0+$`, 'm'))
+  // As the slice's user, on the host's own file system.
+  const tried = spawnSync('setpriv', [
+    '--reuid',
+    String(one.user),
+    '--regid',
+    String(one.user),
+    '--clear-groups',
+    'ls',
+    join(host.folder, 'slices', second.slice(0, 16))
+  ])
+  assert.notEqual(tried.status, 0)
+})
+
+test('a slice that dies is told of, and started again it is another process', needs.root, async (context) => {
+  const host = await Host.make(context)
+  const slice = await host.slices.ensure(first)
+  await slice.call('configure', wish(1, [entity('a', 1)]))
+  await host.until('a runs', () => host.entity('a')?.state === 'running')
+  process.kill(slice.pid, 'SIGKILL')
+  await host.until('its end', () => host.events.some(({ kind }) => kind === 'died'))
+  assert.deepEqual(await processesOf(slice.user as number), [])
+  const again = await host.slices.ensure(first)
+  assert.notEqual(again.pid, slice.pid)
+  assert.equal(again.hello.version, 0)
+})
+
+test('a daemon of a lower generation is refused', needs.jails, async (context) => {
+  const host = await Host.make(context)
+  await host.slices.ensure(first)
+  const old = new Slices({
+    folder: join(host.folder, 'slices'),
+    self,
+    ports: { first: 24_790, last: 24_889 },
+    images: '',
+    generation: 0,
+    log: () => undefined,
+    onEvent: () => undefined
+  })
+  assert.deepEqual(await old.adopt(), [])
+  old.close()
+  assert.equal((await host.slices.get(first)?.call('status', {}))?.version, 0)
+})
+
+test('an entity that does not run cannot be entered', needs.jails, async (context) => {
+  const host = await Host.make(context)
+  const slice = await host.slices.ensure(first)
+  await assert.rejects(
+    slice.session({ violin: first, entity: 'nobody', argv: [] }),
+    (error) => error instanceof ViolinError && error.code === 'not-running-here'
+  )
+})
+
+async function childOf(pid: number): Promise<number> {
+  return Number((await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')[0])
+}
+
+async function processesOf(user: number): Promise<string[]> {
+  const found = []
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '')
+    if (Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === user) found.push(name)
+  }
+  return found
+}
