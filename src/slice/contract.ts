@@ -16,7 +16,10 @@ export const contractVersion = 1
 /** Files in a slice's folder. */
 export const sliceFiles = {
   control: 'control.sock',
-  /** AF_UNIX datagram socket on which file descriptors are handed over (SCM_RIGHTS), named by their datagram's text. */
+  /**
+   * AF_UNIX datagram socket on which file descriptors are handed over (SCM_RIGHTS), named by their datagram's
+   * text. The daemon has one of the same name for each slice, in the folder {@link SliceStart.daemon}.
+   */
   descriptors: 'fd.sock',
   log: 'slice.log',
   /** Entities' runtime folders: consoles, mconsole, sockets of vNICs. */
@@ -31,6 +34,8 @@ export interface SliceStart {
   readonly folder: string
   /** UDP ports for its trunks: the first free one of the range. */
   readonly ports: { readonly first: number; readonly last: number }
+  /** Where the daemon's socket for descriptors lies, as the slice sees it; absent: there is none, so no TAPs. */
+  readonly daemon?: string
   /** Guest images, read-only: `tiny` has `initrd.img`; as the slice sees it. */
   readonly images: string
   /** Open files for an ordinary log line go to stderr, which the daemon points at `slice.log`. */
@@ -43,7 +48,10 @@ export interface SliceWish {
   /** Version of the VIOLIN's record that this came from. */
   readonly version: number
   /** Every vLAN of which this host is a candidate or has a port. */
-  readonly lans: readonly SpecLan[]
+  readonly lans: readonly (SpecLan & {
+    /** Hosts with a port on it or a candidacy; absent: the candidates, the peers and this host. */
+    readonly members?: readonly HostId[]
+  })[]
   /** The entities to run here, and no others. */
   readonly entities: readonly SpecEntity[]
   /** Names to addresses inside the VIOLIN, for /etc/hosts. */
@@ -104,6 +112,8 @@ export interface SliceStatus {
   readonly pid: number
   readonly version: number
   readonly port: number
+  /** Resident memory of the slice's process without its machines, bytes. */
+  readonly memoryBytes: number
   readonly entities: readonly EntityStatus[]
   readonly switches: readonly SwitchStatus[]
   readonly trunks: readonly TrunkStatus[]
@@ -131,6 +141,8 @@ export interface SliceMethods {
     },
     Record<string, never>
   ]
+  /** The daemons still vouch for the session with `peer`: it may live on for this long from now. */
+  trunkRenew: [{ readonly peer: HostId; readonly authForMs: number }, Record<string, never>]
   /** The active of `lan` hands over to `to` (or to the next candidate); done when the new term stands. */
   handoff: [
     { readonly lan: string; readonly to: HostId | null },
@@ -138,9 +150,14 @@ export interface SliceMethods {
   ]
   /**
    * Answers the event `tap-wanted`: the TAP's descriptor waits on `fd.sock` in a datagram whose text is
-   * `tap ENTITY NIC`.
+   * `tap VIOLIN ENTITY NIC`.
    */
   tapReady: [{ readonly entity: string; readonly nic: string }, Record<string, never>]
+  /** Answers `tap-wanted` when there will be no TAP: the entity fails for this reason. */
+  tapRefused: [
+    { readonly entity: string; readonly nic: string; readonly error: ErrorData },
+    Record<string, never>
+  ]
   /** Stops all entities in good order, then the slice. */
   stop: [Record<string, never>, Record<string, never>]
   session: [SessionRequest, Record<string, never>]
@@ -155,7 +172,8 @@ export type SliceEvent =
   | { readonly kind: 'trunk-wanted'; readonly peer: HostId }
   /**
    * A netns entity needs its TAP (only a root daemon can make one). The entity's network namespace was sent
-   * by the slice to the daemon's socket `fd.sock` in the daemon's folder with the text `netns VIOLIN ENTITY`.
+   * by the slice to the daemon's `fd.sock` of this slice with the text `netns VIOLIN ENTITY`. It is told again
+   * to a daemon that says hello while the TAP is still wanted.
    */
   | {
       readonly kind: 'tap-wanted'
@@ -173,8 +191,8 @@ export type SliceReplyLine =
   | { readonly id: number; readonly error: ErrorData }
   | { readonly event: SliceEvent }
 
-/** Longest line either side takes, bytes. */
-export const maxLineBytes: number = 4 * 1024 * 1024
+/** Longest line either side takes, bytes. Byte arrays stand in a line as `{"$base64": "…"}` (lines.ts). */
+export const maxLineBytes: number = 32 * 1024 * 1024
 
 /** Owner key that the daemon verified for a session, for the slice's log only. */
 export type SessionCaller = PublicKey | 'operator'

@@ -1,0 +1,342 @@
+/**
+ * The entities that run here: the wish against what runs, one step at a time for each. One that died after it
+ * ran is started again with growing patience; one that never came up waits for the next wish.
+ */
+import type { Duplex } from 'node:stream'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errorData, ViolinError } from '#core/errors.ts'
+import type { Mac, ViolinId } from '#core/ids.ts'
+import { same } from '#core/plan.ts'
+import type { SessionRequest } from '#core/session.ts'
+import type { DriverName, SpecEntity } from '#core/spec.ts'
+import type { EntityState, EntityStatus, SliceWish } from './contract.ts'
+import type { PortSource } from './forwarder/contract.ts'
+import type { Machine, StartMachine } from './machines/contract.ts'
+
+/** Machines that boot at once: booting is all CPU, and more only makes each slower. */
+const maxBoots = 4
+/** Before a machine that died is started again: doubles from the first to the last. */
+const firstRetryMs = 1_000
+const lastRetryMs = 60_000
+/** Deaths in a row after which it stays down until the next wish; {@link calmMs} of running forgets them. */
+const maxRetries = 8
+const calmMs = 600_000
+
+export interface EntitiesOptions {
+  readonly violin: ViolinId
+  readonly folder: string
+  readonly images: string
+  readonly machines: Partial<Record<DriverName, StartMachine>>
+  readonly macOf: (entity: string, nic: string) => Mac
+  readonly addPort: (lan: string, mac: Mac, source: PortSource) => number
+  readonly removePort: (port: number) => void
+  readonly tap: (entity: string, nic: string, mac: Mac, namespaceFd: number) => Promise<number>
+  /** Open wishes for TAPs of this entity end with an error. */
+  readonly cancelTaps: (entity: string) => void
+  readonly changed: (status: EntityStatus) => void
+  readonly log: (message: string, fields: Record<string, unknown>) => void
+}
+
+/** One life of an entity's machine. */
+interface Run {
+  readonly spec: SpecEntity
+  readonly machine: Machine
+  readonly startedAt: number
+  readonly ports: Map<string, number>
+  runningSince: number | null
+}
+
+interface Entry {
+  readonly name: string
+  want: SpecEntity | null
+  /** Version of the wish for which it failed for good; a newer one tries again. */
+  failedFor: number | null
+  run: Run | null
+  /** The run is over by its own doing. */
+  died: boolean
+  settling: boolean
+  state: EntityState
+  reason: string
+  bootMs: number | null
+  deaths: number
+  retry: NodeJS.Timeout | null
+}
+
+export class Entities {
+  readonly #options: EntitiesOptions
+  readonly #entries = new Map<string, Entry>()
+  readonly #portUp = new Map<number, boolean>()
+  #names: SliceWish['names'] = []
+  #version = 0
+  #idle: (() => void) | null = null
+
+  constructor(options: EntitiesOptions) {
+    this.#options = options
+  }
+
+  /** Makes what runs match; answers at once. */
+  configure(wish: Pick<SliceWish, 'entities' | 'names' | 'version'>): void {
+    const renamed = !same(this.#names, wish.names)
+    this.#names = wish.names
+    this.#version = wish.version
+    const wanted = new Map(wish.entities.map((entity) => [entity.name, entity]))
+    for (const entry of this.#entries.values()) if (!wanted.has(entry.name)) entry.want = null
+    for (const [name, spec] of wanted) {
+      const entry = this.#entries.get(name) ?? this.#add(name)
+      const changed = entry.want === null || !sameMachine(entry.want, spec)
+      entry.want = spec
+      if (changed || entry.failedFor !== wish.version) this.#forgive(entry, changed)
+    }
+    for (const entry of [...this.#entries.values()]) {
+      if (renamed && entry.run !== null) this.#rename(entry, entry.run)
+      void this.#settle(entry)
+    }
+  }
+
+  statuses(): EntityStatus[] {
+    return Array.from(this.#entries.values(), (entry) => this.#status(entry))
+  }
+
+  /** Opens a session; the stream ends with `failed` when it cannot be had. Throws ViolinError. */
+  session(request: SessionRequest): (stream: Duplex) => void {
+    const entry = this.#entries.get(request.entity)
+    if (entry === undefined)
+      throw new ViolinError(
+        'not-running-here',
+        `${request.entity} does not run on this host`,
+        'look where it runs: violin show'
+      )
+    const run = entry.run
+    if (run === null || entry.state !== 'running')
+      throw new ViolinError(
+        'not-running-here',
+        `${request.entity} is ${entry.state}${entry.reason === '' ? '' : `: ${entry.reason}`}`,
+        'wait for it: violin wait'
+      )
+    return (stream) => run.machine.session(request, stream)
+  }
+
+  /** A port's machine came or went. */
+  port(port: number, up: boolean, reason: string): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.run === null || ![...entry.run.ports.values()].includes(port)) continue
+      this.#portUp.set(port, up)
+      if (!up && reason !== '') entry.reason = reason
+      this.#options.changed(this.#status(entry))
+      // What went is a vNIC; a machine that lives on without it would be of no use.
+      if (!up && entry.state === 'running') this.#failed(entry, entry.run, `a vNIC went: ${reason}`)
+    }
+  }
+
+  /** Stops all; resolves when none is left. */
+  async stop(): Promise<void> {
+    this.configure({ entities: [], names: this.#names, version: this.#version })
+    if (this.#entries.size === 0) return
+    await new Promise<void>((resolve) => (this.#idle = resolve))
+  }
+
+  #add(name: string): Entry {
+    const entry: Entry = {
+      name,
+      want: null,
+      failedFor: null,
+      run: null,
+      died: false,
+      settling: false,
+      state: 'pending',
+      reason: '',
+      bootMs: null,
+      deaths: 0,
+      retry: null
+    }
+    this.#entries.set(name, entry)
+    return entry
+  }
+
+  #forgive(entry: Entry, changed: boolean): void {
+    entry.failedFor = null
+    if (changed) entry.deaths = 0
+    if (entry.retry !== null) clearTimeout(entry.retry)
+    entry.retry = null
+  }
+
+  /** Brings one entity to its wish, step by step; one such loop at a time. */
+  async #settle(entry: Entry): Promise<void> {
+    if (entry.settling) return
+    entry.settling = true
+    try {
+      while (await this.#step(entry)) continue
+    } catch (error: unknown) {
+      this.#options.log('entity', { entity: entry.name, error: errorData(error).message })
+      entry.failedFor = this.#version
+      this.#become(entry, 'failed', errorData(error).message)
+    } finally {
+      entry.settling = false
+    }
+    if (entry.run === null && entry.want === null) this.#remove(entry)
+  }
+
+  /** One step; false when there is nothing to do now. */
+  async #step(entry: Entry): Promise<boolean> {
+    const { run, want } = entry
+    if (run !== null && (entry.died || want === null || !sameMachine(run.spec, want))) {
+      await this.#end(entry, run)
+      return true
+    }
+    if (run !== null || want === null || entry.retry !== null || entry.failedFor !== null) return false
+    if (this.#booting() >= maxBoots) {
+      this.#become(entry, 'pending', 'waits for others to boot')
+      return false
+    }
+    await this.#begin(entry, want)
+    return true
+  }
+
+  async #begin(entry: Entry, spec: SpecEntity): Promise<void> {
+    const { options, folder } = { options: this.#options, folder: join(this.#options.folder, entry.name) }
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(entry.name))
+      throw new ViolinError('refused', `"${entry.name}" is no name of an entity`, 'rename it')
+    const start = options.machines[spec.driver]
+    if (start === undefined)
+      throw new ViolinError('refused', `this program has no driver ${spec.driver}`, 'use another driver')
+    this.#become(entry, 'booting', '')
+    entry.died = false
+    await rm(folder, { recursive: true, force: true })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const ports = new Map<string, number>()
+    const macs = new Map(spec.nics.map(({ name }) => [name, options.macOf(entry.name, name)]))
+    const ofNic = (nic: string): { lan: string; mac: Mac } => {
+      const lan = spec.nics.find(({ name }) => name === nic)?.lan
+      if (lan === undefined) throw new Error(`${entry.name} has no vNIC ${nic}`)
+      return { lan, mac: macs.get(nic) as Mac }
+    }
+    let run: Run | null = null
+    // A driver may tell its state before it returned.
+    let early: [EntityState, string] | null = null
+    const machine = start({
+      violin: options.violin,
+      entity: spec,
+      macs,
+      names: this.#names,
+      folder,
+      images: options.images,
+      attach: (nic, source) => {
+        const { lan, mac } = ofNic(nic)
+        ports.set(nic, options.addPort(lan, mac, source))
+      },
+      tap: (namespaceFd, nic) => options.tap(entry.name, nic, ofNic(nic).mac, namespaceFd),
+      events: {
+        state: (state, reason) => {
+          if (run === null) early = [state, reason]
+          else this.#told(entry, run, state, reason)
+        }
+      }
+    })
+    run = { spec, machine, ports, startedAt: performance.now(), runningSince: null }
+    entry.run = run
+    const first = early as [EntityState, string] | null
+    if (first !== null) this.#told(entry, run, ...first)
+  }
+
+  async #end(entry: Entry, run: Run): Promise<void> {
+    if (!entry.died) this.#become(entry, 'stopped', 'stopping')
+    this.#options.cancelTaps(entry.name)
+    await run.machine.stop()
+    for (const port of run.ports.values()) {
+      this.#options.removePort(port)
+      this.#portUp.delete(port)
+    }
+    entry.run = null
+    await rm(join(this.#options.folder, entry.name), { recursive: true, force: true })
+    if (entry.state === 'stopped') this.#become(entry, 'stopped', '')
+    this.#settleOthers(entry)
+  }
+
+  #told(entry: Entry, run: Run, state: EntityState, reason: string): void {
+    if (entry.run !== run || entry.died) return
+    switch (state) {
+      case 'failed':
+        return this.#failed(entry, run, reason)
+      case 'running':
+        run.runningSince = performance.now()
+        entry.bootMs = Math.round(run.runningSince - run.startedAt)
+        this.#become(entry, 'running', '')
+        // The names may have changed while it booted.
+        this.#rename(entry, run)
+        return this.#settleOthers(entry)
+      case 'pending':
+      case 'booting':
+      case 'stopped':
+        if (entry.state !== 'stopped') this.#become(entry, state, reason)
+    }
+  }
+
+  #failed(entry: Entry, run: Run, reason: string): void {
+    entry.died = true
+    const ranMs = run.runningSince === null ? null : performance.now() - run.runningSince
+    if (ranMs !== null && ranMs > calmMs) entry.deaths = 0
+    entry.deaths++
+    if (ranMs === null && entry.deaths === 1) entry.failedFor = this.#version
+    else if (entry.deaths > maxRetries) entry.failedFor = this.#version
+    else this.#retryLater(entry)
+    const again = entry.retry === null ? '' : ' (it is started again soon)'
+    this.#become(entry, 'failed', `${reason}${again}`)
+    void this.#settle(entry)
+  }
+
+  #retryLater(entry: Entry): void {
+    const delayMs = Math.min(firstRetryMs * 2 ** (entry.deaths - 1), lastRetryMs)
+    entry.retry = setTimeout(() => {
+      entry.retry = null
+      void this.#settle(entry)
+    }, delayMs)
+  }
+
+  #rename(entry: Entry, run: Run): void {
+    run.machine.rename(this.#names).catch((error: unknown) => {
+      this.#options.log('names', { entity: entry.name, error: errorData(error).message })
+    })
+  }
+
+  #booting(): number {
+    let count = 0
+    for (const { state } of this.#entries.values()) if (state === 'booting') count++
+    return count
+  }
+
+  /** A place to boot may be free. */
+  #settleOthers(done: Entry): void {
+    for (const entry of this.#entries.values())
+      if (entry !== done && entry.state === 'pending') void this.#settle(entry)
+  }
+
+  #remove(entry: Entry): void {
+    if (entry.retry !== null) clearTimeout(entry.retry)
+    this.#entries.delete(entry.name)
+    if (this.#entries.size === 0) this.#idle?.()
+  }
+
+  #become(entry: Entry, state: EntityState, reason: string): void {
+    if (entry.state === state && entry.reason === reason) return
+    entry.state = state
+    entry.reason = reason
+    if (state === 'booting') entry.bootMs = null
+    this.#options.changed(this.#status(entry))
+  }
+
+  #status(entry: Entry): EntityStatus {
+    const spec = entry.run?.spec ?? entry.want
+    const nics = (spec?.nics ?? []).map(({ name, lan }) => {
+      const port = entry.run?.ports.get(name)
+      const up = port !== undefined && this.#portUp.get(port) === true
+      return { name, lan, mac: this.#options.macOf(entry.name, name), up }
+    })
+    return { name: entry.name, state: entry.state, reason: entry.reason, bootMs: entry.bootMs, nics }
+  }
+}
+
+/** Nothing changed that a machine is made of: where else it may run is not its business. */
+function sameMachine(a: SpecEntity, b: SpecEntity): boolean {
+  return same({ ...a, hosts: [], pinned: false }, { ...b, hosts: [], pinned: false })
+}

@@ -1,0 +1,81 @@
+/**
+ * Programs inside a running jail: they join its namespaces (busybox nsenter) and have pipes or a terminal of
+ * their own as standard streams.
+ */
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { ViolinError } from '#core/errors.ts'
+import { busyboxPath, type Jail } from './jail.ts'
+
+/** Bytes kept of what a program says, for a reason or an error. */
+const outputBytes = 4_000
+
+/** Starts a program inside; the caller owns it. Its group is its own: see {@link hangUp}. */
+export function spawnInside(
+  jail: Jail,
+  argv: readonly string[],
+  env: Record<string, string>,
+  stdio: StdioOptions
+): ChildProcess {
+  const join = ['nsenter', '-t', String(jail.pid), '-U', '-m', '-u', '-i', '-n', '-p', '--']
+  return spawn(busyboxPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
+}
+
+/** Ends a program that {@link spawnInside} started, with all of its group. */
+export function hangUp(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch (error: unknown) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+export interface RunOptions {
+  readonly env: Record<string, string>
+  readonly input?: Uint8Array
+  readonly timeoutMs: number
+}
+
+/**
+ * Runs a program inside to its end. Throws ViolinError `boot-failed` with its last words when it does not
+ * exit with 0, or not in time.
+ */
+export async function runInside(jail: Jail, argv: readonly string[], options: RunOptions): Promise<void> {
+  const child = spawnInside(jail, argv, options.env, ['pipe', 'pipe', 'pipe'])
+  let said = ''
+  const keep = (chunk: Buffer): void => {
+    said = (said + chunk.toString()).slice(-outputBytes)
+  }
+  child.stdout?.on('data', keep)
+  child.stderr?.on('data', keep)
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(options.input ?? '')
+  const { promise, resolve, reject } = Promise.withResolvers<string | null>()
+  const timer = setTimeout(() => resolve(`did not end in ${options.timeoutMs} ms`), options.timeoutMs)
+  child.once('error', reject)
+  // Not `close`: what it leaves running in the background may hold its pipes.
+  child.once('exit', (status, signal) => {
+    // What it said last is read after its exit is heard.
+    setImmediate(() => resolve(status === 0 ? null : `ended with ${signal ?? `status ${status}`}`))
+  })
+  void jail.ended.then(() => resolve('its namespaces ended'))
+  try {
+    const failure = await promise
+    if (failure === null) return
+    hangUp(child, 'SIGKILL')
+    const name = argv.slice(0, 2).join(' ')
+    throw new ViolinError(
+      'boot-failed',
+      `${name} ${failure}: ${lastLines(said)}`,
+      'mend the topology file and apply it again'
+    )
+  } finally {
+    clearTimeout(timer)
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+  }
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-3).join(' | ')
+}

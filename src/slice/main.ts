@@ -1,0 +1,5 @@
+/** The slice's program: one process per VIOLIN and host, started by a daemon. */
+import { startNetns } from './machines/netns/netns.ts'
+import { runSlice } from './run.ts'
+
+await runSlice({ machines: { netns: startNetns } })
