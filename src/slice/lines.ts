@@ -5,9 +5,13 @@ import { maxLineBytes } from './contract.ts'
 
 /** One message as a line, newline included. */
 export function encodeLine(message: unknown): string {
-  return `${JSON.stringify(message, (_key, value: unknown) =>
-    value instanceof Uint8Array ? { $base64: Buffer.from(value).toString('base64') } : value
-  )}\n`
+  return `${JSON.stringify(message, replaceBytes)}\n`
+}
+
+/** Looks at the property itself: a Buffer has made something else of its value by then. */
+function replaceBytes(this: Record<string, unknown>, key: string, value: unknown): unknown {
+  const bytes = this[key]
+  return bytes instanceof Uint8Array ? { $base64: Buffer.from(bytes).toString('base64') } : value
 }
 
 /** Reads one line back. Throws SyntaxError for what is no JSON. */

@@ -9,6 +9,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
+import { identify } from '#daemon/slices/process.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
 import type { EntityStatus, SliceWish } from '#slice/contract.ts'
@@ -61,10 +62,14 @@ class Host {
   async until(what: string, done: () => boolean): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<undefined>()
     const look = (): void => {
+      const last = this.events.at(-1)
+      const failed =
+        last?.kind === 'slice' && last.event.kind === 'entity' && last.event.entity.state === 'failed'
       if (done()) resolve(undefined)
+      else if (failed) reject(new Error(`instead of ${what}: ${JSON.stringify(last)}`))
     }
     const timer = setTimeout(
-      () => reject(new Error(`${what} did not come: ${JSON.stringify(this.events)}`)),
+      () => reject(new Error(`${what} did not come: ${JSON.stringify(this.events.slice(-3))}`)),
       30_000
     )
     this.#waiting.add(look)
@@ -184,7 +189,7 @@ test(
     assert.equal(switches[0]?.active, self)
     const { pid, user } = slice
     await host.slices.remove(first)
-    assert.ok(!existsSync(`/proc/${pid}`))
+    assert.equal(identify(pid), null)
     assert.deepEqual(await readdir(join(host.folder, 'slices')), [])
     assert.deepEqual(await processesOf(user as number), [])
   }
@@ -282,6 +287,8 @@ async function processesOf(user: number): Promise<string[]> {
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue
     const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '')
+    // Dead, and not yet reaped by this machine's init.
+    if (/^State:\s+Z/m.test(status)) continue
     if (Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === user) found.push(name)
   }
   return found
