@@ -2,14 +2,46 @@
  * Every number that bounds the mesh, with its unit and what it trades.
  */
 
-/** Connections that are not proven, at once; above it the oldest idle one goes. Each may pin some 100 kB. */
-export const MAX_STRANGERS = 64
-/** Life of a connection that is neither proven nor joining. A join by hand begins within a second. */
-export const STRANGER_MS = 15_000
-/** The same while a request that strangers may ask is under way. */
-export const STRANGER_BUSY_MS = 60_000
-/** One exchange of presentations. Three trips and two verifications: a second on a bad path. */
-export const PROOF_MS = 5_000
+/** Those that depend on the network around: {@link MeshOptions.bounds} may set each. */
+export interface Bounds {
+  /** Connections that are not proven, at once; above it the oldest idle one goes. Each may pin some 100 kB. */
+  readonly maxStrangers: number
+  /** Idle life of a connection that is neither proven nor joining. A join by hand begins within a second. */
+  readonly strangerMs: number
+  /** Its whole life, however many requests that strangers may ask are under way. */
+  readonly strangerBusyMs: number
+  /** One exchange of presentations. Three trips and two verifications: a second on a bad path. */
+  readonly proofMs: number
+  /** A ping to each member: some 200 bytes each way. */
+  readonly pingIntervalMs: number
+  /**
+   * Silence after a ping that ends a connection: with the interval, 3.5 s after the last byte. TCP sends a
+   * lost packet four times meanwhile, so one loss in twenty costs a connection less than once a day.
+   */
+  readonly pingTimeoutMs: number
+  /** One random missing peer is dialled this often, for ever. */
+  readonly redialMs: number
+  /** A peer that was lost is dialled after so long, then after twice that… */
+  readonly lostDialMs: number
+  /** …up to this, so that a daemon that restarts is back within seconds… */
+  readonly maxLostDialMs: number
+  /** …for so long; after that it is one of the missing. */
+  readonly lostMs: number
+}
+
+export const defaultBounds: Bounds = {
+  maxStrangers: 64,
+  strangerMs: 15_000,
+  strangerBusyMs: 60_000,
+  proofMs: 5_000,
+  pingIntervalMs: 1_000,
+  pingTimeoutMs: 2_500,
+  redialMs: 15_000,
+  lostDialMs: 250,
+  maxLostDialMs: 3_000,
+  lostMs: 120_000
+}
+
 /** Exchanges on one connection: the first, one after joining, and some that got lost. */
 export const MAX_PROOFS = 16
 /** A presentation: a chain of at most eight links of some 250 bytes. */
@@ -40,15 +72,14 @@ export const MAX_INBOUND_PENDING = 64
 /** Streams on one connection, each way. */
 export const MAX_MUXED_STREAMS = 256
 
-/** A ping to each member. Three fit into the silence that ends a connection. */
-export const PING_INTERVAL_MS = 3_000
-/** Silence after which a connection is given up: with the interval, at most 9 s after the last byte. */
-export const PING_TIMEOUT_MS = 6_000
-
-/** One random missing peer is dialled this often, for ever. */
-export const REDIAL_MS = 15_000
-/** One such dial. */
+/** The end of a connection, politely. */
+export const HANG_UP_MS = 1_000
+/** One dial of a missing peer. */
 export const REDIAL_TIMEOUT_MS = 10_000
+/** The same for one that was lost: short, so that it is tried again soon after its host is back. */
+export const LOST_DIAL_TIMEOUT_MS = 5_000
+/** Lost peers that are dialled in quick succession; a member watches eight and talks to a few dozen. */
+export const MAX_LOST = 64
 /** Remembered peers dialled at once at the start. */
 export const MAX_FIRST_DIALS = 8
 /** Peers heard by mDNS that wait to be dialled (anyone on the LAN can announce). */

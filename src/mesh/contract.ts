@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { HostId } from '#core/ids.ts'
+import type { Bounds } from './bounds.ts'
 
 export type Verdict = 'accept' | 'ignore' | 'reject'
 
@@ -21,6 +22,8 @@ export interface MeshOptions {
   /** Peers remembered from before: dialled at start and for ever after, one at a time. */
   readonly remembered: () => readonly { readonly id: HostId; readonly addresses: readonly string[] }[]
   readonly mdns: boolean
+  /** Patience other than the defaults, for networks that are slower or faster than most. */
+  readonly bounds?: Partial<Bounds>
   readonly log: (message: string, fields: Record<string, unknown>) => void
 }
 
@@ -38,6 +41,7 @@ export interface Mesh {
   members(): readonly HostId[]
   /** Connects to a peer at one of these addresses; resolves when connected (and proven, if both are members). */
   dial(addresses: readonly string[], signal: AbortSignal): Promise<HostId>
+  /** Ends every connection of a peer, which is not dialled again as one that was lost. */
   hangUp(peer: HostId): Promise<void>
   /** Shows the presentation on every open connection that is not proven yet: for the moment after joining. */
   present(): Promise<void>

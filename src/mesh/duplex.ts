@@ -24,7 +24,9 @@ class StreamDuplex extends Duplex {
     stream.addEventListener('drain', this.#onDrain)
     stream.addEventListener('close', this.#onClose)
     // A stream that ended before it was wrapped tells nothing any more.
-    if (stream.readableEnded) this.push(null)
+    if (stream.status === 'reset' || stream.status === 'aborted')
+      this.destroy(new Error(`the stream was ${stream.status}`))
+    else if (stream.readableEnded) this.push(null)
   }
 
   override _read(): void {

@@ -4,12 +4,14 @@
  * time, and its connection ends soon.
  */
 import { setMaxListeners } from 'node:events'
+import { performance } from 'node:perf_hooks'
 import { ViolinError } from '#core/errors.ts'
-import { MAX_PROOFS, MAX_STRANGERS, PROOF_MS, STRANGER_BUSY_MS, STRANGER_MS } from './bounds.ts'
+import { HANG_UP_MS, MAX_PROOFS } from './bounds.ts'
 import { asError, hostIdOf } from './peer.ts'
 import { answerProof, askProof } from './proof.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { HostId } from '#core/ids.ts'
+import type { Bounds } from './bounds.ts'
 import type { MeshOptions } from './contract.ts'
 import type { Outcome } from './proof.ts'
 
@@ -18,6 +20,8 @@ export interface MembershipEvents {
   readonly changed: (peer: HostId, isMember: boolean, connection: Connection) => void
   /** Any connection is proven, the first included. */
   readonly proven: (connection: Connection) => void
+  /** A member lost one of its connections and has this one still. */
+  readonly fellBack: (connection: Connection) => void
 }
 
 interface State {
@@ -31,6 +35,8 @@ interface State {
   proofs: number
   /** Requests open to strangers that are under way. */
   busy: number
+  /** By the monotonic clock, ms. */
+  readonly openedAt: number
   timer: NodeJS.Timeout
 }
 
@@ -39,6 +45,7 @@ type Options = Pick<MeshOptions, 'presentation' | 'admit' | 'log'>
 export class Membership {
   readonly protocol: string
   readonly #options: Options
+  readonly #bounds: Bounds
   readonly #events: MembershipEvents
   readonly #closing = new AbortController()
   readonly #states = new Map<Connection, State>()
@@ -47,9 +54,10 @@ export class Membership {
   /** What ends the waiting for a peer's first exchange. */
   readonly #expected = new Map<State, () => void>()
 
-  constructor(protocol: string, options: Options, events: MembershipEvents) {
+  constructor(protocol: string, options: Options, bounds: Bounds, events: MembershipEvents) {
     this.protocol = protocol
     this.#options = options
+    this.#bounds = bounds
     this.#events = events
     setMaxListeners(0, this.#closing.signal)
   }
@@ -78,7 +86,12 @@ export class Membership {
     clearTimeout(state.timer)
     this.#states.delete(connection)
     const connections = this.#members.get(state.peer)
-    if (connections?.delete(connection) !== true || connections.size > 0) return
+    if (connections?.delete(connection) !== true) return
+    const left = [...connections].at(-1)
+    if (left !== undefined) {
+      this.#events.fellBack(left)
+      return
+    }
     this.#members.delete(state.peer)
     this.#events.changed(state.peer, false, connection)
   }
@@ -98,18 +111,19 @@ export class Membership {
   async prove(connection: Connection): Promise<void> {
     const state = this.#stateOf(connection)
     await state.settled
-    if (!this.isMember(state.peer) && !state.shown && this.#options.presentation() !== null) {
-      if (connection.status === 'open') await this.#ask(state)
-    }
+    if (!this.isMember(state.peer) && !state.shown) await this.#showAgain(state)
     if (this.isMember(state.peer)) return
     if (state.outcome === 'refused' || state.outcome === 'failed') throw notMember(state)
   }
 
-  /** Shows our membership on all connections that are not proven. */
+  /** Shows our membership on all connections that are not proven: either side may have joined since. */
   async present(): Promise<void> {
-    if (this.#options.presentation() === null) return
-    const strangers = [...this.#states.values()].filter(({ outcome }) => outcome !== 'proven')
-    await Promise.all(strangers.map(({ connection }) => this.prove(connection).catch(() => undefined)))
+    await Promise.all(
+      [...this.#states.values()].map(async (state) => {
+        await state.settled
+        if (state.outcome !== 'proven') await this.#showAgain(state)
+      })
+    )
   }
 
   /** The peer began the exchange: the handler of {@link protocol}. */
@@ -124,6 +138,7 @@ export class Membership {
     state.busy += 1
     return () => {
       state.busy -= 1
+      if (state.busy === 0 && this.#states.has(connection) && state.outcome !== 'proven') this.#wait(state)
     }
   }
 
@@ -147,7 +162,8 @@ export class Membership {
       shown: false,
       proofs: 0,
       busy: 0,
-      timer: setTimeout(() => this.#endStranger(connection, STRANGER_MS), STRANGER_MS)
+      openedAt: performance.now(),
+      timer: setTimeout(() => this.#overdue(state), this.#bounds.strangerMs)
     }
     // A connection that closed before we heard of it would never be forgotten.
     if (connection.status === 'open') this.#states.set(connection, state)
@@ -160,12 +176,16 @@ export class Membership {
   /** The side that dialled begins; the other waits for it so long. */
   async #expectProof(state: State): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, PROOF_MS)
+    const timer = setTimeout(resolve, this.#bounds.proofMs)
     state.connection.addEventListener('close', () => resolve(), { once: true })
     this.#expected.set(state, resolve)
     await promise
     this.#expected.delete(state)
     clearTimeout(timer)
+  }
+
+  async #showAgain(state: State): Promise<void> {
+    if (this.#options.presentation() !== null && state.connection.status === 'open') await this.#ask(state)
   }
 
   async #ask(state: State): Promise<void> {
@@ -188,7 +208,7 @@ export class Membership {
     state.settled = promise
     state.proofs += 1
     state.shown = this.#options.presentation() !== null
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(PROOF_MS)])
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#bounds.proofMs)])
     setMaxListeners(0, signal)
     try {
       if (state.proofs > MAX_PROOFS) throw new Error('too many presentations on one connection')
@@ -234,26 +254,31 @@ export class Membership {
     }
   }
 
-  #endStranger(connection: Connection, ageMs: number): void {
-    const state = this.#states.get(connection)
-    if (state === undefined || state.outcome === 'proven') return
-    if (state.busy > 0 && ageMs < STRANGER_BUSY_MS) {
-      state.timer = setTimeout(() => this.#endStranger(connection, ageMs + 1_000), 1_000)
-      return
-    }
-    void this.#hangUp(connection)
+  /** Gives an idle stranger its time anew, within what its whole life may last. */
+  #wait(state: State): void {
+    const { strangerMs, strangerBusyMs } = this.#bounds
+    const leftMs = state.openedAt + strangerBusyMs - performance.now()
+    clearTimeout(state.timer)
+    state.timer = setTimeout(() => this.#overdue(state), Math.min(strangerMs, Math.max(0, leftMs)))
+  }
+
+  #overdue(state: State): void {
+    const { connection, busy, openedAt } = state
+    const old = performance.now() - openedAt >= this.#bounds.strangerBusyMs
+    if (busy > 0 && !old) this.#wait(state)
+    else void this.#hangUp(connection)
   }
 
   #evictStrangers(): void {
     const strangers = [...this.#states.values()].filter(({ outcome }) => outcome !== 'proven')
-    if (strangers.length <= MAX_STRANGERS) return
+    if (strangers.length <= this.#bounds.maxStrangers) return
     const oldest = strangers.find(({ busy }) => busy === 0) ?? strangers[0]
     oldest?.connection.abort(new Error('too many strangers'))
   }
 
   async #hangUp(connection: Connection): Promise<void> {
     try {
-      await connection.close({ signal: AbortSignal.timeout(1_000) })
+      await connection.close({ signal: AbortSignal.timeout(HANG_UP_MS) })
     } catch (error: unknown) {
       connection.abort(asError(error))
     }

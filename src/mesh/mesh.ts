@@ -5,11 +5,12 @@ import assert from 'node:assert/strict'
 import { setMaxListeners } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { ViolinError } from '#core/errors.ts'
-import { MAX_STREAMS } from './bounds.ts'
+import { HANG_UP_MS, MAX_STREAMS, defaultBounds } from './bounds.ts'
 import { Dht } from './dht.ts'
 import { streamDuplex } from './duplex.ts'
 import { Gate } from './gate.ts'
 import { Gossip } from './gossip.ts'
+import { Hearing } from './hearing.ts'
 import { Membership } from './membership.ts'
 import { createNode, protocolPrefix, startNode } from './node.ts'
 import { asError, hostIdOf, peerIdOf } from './peer.ts'
@@ -21,6 +22,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
 import type { HostId } from '#core/ids.ts'
+import type { Bounds } from './bounds.ts'
 import type { Mesh, MeshEvent, MeshOptions, ServeOptions } from './contract.ts'
 import type { Services } from './node.ts'
 
@@ -32,8 +34,9 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const dht = new Dht()
   // The services are made before the membership that they ask, and ask it only later.
   const gate = new Gate(() => mesh.membership)
-  const node = await createNode(options, gate, dht)
-  const mesh = new Libp2pMesh(options, node, gate, dht)
+  const hearing = new Hearing()
+  const node = await createNode(options, gate, dht, hearing)
+  const mesh = new Libp2pMesh(options, node, gate, dht, hearing)
   await mesh.start()
   return mesh
 }
@@ -42,6 +45,7 @@ class Libp2pMesh implements Mesh {
   readonly self: HostId
   readonly membership: Membership
   readonly #options: MeshOptions
+  readonly #bounds: Bounds
   readonly #node: Libp2p<Services>
   readonly #gate: Gate
   readonly #dht: Dht
@@ -52,20 +56,26 @@ class Libp2pMesh implements Mesh {
   readonly #closing = new AbortController()
   #redial: Redial | null = null
 
-  constructor(options: MeshOptions, node: Libp2p<Services>, gate: Gate, dht: Dht) {
+  constructor(options: MeshOptions, node: Libp2p<Services>, gate: Gate, dht: Dht, hearing: Hearing) {
+    const bounds = { ...defaultBounds, ...options.bounds }
     this.#options = options
+    this.#bounds = bounds
     this.#node = node
     this.#gate = gate
     this.#dht = dht
     this.self = hostIdOf(node.peerId)
     setMaxListeners(0, this.#closing.signal)
-    this.membership = new Membership(this.#protocol('member'), options, {
+    this.membership = new Membership(this.#protocol('member'), options, bounds, {
       changed: (peer, isMember, connection) => this.#changed(peer, isMember, connection),
-      proven: (connection) => this.#proven(connection)
+      proven: (connection) => this.#proven(connection),
+      fellBack: (connection) => this.#announce(connection)
     })
     this.#gossip = new Gossip(node.services.gossip, options.log)
     this.#requests = new Requests(this.membership, options.log, this.#closing.signal)
-    this.#pulse = new Pulse(() => this.#provenConnections(), options.log, this.#closing.signal)
+    this.#pulse = new Pulse(
+      { connections: () => this.#provenConnections(), hearing, bounds, log: options.log },
+      this.#closing.signal
+    )
   }
 
   async start(): Promise<void> {
@@ -87,8 +97,10 @@ class Libp2pMesh implements Mesh {
       {
         remembered: this.#options.remembered,
         connected: (peer) => peer === this.self || this.membership.isMember(peer),
+        addressesOf: (peer) => this.addressesOf(peer),
         dial: (addresses, signal) => this.dial(addresses, signal),
-        log: this.#options.log
+        log: this.#options.log,
+        bounds: this.#bounds
       },
       this.#closing.signal
     )
@@ -128,7 +140,8 @@ class Libp2pMesh implements Mesh {
   }
 
   async hangUp(peer: HostId): Promise<void> {
-    await this.#node.hangUp(peerIdOf(peer))
+    await this.#node.hangUp(peerIdOf(peer), { signal: AbortSignal.timeout(HANG_UP_MS) })
+    this.#redial?.forget(peer)
   }
 
   present(): Promise<void> {
@@ -224,8 +237,11 @@ class Libp2pMesh implements Mesh {
   }
 
   #changed(peer: HostId, isMember: boolean, connection: Connection): void {
-    if (!isMember) this.#pulse.forget(peer)
     const addresses = connection.direction === 'outbound' ? [connection.remoteAddr.toString()] : []
+    if (!isMember) {
+      this.#pulse.forget(peer)
+      this.#redial?.lost({ id: peer, addresses })
+    }
     const event: MeshEvent = isMember
       ? { kind: 'member-connected', peer, addresses }
       : { kind: 'member-disconnected', peer }
@@ -234,13 +250,17 @@ class Libp2pMesh implements Mesh {
 
   #proven(connection: Connection): void {
     this.#pulse.ask(connection)
-    this.#gate.announce(connection).catch((error: unknown) => {
-      this.#options.log('service refused a member', { reason: asError(error).message })
-    })
+    this.#announce(connection)
     // When there are too many connections, strangers' go first.
     this.#node.peerStore
       .merge(connection.remotePeer, { tags: { member: { value: 50 } } })
       .catch((error: unknown) => this.#options.log('member not tagged', { reason: asError(error).message }))
+  }
+
+  #announce(connection: Connection): void {
+    this.#gate.announce(connection).catch((error: unknown) => {
+      this.#options.log('service refused a member', { reason: asError(error).message })
+    })
   }
 
   #provenConnections(): readonly Connection[] {

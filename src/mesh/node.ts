@@ -16,12 +16,13 @@ import { BoundedDatastore } from './datastore.ts'
 import { gossipService } from './gossip.ts'
 import { asError } from './peer.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
-import type { PeerDiscovery } from '@libp2p/interface'
+import type { MultiaddrConnection, PeerDiscovery } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { Libp2p } from 'libp2p'
 import type { MeshOptions } from './contract.ts'
 import type { Dht } from './dht.ts'
 import type { Gate } from './gate.ts'
+import type { Hearing } from './hearing.ts'
 
 export interface Services extends Record<string, unknown> {
   readonly gossip: GossipSub
@@ -35,7 +36,12 @@ export function protocolPrefix(meshId: string): string {
 }
 
 /** Makes the node; it listens once {@link startNode} ran. */
-export async function createNode(options: MeshOptions, gate: Gate, dht: Dht): Promise<Libp2p<Services>> {
+export async function createNode(
+  options: MeshOptions,
+  gate: Gate,
+  dht: Dht,
+  hearing: Hearing
+): Promise<Libp2p<Services>> {
   const name = options.meshId.slice(0, 16)
   return createLibp2p<Services>({
     start: false,
@@ -48,7 +54,12 @@ export async function createNode(options: MeshOptions, gate: Gate, dht: Dht): Pr
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ maxInboundStreams: MAX_MUXED_STREAMS, maxOutboundStreams: MAX_MUXED_STREAMS })],
-    connectionGater: { denyDialMultiaddr: () => false },
+    connectionGater: {
+      // Hosts on private addresses, and several on one machine, are meant to meet.
+      denyDialMultiaddr: () => false,
+      denyInboundUpgradedConnection: (_peer, carrier) => listened(hearing, carrier),
+      denyOutboundUpgradedConnection: (_peer, carrier) => listened(hearing, carrier)
+    },
     // Ours pings faster, and only those that are proven.
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -64,6 +75,12 @@ export async function createNode(options: MeshOptions, gate: Gate, dht: Dht): Pr
       ...(options.mdns ? { mdns: mdns({ serviceTag: `_violin-${name}._udp.local` }) } : {})
     } as never
   })
+}
+
+/** Denies nothing: it is where libp2p shows what carries a connection that it is about to open. */
+function listened(hearing: Hearing, carrier: MultiaddrConnection): boolean {
+  hearing.listen(carrier)
+  return false
 }
 
 /** Starts it. Throws ViolinError `port-taken`, or `usage` where an address is not one of this machine. */

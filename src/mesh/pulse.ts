@@ -3,32 +3,40 @@
  * notices a dead host after minutes.
  */
 import { performance } from 'node:perf_hooks'
-import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from './bounds.ts'
 import { asError, hostIdOf } from './peer.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { HostId } from '#core/ids.ts'
+import type { Bounds } from './bounds.ts'
 import type { MeshOptions } from './contract.ts'
+import type { Hearing } from './hearing.ts'
 
 const PING_PROTOCOL = '/ipfs/ping/1.0.0'
 const PING_BYTES = 32
 /** A time-out that is noticed so much too late says that this host slept, not that the peer is dead. */
 const SLEPT_MS = 1_000
+/** Time-outs in a row during which other bytes came: a ping that late was lost by a peer that will not answer. */
+const MAX_PATIENCE = 12
+
+interface Asking {
+  readonly connections: () => readonly Connection[]
+  readonly hearing: Hearing
+  readonly bounds: Bounds
+  readonly log: MeshOptions['log']
+}
 
 export class Pulse {
-  readonly #connections: () => readonly Connection[]
-  readonly #log: MeshOptions['log']
+  readonly #with: Asking
   readonly #closing: AbortSignal
   readonly #timer: NodeJS.Timeout
   readonly #asked = new Set<Connection>()
   readonly #rttMs = new Map<HostId, number>()
 
-  constructor(connections: () => readonly Connection[], log: MeshOptions['log'], closing: AbortSignal) {
-    this.#connections = connections
-    this.#log = log
+  constructor(asking: Asking, closing: AbortSignal) {
+    this.#with = asking
     this.#closing = closing
     this.#timer = setInterval(() => {
-      for (const connection of this.#connections()) this.ask(connection)
-    }, PING_INTERVAL_MS)
+      for (const connection of asking.connections()) this.ask(connection)
+    }, asking.bounds.pingIntervalMs)
   }
 
   rttMs(peer: HostId): number | null {
@@ -52,24 +60,43 @@ export class Pulse {
 
   async #ask(connection: Connection): Promise<void> {
     const peer = hostIdOf(connection.remotePeer)
-    for (;;) {
-      const begin = performance.now()
-      try {
-        const rttMs = await ping(
-          connection,
-          AbortSignal.any([this.#closing, AbortSignal.timeout(PING_TIMEOUT_MS)])
-        )
-        if (connection.status === 'open') this.#rttMs.set(peer, rttMs)
-        return
-      } catch (error: unknown) {
-        if (this.#closing.aborted || connection.status !== 'open') return
-        const slept = performance.now() - begin > PING_TIMEOUT_MS + SLEPT_MS
-        if (slept) continue
-        this.#log('connection silent', { peer, reason: asError(error).message })
-        connection.abort(new Error('the peer is silent'))
-        return
+    const { hearing, bounds, log } = this.#with
+    const ended = new AbortController()
+    const signal = AbortSignal.any([this.#closing, ended.signal])
+    const pinged = ping(connection, signal)
+    // Its failure is judged below, where it is awaited too late to be seen as handled.
+    pinged.catch(() => undefined)
+    try {
+      for (let patience = MAX_PATIENCE; ; patience--) {
+        const begin = performance.now()
+        const rttMs = await within(pinged, bounds.pingTimeoutMs)
+        if (rttMs !== null) {
+          if (connection.status === 'open') this.#rttMs.set(peer, rttMs)
+          return
+        }
+        const tookMs = performance.now() - begin
+        const slept = tookMs > bounds.pingTimeoutMs + SLEPT_MS
+        if (!slept && hearing.silenceMs(connection) >= tookMs) throw new Error('no byte came')
+        if (patience === 0) throw new Error('no answer to a ping')
       }
+    } catch (error: unknown) {
+      if (this.#closing.aborted || connection.status !== 'open') return
+      log('connection silent', { peer, reason: asError(error).message })
+      connection.abort(new Error('the peer is silent'))
+    } finally {
+      ended.abort()
     }
+  }
+}
+
+/** What a promise gives within a time; null when the time is over first. */
+async function within<T>(promise: Promise<T>, timeMs: number): Promise<T | null> {
+  const { promise: over, resolve } = Promise.withResolvers<null>()
+  const timer = setTimeout(() => resolve(null), timeMs)
+  try {
+    return await Promise.race([promise, over])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

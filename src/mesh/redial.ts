@@ -1,10 +1,13 @@
 /**
- * Finds peers again: the remembered ones at the start, then one random missing one every 15 s, for ever; and
- * those that mDNS hears, one at a time.
+ * Finds peers again: the remembered ones at the start, then one random missing one every 15 s, for ever; those
+ * that were lost, again and again for two minutes; and those that mDNS hears, one at a time.
  */
-import { MAX_FIRST_DIALS, MAX_HEARD, REDIAL_MS, REDIAL_TIMEOUT_MS } from './bounds.ts'
+import { performance } from 'node:perf_hooks'
+import { ViolinError } from '#core/errors.ts'
+import { LOST_DIAL_TIMEOUT_MS, MAX_FIRST_DIALS, MAX_HEARD, MAX_LOST, REDIAL_TIMEOUT_MS } from './bounds.ts'
 import { asError } from './peer.ts'
 import type { HostId } from '#core/ids.ts'
+import type { Bounds } from './bounds.ts'
 import type { MeshOptions } from './contract.ts'
 
 interface Known {
@@ -16,8 +19,19 @@ export interface Redialling {
   readonly remembered: () => readonly Known[]
   /** Whether a peer needs no dial. */
   readonly connected: (peer: HostId) => boolean
+  /** What libp2p knows of a peer that was connected. */
+  readonly addressesOf: (peer: HostId) => Promise<readonly string[]>
   readonly dial: (addresses: readonly string[], signal: AbortSignal) => Promise<unknown>
   readonly log: MeshOptions['log']
+  readonly bounds: Bounds
+}
+
+/** A peer that was connected and is not any more. */
+interface Lost extends Known {
+  delayMs: number
+  /** By the monotonic clock, ms. */
+  readonly giveUpAt: number
+  timer: NodeJS.Timeout
 }
 
 export class Redial {
@@ -25,12 +39,13 @@ export class Redial {
   readonly #closing: AbortSignal
   readonly #timer: NodeJS.Timeout
   readonly #heard = new Map<HostId, Known>()
+  readonly #lost = new Map<HostId, Lost>()
   #dialling = false
 
   constructor(redialling: Redialling, closing: AbortSignal) {
     this.#with = redialling
     this.#closing = closing
-    this.#timer = setInterval(() => void this.#dialOne(), REDIAL_MS)
+    this.#timer = setInterval(() => void this.#dialOne(), redialling.bounds.redialMs)
     void this.#dialFirst()
   }
 
@@ -41,8 +56,48 @@ export class Redial {
     void this.#dialHeard()
   }
 
+  /** The last connection of a peer is gone; `addresses`: where it was dialled, if it was. */
+  lost(peer: Known): void {
+    if (this.#closing.aborted || this.#lost.size >= MAX_LOST) return
+    this.forget(peer.id)
+    const { lostDialMs, lostMs } = this.#with.bounds
+    const giveUpAt = performance.now() + lostMs
+    const timer = setTimeout(() => this.#dialLostSoon(lost), jittered(lostDialMs))
+    const lost: Lost = { ...peer, delayMs: lostDialMs, giveUpAt, timer }
+    this.#lost.set(peer.id, lost)
+  }
+
+  /** A peer was given up on purpose: it is not dialled as a lost one. */
+  forget(peer: HostId): void {
+    clearTimeout(this.#lost.get(peer)?.timer)
+    this.#lost.delete(peer)
+  }
+
   stop(): void {
     clearInterval(this.#timer)
+    for (const peer of this.#lost.keys()) this.forget(peer)
+  }
+
+  #dialLostSoon(lost: Lost): void {
+    this.#dialLost(lost).catch((error: unknown) => {
+      this.forget(lost.id)
+      this.#with.log('lost peer given up', { peer: lost.id, reason: asError(error).message })
+    })
+  }
+
+  async #dialLost(lost: Lost): Promise<void> {
+    const { connected, addressesOf, bounds } = this.#with
+    const wanted = (): boolean => this.#lost.get(lost.id) === lost && !connected(lost.id)
+    const remembered = this.#with.remembered().find(({ id }) => id === lost.id)?.addresses ?? []
+    const known = new Set([...lost.addresses, ...(await addressesOf(lost.id)), ...remembered])
+    const peer = { id: lost.id, addresses: [...known] }
+    const again = wanted() && known.size > 0 && (await this.#dial(peer, LOST_DIAL_TIMEOUT_MS)) && wanted()
+    if (!again || performance.now() > lost.giveUpAt) {
+      if (this.#lost.get(lost.id) === lost) this.forget(lost.id)
+      return
+    }
+    lost.delayMs = Math.min(lost.delayMs * 2, bounds.maxLostDialMs)
+    lost.timer = setTimeout(() => this.#dialLostSoon(lost), jittered(lost.delayMs))
   }
 
   async #dialFirst(): Promise<void> {
@@ -74,20 +129,28 @@ export class Redial {
       .filter(({ id, addresses }) => addresses.length > 0 && !this.#with.connected(id))
   }
 
-  async #dial({ id, addresses }: Known): Promise<void> {
-    if (this.#closing.aborted) return
-    const signal = AbortSignal.any([this.#closing, AbortSignal.timeout(REDIAL_TIMEOUT_MS)])
+  /** False where it is no use to dial the peer again: it refuses us, or is refused. */
+  async #dial({ id, addresses }: Known, timeoutMs: number = REDIAL_TIMEOUT_MS): Promise<boolean> {
+    if (this.#closing.aborted) return false
+    const signal = AbortSignal.any([this.#closing, AbortSignal.timeout(timeoutMs)])
     try {
       await this.#with.dial(withPeer(id, addresses), signal)
     } catch (error: unknown) {
       this.#with.log('peer not reached', { peer: id, reason: asError(error).message })
+      return !(error instanceof ViolinError && error.code === 'not-a-member')
     }
+    return true
   }
 }
 
 /** Who answers at a remembered address must be the peer that is remembered there. */
 function withPeer(id: HostId, addresses: readonly string[]): readonly string[] {
   return addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${id}`))
+}
+
+/** Both sides of a lost connection dial: they should not do it at the same moment. */
+function jittered(delayMs: number): number {
+  return delayMs * (0.5 + Math.random() / 2)
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

@@ -73,9 +73,8 @@ export class Requests {
   async serve(stream: Stream, connection: Connection, options: ServeOptions, answer: Answer): Promise<void> {
     const from = hostIdOf(connection.remotePeer)
     const call = new AbortController()
-    stream.addEventListener('close', ({ error }) => {
-      if (error !== undefined) call.abort(error)
-    })
+    // Once it is over nobody waits for the answer; after the answer this stops nothing.
+    stream.addEventListener('close', ({ error }) => call.abort(error ?? new Error('the peer went away')))
     const late = setTimeout(() => stream.abort(new Error('the request took too long')), READ_REQUEST_MS)
     const done = this.#begin(from, connection)
     try {
@@ -149,8 +148,12 @@ export class Requests {
   }
 }
 
-/** Aborts a stream that sends more than one message of this size: nothing else bounds what waits unread. */
+/**
+ * Aborts a stream that sends more than one message of this size: nothing else bounds what waits unread.
+ * Throws where the stream is over already: it tells so only once, and who reads it would wait for ever.
+ */
 function bounded(stream: Stream, maxBytes: number): Stream {
+  if (stream.status !== 'open') throw new Error(`the stream was ${stream.status}`)
   let received = 0
   stream.addEventListener('message', ({ data }: StreamMessageEvent) => {
     received += data.byteLength
