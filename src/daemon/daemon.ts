@@ -13,7 +13,7 @@ import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
-import { type Identity, forgetIdentity, loadIdentity } from './identity.ts'
+import { type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { Reconciler } from './reconciler.ts'
@@ -122,9 +122,7 @@ export async function startDaemon(
   return {
     identity,
     mesh,
-    left: gone.promise.then(async () => {
-      await forgetIdentity(dir)
-    }),
+    left: gone.promise,
     close: () => owned.disposeAsync()
   }
 }

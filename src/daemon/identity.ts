@@ -150,11 +150,15 @@ export async function loadIdentity(dir: string): Promise<Identity> {
   }
 }
 
-/** Forgets the host; the owner's key stays beside, since VIOLINs elsewhere may hang on it. Gives its path. */
+/**
+ * Forgets the host and all that it kept; the owner's key stays beside, since VIOLINs elsewhere may hang on it.
+ * Gives its path.
+ */
 export async function forgetIdentity(dir: string): Promise<string> {
   const kept = join(dir, `owner-${Date.now()}.key`)
   await rename(join(folderOf(dir), 'owner.key'), kept)
-  await rm(folderOf(dir), { recursive: true })
+  for (const name of ['identity', 'store', 'slices', 'images'])
+    await rm(join(dir, name), { recursive: true, force: true })
   return kept
 }
 

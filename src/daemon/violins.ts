@@ -372,7 +372,7 @@ export class Violins {
     const signal = AbortSignal.timeout(handOverTimeoutMs)
     const failures = await Promise.all(
       hosts
-        .filter((host) => host !== this.#host.identity.id)
+        .filter((host) => host !== this.#host.identity.id && this.#peers.stateOf(host) !== 'left')
         .map(async (host) => {
           try {
             await this.#peers.reach(host)
