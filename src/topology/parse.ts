@@ -1,0 +1,464 @@
+/**
+ * A topology file, read and checked: whatever is wrong with it is told here in one line with its place, before
+ * anybody is asked to do anything.
+ */
+import { isIP } from 'node:net'
+import { ViolinError } from '#core/errors.ts'
+import { isName, maxNameLength } from '#core/records/name.ts'
+import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from '#core/ipv4.ts'
+import {
+  type EntityFile,
+  type EntityKind,
+  maxNicsPerEntity,
+  type Topology,
+  type TopologyEntity,
+  type TopologyLan,
+  type TopologyNic
+} from '#core/spec.ts'
+import { nearest } from './nearest.ts'
+import {
+  type FileEntity,
+  type FileSettings,
+  laterWords,
+  maxEntities,
+  schema,
+  type TopologyFile,
+  wordsAt
+} from './schema.ts'
+import { type Path, Source } from './source.ts'
+
+/** Memory of a machine unless the file says otherwise, MiB: what Debian's UML kernel needs to be at ease. */
+const defaultMemoryMiB = 64
+/** Bytes of all files and scripts together: they travel in the record, which holds 64 KiB. */
+const maxFilesBytes: number = 40 * 1024
+
+/** A file beside the topology file. */
+export interface LocalFile {
+  readonly data: Uint8Array
+  /** Permission bits. */
+  readonly mode: number
+}
+
+export interface ParseOptions {
+  /** Name for messages. */
+  readonly file: string
+  /** Reads a file named in the topology, relative to it. Throws ViolinError. */
+  readonly readFile: (path: string) => LocalFile
+}
+
+/** Reads a topology. Throws ViolinError `topology-invalid`: file:line:column, what, and what to do. */
+export function parseTopology(text: string, options: ParseOptions): Topology {
+  const source = new Source(text, options.file)
+  const file = checkShape(source)
+  name(source, ['name'], file.name, 'a VIOLIN')
+  const taken = new Map<string, Path>()
+  const lans = readLans(source, file, taken)
+  const files = new LocalFiles(source, options)
+  const entities = readEntities(source, file, taken, files)
+  if (entities.length > maxEntities) {
+    throw source.refuse(
+      ['name'],
+      `${entities.length} entities, at most ${maxEntities} fit`,
+      'make several VIOLINs of it'
+    )
+  }
+  checkAddresses(source, lans, entities)
+  checkGateways(source, lans, entities)
+  return { name: file.name, lans: lans.map(({ lan }) => lan), entities: entities.map(({ entity }) => entity) }
+}
+
+function checkShape(source: Source): TopologyFile {
+  const value = source.value()
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw source.refuse([], 'is no topology', 'begin with `name:` and `lans:`')
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issues = parsed.error.issues
+  // An unknown word is told before what follows from it.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
+  const path = (issue?.path ?? []) as Path
+  if (issue?.code === 'unrecognized_keys') throw unknownWord(source, path, issue.keys[0] as string)
+  const what = path.at(-1) ?? 'it'
+  const missing = issue?.code === 'invalid_type' && valueAt(value, path) === undefined
+  if (missing) throw source.refuse(path, `\`${String(what)}:\` is missing`, 'add it')
+  throw source.refuse(
+    path,
+    `\`${String(what)}\`: ${issue?.message ?? 'is wrong'}`,
+    'see config/topology.schema.json for what goes there'
+  )
+}
+
+function unknownWord(source: Source, path: Path, word: string): ViolinError {
+  if (laterWords.has(word)) {
+    return source.refuse(
+      [...path, word],
+      `\`${word}:\` is not acted on by this version`,
+      'leave it out',
+      'key'
+    )
+  }
+  const place = path.map((step, depth) => (depth === 0 || step === 'nics' ? step : '*')).join('.')
+  const words = wordsAt.get(place) ?? []
+  const meant = nearest(word, words)
+  const remedy = meant === null ? `words here: ${words.join(', ')}` : `did you mean \`${meant}\`?`
+  return source.refuse([...path, word], `unknown word \`${word}\``, remedy, 'key')
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  let at: unknown = value
+  for (const step of path) at = (at as Record<string | number, unknown> | null | undefined)?.[step]
+  return at
+}
+
+/** Names stand in shell commands, paths and host tables. */
+function name(source: Source, path: Path, text: string, what: string, at: 'key' | 'value' = 'value'): void {
+  if (isName(text)) return
+  throw source.refuse(
+    path,
+    `${JSON.stringify(text)} is no name for ${what}`,
+    `use letters a-z, digits and hyphens, at most ${maxNameLength}`,
+    at
+  )
+}
+
+interface PlacedLan {
+  readonly lan: TopologyLan
+  readonly subnet: Subnet
+}
+
+function readLans(source: Source, file: TopologyFile, taken: Map<string, Path>): PlacedLan[] {
+  return Object.entries(file.lans).map(([lanName, lan]) => {
+    const path = ['lans', lanName]
+    name(source, path, lanName, 'a vLAN', 'key')
+    claim(source, taken, lanName, path)
+    const subnet = parseSubnet(lan.subnet)
+    if (subnet === null) {
+      throw source.refuse(
+        [...path, 'subnet'],
+        `${lan.subnet} is no IPv4 network`,
+        'write it as 192.168.1.0/24, host bits zero'
+      )
+    }
+    const twice = lan.vswitch?.find((host, place) => lan.vswitch?.indexOf(host) !== place)
+    if (twice !== undefined)
+      throw source.refuse([...path, 'vswitch'], `${twice} stands twice`, 'name each host once')
+    return {
+      lan: {
+        name: lanName,
+        subnet: lan.subnet,
+        vswitch: lan.vswitch ?? [],
+        ...(lan.gateway === undefined ? {} : { gateway: lan.gateway })
+      },
+      subnet
+    }
+  })
+}
+
+/** Entities and vLANs share one name space. */
+function claim(source: Source, taken: Map<string, Path>, wanted: string, path: Path): void {
+  if (taken.has(wanted)) {
+    throw source.refuse(
+      path,
+      `the name ${wanted} stands twice`,
+      'entities and vLANs share one name space: rename one',
+      'key'
+    )
+  }
+  taken.set(wanted, path)
+}
+
+interface PlacedEntity {
+  readonly entity: TopologyEntity
+  readonly path: Path
+  /** Where each of its vNICs stands in the file. */
+  readonly nicPaths: readonly Path[]
+}
+
+function readEntities(
+  source: Source,
+  file: TopologyFile,
+  taken: Map<string, Path>,
+  files: LocalFiles
+): PlacedEntity[] {
+  const sections: readonly [EntityKind, 'hosts' | 'routers'][] = [
+    ['host', 'hosts'],
+    ['router', 'routers']
+  ]
+  return sections.flatMap(([kind, section]) =>
+    Object.entries(file[section] ?? {}).flatMap(([entityName, entity]) =>
+      readEntity(source, file, kind, [section, entityName], entity ?? {}, taken, files)
+    )
+  )
+}
+
+function readEntity(
+  source: Source,
+  file: TopologyFile,
+  kind: EntityKind,
+  path: Path,
+  entity: FileEntity,
+  taken: Map<string, Path>,
+  files: LocalFiles
+): PlacedEntity[] {
+  const base = path[1] as string
+  name(source, path, base, kind === 'host' ? 'a vHost' : 'a vRouter', 'key')
+  const { nics, nicPaths } = readNics(source, file, path, entity)
+  const settings: FileSettings = {
+    ...file.defaults,
+    ...entity,
+    env: { ...file.defaults?.env, ...entity.env }
+  }
+  const driver = entity.driver ?? file.defaults?.driver ?? file.driver ?? 'uml'
+  const memoryMiB = memoryOf(settings.memory)
+  if (driver === 'uml' && memoryMiB < defaultMemoryMiB) {
+    throw source.refuse(
+      [...path, 'memory'],
+      `${settings.memory} is too little for a virtual machine`,
+      `give it ${defaultMemoryMiB}M or more`
+    )
+  }
+  const own = files.of(entity, path, file.defaults)
+  const names =
+    entity.count === undefined
+      ? [base]
+      : Array.from({ length: entity.count }, (_, place) => `${base}${place + 1}`)
+  if (names.length > 1 && nics.some(({ ip }) => ip !== undefined)) {
+    throw source.refuse(
+      [...path, 'count'],
+      'entities made by `count` cannot share one address',
+      'leave `ip` out: each gets the next free one'
+    )
+  }
+  return names.map((one) => {
+    name(source, path, one, kind === 'host' ? 'a vHost' : 'a vRouter', 'key')
+    claim(source, taken, one, path)
+    return {
+      entity: {
+        name: one,
+        kind,
+        driver,
+        memoryMiB,
+        ...(entity.on === undefined ? {} : { on: entity.on }),
+        nics,
+        env: readEnv(source, [...path, 'env'], settings.env ?? {}),
+        files: own.files,
+        ...(own.run === undefined ? {} : { run: own.run })
+      },
+      path,
+      nicPaths
+    }
+  })
+}
+
+function readNics(
+  source: Source,
+  file: TopologyFile,
+  path: Path,
+  entity: FileEntity
+): { nics: TopologyNic[]; nicPaths: Path[] } {
+  if (entity.nics !== undefined && (entity.lan !== undefined || entity.ip !== undefined)) {
+    throw source.refuse(
+      [...path, 'nics'],
+      '`nics` and `lan` both say what it is plugged into',
+      'use one of them',
+      'key'
+    )
+  }
+  if (entity.lan === undefined && entity.ip !== undefined) {
+    throw source.refuse([...path, 'ip'], 'an address without a vLAN', 'add `lan:`', 'key')
+  }
+  const short =
+    entity.lan === undefined
+      ? []
+      : [{ lan: entity.lan, ...(entity.ip === undefined ? {} : { ip: entity.ip }) }]
+  const nics: readonly { name?: string; lan: string; ip?: string }[] = entity.nics ?? short
+  if (nics.length > maxNicsPerEntity) {
+    throw source.refuse(
+      [...path, 'nics'],
+      `${nics.length} vNICs, at most ${maxNicsPerEntity} fit`,
+      'use fewer'
+    )
+  }
+  const nicPaths = nics.map((_, place): Path => (entity.nics === undefined ? path : [...path, 'nics', place]))
+  const seen = new Set<string>()
+  const read = nics.map((nic, place): TopologyNic => {
+    const at = nicPaths[place] as Path
+    const nicName = nic.name ?? `eth${place}`
+    if (!/^[a-z][a-z0-9.-]{0,14}$/.test(nicName) || nicName === 'lo') {
+      throw source.refuse(
+        [...at, 'name'],
+        `${JSON.stringify(nicName)} is no name for a vNIC`,
+        'use letters, digits, dots and hyphens, at most 15'
+      )
+    }
+    if (seen.has(nicName))
+      throw source.refuse([...at, 'name'], `the vNIC ${nicName} stands twice`, 'rename one')
+    seen.add(nicName)
+    if (!Object.hasOwn(file.lans, nic.lan)) {
+      const meant = nearest(nic.lan, Object.keys(file.lans))
+      throw source.refuse(
+        [...at, 'lan'],
+        `no vLAN ${nic.lan}`,
+        meant === null ? 'add it under `lans:`' : `did you mean ${meant}?`
+      )
+    }
+    return { name: nicName, lan: nic.lan, ...(nic.ip === undefined ? {} : { ip: nic.ip }) }
+  })
+  return { nics: read, nicPaths }
+}
+
+function memoryOf(text: string | undefined): number {
+  if (text === undefined) return defaultMemoryMiB
+  return Number(text.slice(0, -1)) * (text.endsWith('G') ? 1_024 : 1)
+}
+
+function readEnv(source: Source, path: Path, env: NonNullable<FileSettings['env']>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).map(([key, value]) => {
+      if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key)) {
+        throw source.refuse(
+          [...path, key],
+          `${JSON.stringify(key)} is no name of a variable`,
+          'use letters, digits and underscores',
+          'key'
+        )
+      }
+      const text = String(value)
+      if (/[\0\n]/.test(text))
+        throw source.refuse([...path, key], `the value of ${key} has a line break`, 'put it into a file')
+      return [key, text]
+    })
+  )
+}
+
+/** Files and scripts that the topology names, read once, within one bound. */
+class LocalFiles {
+  readonly #source: Source
+  readonly #options: ParseOptions
+  readonly #read = new Map<string, LocalFile>()
+  #bytes = 0
+
+  constructor(source: Source, options: ParseOptions) {
+    this.#source = source
+    this.#options = options
+  }
+
+  of(
+    entity: FileEntity,
+    path: Path,
+    defaults: FileSettings | undefined
+  ): { files: EntityFile[]; run?: string } {
+    const wanted = { ...defaults?.files, ...entity.files }
+    const files = Object.entries(wanted).map(([target, local]): EntityFile => {
+      const at =
+        entity.files !== undefined && target in entity.files
+          ? [...path, 'files', target]
+          : ['defaults', 'files', target]
+      if (!/^\/[^\0\n]{1,255}$/.test(target) || target.split('/').includes('..') || target.endsWith('/')) {
+        throw this.#source.refuse(
+          at,
+          `${JSON.stringify(target)} is no absolute path of a file`,
+          'write it as /etc/motd',
+          'key'
+        )
+      }
+      const { data, mode } = this.#load(local, at)
+      return { path: target, mode, data }
+    })
+    const run = entity.run ?? defaults?.run
+    if (run === undefined) return { files }
+    const at = entity.run === undefined ? ['defaults', 'run'] : [...path, 'run']
+    return { files, run: new TextDecoder().decode(this.#load(run, at).data) }
+  }
+
+  #load(local: string, at: Path): LocalFile {
+    const known = this.#read.get(local)
+    const file = known ?? this.#open(local, at)
+    this.#read.set(local, file)
+    this.#bytes += file.data.length
+    if (this.#bytes > maxFilesBytes) {
+      throw this.#source.refuse(
+        at,
+        `the files are ${this.#bytes} bytes together, ${maxFilesBytes} fit`,
+        'fetch large files from inside, or copy them with `violin cp`'
+      )
+    }
+    return file
+  }
+
+  #open(local: string, at: Path): LocalFile {
+    try {
+      return this.#options.readFile(local)
+    } catch (error: unknown) {
+      throw this.#source.refuse(
+        at,
+        `${local} cannot be read: ${(error as Error).message}`,
+        'paths are relative to the topology file'
+      )
+    }
+  }
+}
+
+function checkAddresses(source: Source, lans: readonly PlacedLan[], entities: readonly PlacedEntity[]): void {
+  const holders = new Map<string, string>()
+  for (const { entity, nicPaths } of entities) {
+    for (const [place, nic] of entity.nics.entries()) {
+      if (nic.ip === undefined) continue
+      const path = [...(nicPaths[place] as Path), 'ip']
+      const { lan, subnet } = lans.find((one) => one.lan.name === nic.lan) as PlacedLan
+      const address = isIP(nic.ip) === 4 ? parseIpv4(nic.ip) : null
+      if (address === null)
+        throw source.refuse(
+          path,
+          `${nic.ip} is no IPv4 address`,
+          'write it as 192.168.1.7, without a prefix length'
+        )
+      if (!isHostAddress(subnet, address)) {
+        throw source.refuse(
+          path,
+          `${nic.ip} is no address of a machine in ${lan.subnet} (${lan.name})`,
+          `choose one such as ${formatIpv4(subnet.base + 1)}`
+        )
+      }
+      const key = `${nic.lan} ${address}`
+      const holder = holders.get(key)
+      if (holder !== undefined)
+        throw source.refuse(
+          path,
+          `${nic.ip} stands twice on ${nic.lan}: ${holder} has it too`,
+          'change one, or leave it out'
+        )
+      holders.set(key, entity.name)
+    }
+  }
+}
+
+function checkGateways(source: Source, lans: readonly PlacedLan[], entities: readonly PlacedEntity[]): void {
+  for (const { lan } of lans) {
+    const routers = entities.filter(
+      ({ entity }) => entity.kind === 'router' && entity.nics.some((nic) => nic.lan === lan.name)
+    )
+    const names = routers.map(({ entity }) => entity.name)
+    const path = ['lans', lan.name]
+    if (lan.gateway !== undefined && !names.includes(lan.gateway)) {
+      const meant = nearest(lan.gateway, names)
+      throw source.refuse(
+        [...path, 'gateway'],
+        `${lan.gateway} is no router on ${lan.name}`,
+        meant === null ? `routers there: ${names.join(', ') || 'none'}` : `did you mean ${meant}?`
+      )
+    }
+    const hasHosts = entities.some(
+      ({ entity }) => entity.kind === 'host' && entity.nics.some((nic) => nic.lan === lan.name)
+    )
+    if (lan.gateway === undefined && names.length > 1 && hasHosts) {
+      throw source.refuse(
+        path,
+        `${names.length} routers on ${lan.name} (${names.join(', ')}) and none chosen as gateway`,
+        `add \`gateway: ${names[0]}\``,
+        'key'
+      )
+    }
+  }
+}
