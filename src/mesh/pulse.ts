@@ -104,6 +104,8 @@ async function within<T>(promise: Promise<T>, timeMs: number): Promise<T | null>
 async function ping(connection: Connection, signal: AbortSignal): Promise<number> {
   const stream = await connection.newStream(PING_PROTOCOL, { signal, runOnLimitedConnection: true })
   const { promise, resolve, reject } = Promise.withResolvers<number>()
+  // Where sending fails it is never awaited.
+  promise.catch(() => undefined)
   const giveUp = (): void => reject(asError(signal.reason))
   signal.addEventListener('abort', giveUp, { once: true })
   let received = 0

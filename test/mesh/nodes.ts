@@ -20,6 +20,12 @@ export interface Node extends AsyncDisposable {
   readonly logged: string[]
   /** Resolves with the first event, past or to come, that fits. */
   event(kind: MeshEvent['kind'], peer: HostId): Promise<MeshEvent>
+  /** Resolves once a line with this text is logged. */
+  logs(part: string): Promise<string>
+  /** Every loss of a member so far. */
+  lost(): readonly HostId[]
+  /** Forgets the events so far. */
+  forget(): void
 }
 
 export async function node(
@@ -41,7 +47,10 @@ export async function node(
     admit: (peer, presented) => text(presented) === text(badge(peer)),
     remembered: () => [],
     mdns: false,
-    log: (message, fields) => made.logged.push(`${message} ${JSON.stringify(fields)}`),
+    log: (message, fields) => {
+      made.logged.push(`${message} ${JSON.stringify(fields)}`)
+      for (const look of waiting) look()
+    },
     ...options
   })
   made.id = mesh.self
@@ -49,6 +58,10 @@ export async function node(
     events.push(event)
     for (const look of waiting) look()
   })
+  const subscribe = (look: () => void): (() => void) => {
+    waiting.add(look)
+    return () => waiting.delete(look)
+  }
   return {
     mesh,
     id: mesh.self,
@@ -62,12 +75,12 @@ export async function node(
     event: (kind, peer) =>
       until(
         () => events.find((event) => event.kind === kind && event.peer === peer),
-        (look) => {
-          waiting.add(look)
-          return () => waiting.delete(look)
-        },
+        subscribe,
         `${kind} ${peer}`
       ),
+    logs: (part) => until(() => made.logged.find((line) => line.includes(part)), subscribe, part),
+    lost: () => events.filter(({ kind }) => kind === 'member-disconnected').map(({ peer }) => peer),
+    forget: () => void events.splice(0),
     [Symbol.asyncDispose]: () => mesh.close()
   }
 }
