@@ -104,24 +104,18 @@ export class Claim {
   }
 
   #askable(active: HostKey): boolean {
-    for (const peer of this.#ground.peers.values()) {
-      if (peer.up && peer.key !== active && this.#voters().has(peer.key)) return true
+    for (const host of this.#edge.voters()) {
+      if (host !== active && this.#ground.peers.get(host)?.up === true) return true
     }
     return false
-  }
-
-  #voters(): Set<HostKey> {
-    const { witnesses, standby } = this.#edge
-    const voters = new Set([...witnesses, ...this.#ground.candidates.slice(0, maxAsked)])
-    if (standby !== null) voters.add(standby)
-    return voters
   }
 
   #count(since: number): { living: number; lost: number } {
     let living = 0
     let lost = 0
-    for (const vote of this.#votes.values()) {
-      if (vote.at < since) continue
+    const voters = this.#edge.voters()
+    for (const [host, vote] of this.#votes) {
+      if (vote.at < since || !voters.has(host)) continue
       if (vote.living) living++
       else lost++
     }

@@ -57,6 +57,19 @@ export class Edge {
     return this.#followedBeat()?.witnesses ?? []
   }
 
+  /**
+   * Who can say whether the active lives: those that hear every beat. One that hears slow beats only does not
+   * know; it is asked where nobody else is there.
+   */
+  voters(): ReadonlySet<HostKey> {
+    const { self, candidates } = this.#ground
+    const others = this.witnesses.filter((host) => host !== self)
+    const voters = new Set(others.length > 0 ? others : candidates.slice(0, maxAsked))
+    if (this.standby !== null) voters.add(this.standby)
+    voters.delete(self)
+    return voters
+  }
+
   // What is heard.
 
   /** A beat of another host, which is a candidate. */
@@ -79,6 +92,8 @@ export class Edge {
     const { followed } = this.#ground
     if (followed === null || followed.peer !== from || sameTerm(follows, followed.term)) return
     if (follows?.host === from && compareTerms(follows, followed.term) > 0) return
+    // It was not let yet: it reigns as soon as its predecessor's word arrives.
+    if (this.#beats.get(from)?.beat.state === 'offer') return
     // It holds the term no longer: loyalty ends.
     this.#lose(followed)
     const next = follows === null ? undefined : this.#beats.get(follows.host)
@@ -182,8 +197,7 @@ export class Edge {
   #probeAll(followed: Followed, peer: Peer): void {
     const ground = this.#ground
     const everyMs = this.#isFast() ? probeMs : slowProbeMs
-    const asked = new Set([...this.witnesses, ...ground.candidates.slice(0, maxAsked)])
-    if (this.standby !== null) asked.add(this.standby)
+    const asked = new Set([...this.voters(), ...ground.candidates.slice(0, maxAsked)])
     asked.delete(followed.peer)
     let next = ground.probe(peer, everyMs)
     for (const key of asked) {
@@ -218,7 +232,7 @@ export class Edge {
       ground.reign.state = 'active'
       ground.raiseFloor(ground.reign.term)
       this.leave(formerMs)
-    } else if (next !== undefined && next.beat.state !== 'retiring') {
+    } else if (next !== undefined && this.#isOffer(next, beat.successor)) {
       this.follow(next.term, next.beat.tag, formerMs)
     } else this.#lose(followed)
   }
@@ -243,7 +257,12 @@ export class Edge {
     const peer = ground.peers.get(term.host)
     const free = this.seeking && ground.reign?.state !== 'active'
     if (!free || beat.state !== 'active' || peer === undefined) return false
-    if (compareTerms(term, ground.floor) < 0 || ground.now - peer.echoedAt > echoMs) return false
+    if (ground.now - peer.echoedAt > echoMs) return false
+    if (compareTerms(term, ground.floor) < 0) {
+      // Heard in the answer to its beat, this makes it go on in a term above.
+      ground.learn(ground.floor.counter + 1)
+      return false
+    }
     this.follow(term, beat.tag, 0)
     return true
   }
@@ -284,12 +303,20 @@ export class Edge {
     if (formerForMs === 0) this.#drop(followed.peer)
   }
 
-  /** Takes the tag of one that will be followed. */
-  takeOffer(host: HostKey): boolean {
-    const offer = this.#beats.get(host)
-    if (offer === undefined || offer.beat.state === 'retiring') return false
-    if (this.#taken.get(host)?.tag !== offer.beat.tag) this.#take(host, offer.term, offer.beat.tag)
+  /** Takes the tag of one that will be followed in this term or a later one; false when it offers none. */
+  takeOffer(successor: Term): boolean {
+    const offer = this.#beats.get(successor.host)
+    if (offer === undefined || !this.#isOffer(offer, successor)) return false
+    const taken = this.#taken.get(successor.host)
+    if (taken?.tag !== offer.beat.tag || !sameTerm(taken.term, offer.term)) {
+      this.#take(successor.host, offer.term, offer.beat.tag)
+    }
     return true
+  }
+
+  /** Whether a beat is of the successor, and not one from before it was. */
+  #isOffer(offer: { readonly beat: Beat; readonly term: Term }, successor: Term): boolean {
+    return offer.beat.state !== 'retiring' && compareTerms(offer.term, successor) >= 0
   }
 
   /** The newest term and tag that a host offers. */
@@ -313,8 +340,8 @@ export class Edge {
     const { followed, self } = this.#ground
     const successor = this.#followedBeat()?.successor ?? null
     if (followed === null || successor === null || successor.host === self) return
-    const had = this.#taken.get(successor.host)?.tag
-    if (!this.takeOffer(successor.host) || had === this.#taken.get(successor.host)?.tag) return
+    const had = this.#taken.get(successor.host)
+    if (!this.takeOffer(successor) || had === this.#taken.get(successor.host)) return
     this.report(followed.peer)
     this.report(successor.host)
   }

@@ -90,11 +90,9 @@ export class Election {
         if (peer !== undefined) peer.heardAt = ground.now
         return
       }
-      case 'refused': {
-        const peer = ground.peers.get(input.from)
-        if (peer !== undefined) peer.refusedAt = ground.now
+      case 'refused':
+        ground.peers.get(input.from)?.refuse(ground.now)
         return
-      }
       case 'trunk':
         this.#trunk(input)
         return
@@ -141,7 +139,7 @@ export class Election {
     peer.rttMs = input.rttMs ?? peer.rttMs
     if (!input.up) {
       // Whoever ended the session in good order is gone as well as one whose kernel says so.
-      peer.refusedAt = ground.now
+      peer.refuse(ground.now)
       return
     }
     if (ground.reign === null) ground.probe(peer, 0)
@@ -160,6 +158,7 @@ export class Election {
     }
     ground.learn(message.highest)
     ground.learn(message.follows?.counter ?? 0)
+    this.#rule.hearFollows(from, message.follows)
     switch (message.kind) {
       case 'probe':
         this.#edge.heardFollows(from, message.follows)

@@ -4,7 +4,7 @@
  */
 import type { HostKey, Instant, Mac } from '../ids.ts'
 import { type Message, maxMacsPerMessage, maxParts } from './message.ts'
-import { Peer, stampOf } from './peer.ts'
+import { nextStamp, type Peer } from './peer.ts'
 import type { Reign } from './reign.ts'
 import { maxCounter } from './settings.ts'
 import { compareTerms } from './term.ts'
@@ -49,6 +49,7 @@ export class Ground {
   version = 0
   effects: Effect<Message>[] = []
   #wake: Deadline | null = null
+  #stamp = 0
 
   constructor(self: HostKey, tags: Tags, random: () => number, now: Instant) {
     this.self = self
@@ -92,10 +93,11 @@ export class Ground {
   send(to: HostKey, body: Body): void {
     const peer = this.peers.get(to)
     if (peer === undefined || !peer.up) return
+    this.#stamp = nextStamp(this.now, this.#stamp)
     const message: Message = {
       ...body,
       life: this.life,
-      stamp: stampOf(this.now),
+      stamp: this.#stamp,
       echo: peer.stamp,
       highest: this.highest,
       follows: this.follows

@@ -17,7 +17,7 @@ export const maxParts = 32
 interface Header {
   /** Drawn by the sender at its start: another number is another life, which remembers nothing. */
   readonly life: number
-  /** The sender's clock, ms modulo 2³², never 0. */
+  /** The sender's clock, later in every message; never 0. */
   readonly stamp: number
   /** The newest stamp that the sender heard from the receiver; 0: none. */
   readonly echo: number
@@ -64,7 +64,7 @@ export interface Beat extends Header {
   readonly have: number
   readonly standby: HostKey | null
   readonly successor: Term | null
-  /** To the standby: whom to ask. */
+  /** To standby and witnesses: whom to ask. */
   readonly witnesses: readonly HostKey[]
 }
 

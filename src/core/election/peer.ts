@@ -6,9 +6,16 @@ import type { Message } from './message.ts'
 
 const never = -Infinity as Instant
 
-/** What a stamp says of `now`: ms modulo 2³², never 0. */
-export function stampOf(now: Instant): number {
-  return Math.floor(now) >>> 0 || 1
+/** Ticks of a stamp in a millisecond: messages of one turn have stamps of their own. */
+const ticksPerMs = 16
+/** An echo that is older says nothing; nor is a message stale to one that heard nothing for so long. */
+const memoryMs = 60_000
+
+/** The sender's clock in sixteenths of a millisecond modulo 2³², each later than the one before, never 0. */
+export function nextStamp(now: Instant, before: number): number {
+  const stamp = Math.floor((now * ticksPerMs) % 2 ** 32) >>> 0
+  const later = before === 0 || ((stamp - before) | 0) > 0 ? stamp : (before + 1) >>> 0
+  return later || 1
 }
 
 /**
@@ -28,7 +35,7 @@ export class Peer {
   heardAt: Instant = never
   /** When the newest message was sent that it is known to have heard. */
   echoedAt: Instant = never
-  /** When its kernel, or its trunk's end, said that nobody is there. */
+  /** When its kernel, or its trunk's end, first said that nobody is there. */
   refusedAt: Instant = never
   probedAt: Instant = never
   #life = 0
@@ -42,18 +49,28 @@ export class Peer {
     return this.refusedAt > this.heardAt
   }
 
+  /** Takes note of a refusal: the first since it was heard counts. */
+  refuse(now: Instant): void {
+    if (!this.refused) this.refusedAt = now
+  }
+
   /** Takes note of a message's header. */
   hear(message: Message, now: Instant): Hearing {
     const sameLife = message.life === this.#life
-    if (sameLife && ((message.stamp - this.stamp) | 0) < 0) return 'stale'
+    const recent = now - this.heardAt < memoryMs
+    if (sameLife && recent && ((message.stamp - this.stamp) | 0) < 0) return 'stale'
     const restarted = !sameLife && this.#life !== 0
     this.#life = message.life
     this.stamp = message.stamp
     this.heardAt = now
     if (restarted) this.echoedAt = never
-    const age = (stampOf(now) - message.echo) >>> 0
-    if (message.echo !== 0 && age < 60_000 && now - age > this.echoedAt)
-      this.echoedAt = (now - age) as Instant
+    if (message.echo !== 0) this.#echoed(message.echo, now)
     return restarted ? 'restarted' : 'heard'
+  }
+
+  #echoed(echo: number, now: Instant): void {
+    const ticks = (nextStamp(now, 0) - echo) | 0
+    const at = now - Math.max(0, ticks) / ticksPerMs
+    if (now - at < memoryMs && at > this.echoedAt) this.echoedAt = at as Instant
   }
 }

@@ -120,7 +120,9 @@ export class Reign {
       const seat = this.seats.get(peer)
       return seat !== undefined && seat.follows && now - seat.answeredAt < echoMs
     }
-    if (this.standby === null || !answers(this.standby) || !candidates.includes(this.standby)) {
+    const keep = this.standby !== null && answers(this.standby) && candidates.includes(this.standby)
+    // At first the order counts, not who answered first.
+    if (!keep || now < this.eagerUntil) {
       this.standby = candidates.find(answers) ?? null
     }
     const kept = this.witnesses.filter((peer) => peer !== this.standby && answers(peer))

@@ -62,18 +62,27 @@ export class Rule {
 
   // What is heard.
 
-  /** A host answered, or was heard for the first time. */
+  /** What every message of a host says of whom it follows. */
+  hearFollows(from: HostKey, follows: Term | null): void {
+    const { reign, self, now } = this.#ground
+    const seat = reign?.seats.get(from)
+    if (seat === undefined) return
+    seat.follows = follows?.host === self
+    if (!seat.follows) return
+    seat.taken = true
+    seat.answeredAt = now
+  }
+
+  /** A host answered. */
   hearStatus(status: Status, from: Peer): void {
     const ground = this.#ground
     const { reign } = ground
     if (reign === null) return
     const seat = reign.seats.get(from.key)
     if (seat === undefined) return
-    seat.follows = status.follows?.host === ground.self
     seat.taken = seat.follows || status.took?.host === ground.self
     seat.answeredAt = ground.now
-    const successor = reign.handing?.peer
-    seat.tookSuccessor = status.took?.host === successor || status.follows?.host === successor
+    seat.tookSuccessor = isAtLeast(status.took, reign) || isAtLeast(status.follows, reign)
     if (reign.state === 'active') this.#hearAllegiance(reign, status, from)
     const free = status.follows === null || status.lost
     if (!seat.taken && free) this.greet(from)
@@ -183,7 +192,7 @@ export class Rule {
       have: seat.have,
       standby: reign.standby,
       successor: reign.handing?.term ?? null,
-      witnesses: to === reign.standby ? reign.witnesses : []
+      witnesses: reign.isFast(to) ? reign.witnesses : []
     })
   }
 
@@ -196,7 +205,9 @@ export class Rule {
     if (follows !== null && follows.host !== self && !status.lost) {
       const rival = this.#noteRival(reign, follows)
       if (follows.host !== from.key) rival.followers.set(from.key, now)
-    } else if (follows === null && status.highest > reign.term.counter) this.#raise(reign)
+    } else if (follows?.host !== self && status.highest > reign.term.counter && reign.handing === null) {
+      this.#raise(reign)
+    }
     if (status.rival !== null && status.rival.host !== self) this.#ground.learn(status.rival.counter)
   }
 
@@ -252,7 +263,7 @@ export class Rule {
     const ground = this.#ground
     if (handing === null) return
     const late = ground.now >= handing.since + handoverMs
-    const offered = handing.term !== null && this.#edge.takeOffer(handing.peer)
+    const offered = handing.term !== null && this.#edge.takeOffer(handing.term)
     let missing = 0
     for (const seat of reign.seats.values()) {
       const counts = seat.follows && ground.now - seat.answeredAt < echoMs && seat.peer !== handing.peer
@@ -272,6 +283,11 @@ export class Rule {
     const ground = this.#ground
     const offer = reign.handing === null ? null : this.#edge.offerOf(reign.handing.peer)
     if (reign.handing === null || offer === null) return
+    if (compareTerms(offer.term, ground.floor) < 0) {
+      // This reign was raised meanwhile: whoever compares next sees who wins.
+      reign.handing = null
+      return
+    }
     reign.handing.term = offer.term
     reign.state = 'retiring'
     reign.retiringAt = ground.now
@@ -315,4 +331,10 @@ export class Rule {
     reign.vacate(seat)
     this.#ground.effects.push({ kind: 'retire', from: seat.peer, tag: seat.tag })
   }
+}
+
+/** Whether a term is that of the successor to whom `reign` is handed over. */
+function isAtLeast(term: Term | null, reign: Reign): boolean {
+  const successor = reign.handing?.term ?? null
+  return term !== null && term.host === successor?.host && compareTerms(term, successor) >= 0
 }

@@ -79,7 +79,7 @@ export class Network {
   #state: number
   /** Groups of hosts that reach one another; null: all do. Unlisted hosts reach nobody. */
   #groups: readonly (readonly number[])[] | null = null
-  readonly #cut = new Set<string>()
+  readonly #datagrams = new Map<string, { readonly sentAt: number; readonly arrivesAt: number }>()
 
   constructor(options: NetworkOptions) {
     this.#options = options
@@ -177,7 +177,6 @@ export class Network {
 
   heal(): void {
     this.#groups = null
-    this.#cut.clear()
     for (const left of this.living) {
       for (const right of this.living) {
         if (left.place < right.place) this.#findPath(left, right, this.random() * pathSearchMs)
@@ -352,8 +351,9 @@ export class Network {
     const peer = this.#byKey(to)
     this.#travel(host, peer, () => {
       const decoded = decodeMessage(bytes)
+      assert.ok(decoded !== null)
       assert.deepEqual(decoded, message)
-      this.#feed(peer, { kind: 'heard', from: host.key, message: decoded as Message })
+      this.#feed(peer, { kind: 'heard', from: host.key, message: decoded })
     })
   }
 
@@ -361,9 +361,17 @@ export class Network {
   #travel(from: VirtualHost, to: VirtualHost, arrive: () => void): void {
     const { delayMs = 0.3, jitterMs = 0, loss = 0 } = this.#options
     const lives = [from.life, to.life]
-    if (!from.paths.has(to.key) || this.random() < loss || !this.reaches(from, to)) return
+    if (!from.paths.has(to.key) || !this.reaches(from, to)) return
     const delay = (): number => delayMs + this.random() * jitterMs
-    this.at(this.now + delay(), () => {
+    // What one host sends another in one turn shares a datagram.
+    const way = `${from.place} ${to.place}`
+    let datagram = this.#datagrams.get(way)
+    if (datagram?.sentAt !== this.now) {
+      datagram = { sentAt: this.now, arrivesAt: this.random() < loss ? Infinity : this.now + delay() }
+      this.#datagrams.set(way, datagram)
+    }
+    if (datagram.arrivesAt === Infinity) return
+    this.at(datagram.arrivesAt, () => {
       if (!this.reaches(from, to)) return
       if (to.alive) {
         // A session of a former life opens nothing.
