@@ -20,19 +20,19 @@ interface Child extends AsyncDisposable {
 /** A member in a process of its own, which a test can kill. */
 async function child(seed: string, port: number, remembered: readonly string[] = []): Promise<Child> {
   const file = new URL('./member.ts', import.meta.url).pathname
-  const process_ = spawn(process.execPath, [file, seed, String(port), ...remembered], {
+  const started = spawn(process.execPath, [file, seed, String(port), ...remembered], {
     stdio: ['pipe', 'pipe', 'inherit']
   })
-  const ended = once(process_, 'exit')
-  const [line] = (await once(createInterface(process_.stdout), 'line', { signal: soon() })) as [string]
+  const ended = once(started, 'exit')
+  const [line] = (await once(createInterface(started.stdout), 'line', { signal: soon() })) as [string]
   const { id, addresses } = JSON.parse(line) as { id: HostId; addresses: string[] }
   return {
     id,
     addresses,
     ended,
-    kill: (signal) => process_.kill(signal),
+    kill: (signal) => started.kill(signal),
     [Symbol.asyncDispose]: async () => {
-      process_.kill('SIGKILL')
+      started.kill('SIGKILL')
       await ended
     }
   }

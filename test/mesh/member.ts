@@ -17,13 +17,7 @@ const { mesh, id } = await node(seed, {
 })
 mesh.serve('echo', { maxRequestBytes: 1024 }, async (body) => body)
 mesh.on((event) => console.log(JSON.stringify(event)))
-process.on('SIGTERM', () => {
-  void mesh.close().then(() => {
-    process.exitCode = 0
-    process.stdin.destroy()
-    process.removeAllListeners('SIGTERM')
-  })
-})
+process.once('SIGTERM', () => process.stdin.destroy())
 console.log(JSON.stringify({ id, addresses: mesh.addresses() }))
 // Whoever started it is gone when this ends.
 process.stdin.on('close', () => void mesh.close()).resume()
