@@ -1,0 +1,65 @@
+/** The command line as a tree: one file a verb. */
+import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core'
+import type { Context } from './context.ts'
+import { apply } from './verbs/apply.ts'
+import { consoleVerb } from './verbs/console.ts'
+import { cp } from './verbs/cp.ts'
+import { daemon } from './verbs/daemon.ts'
+import { deleteVerb } from './verbs/delete.ts'
+import { demo, lab } from './verbs/demo.ts'
+import { doctor } from './verbs/doctor.ts'
+import { events } from './verbs/events.ts'
+import { exec } from './verbs/exec.ts'
+import { hosts } from './verbs/hosts.ts'
+import { init } from './verbs/init.ts'
+import { invite } from './verbs/invite.ts'
+import { join } from './verbs/join.ts'
+import { leave } from './verbs/leave.ts'
+import { list } from './verbs/list.ts'
+import { migrate } from './verbs/migrate.ts'
+import { plan } from './verbs/plan.ts'
+import { show } from './verbs/show.ts'
+import { wait } from './verbs/wait.ts'
+
+/** Builds the command line. `failed` reports what a verb threw and gives the exit status. */
+export function buildApp(failed: (error: unknown) => number): Application<Context> {
+  const routes = {
+    init,
+    join,
+    daemon,
+    invite,
+    hosts,
+    leave,
+    doctor,
+    apply,
+    plan,
+    list,
+    show,
+    wait,
+    exec,
+    console: consoleVerb,
+    cp,
+    migrate,
+    events,
+    delete: deleteVerb,
+    demo,
+    lab
+  }
+  const root = buildRouteMap({
+    routes,
+    docs: {
+      brief: 'Virtual internetworks on a mesh of ordinary hosts',
+      fullDescription:
+        "Every verb also takes --dir DIR (the host's folder; else $VIOLIN_DIR) and --debug (where an error comes from)."
+    }
+  })
+  return buildApplication(root, {
+    name: 'violin',
+    scanner: { caseStyle: 'original', allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: 'original', useAliasInUsageLine: false },
+    determineExitCode: failed,
+    localization: {
+      text: { ...text_en, exceptionWhileRunningCommand: () => '', commandErrorResult: () => '' }
+    }
+  })
+}

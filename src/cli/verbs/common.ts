@@ -1,0 +1,66 @@
+/** Flags and arguments that several verbs share. */
+import { parseDuration } from '../duration.ts'
+import type { Context } from '../context.ts'
+
+export interface JsonFlag {
+  readonly json?: boolean
+}
+
+export const jsonFlag = {
+  json: { kind: 'boolean', optional: true, brief: 'One JSON document on standard output' }
+} as const
+export const yesFlag = { yes: { kind: 'boolean', optional: true, brief: 'Do not ask' } } as const
+export const listenFlag = {
+  listen: {
+    kind: 'parsed',
+    parse: String,
+    optional: true,
+    variadic: true,
+    placeholder: 'MULTIADDR',
+    brief: 'Where the mesh listens, as /ip4/0.0.0.0/tcp/4780'
+  }
+} as const
+export const nameFlag = {
+  name: {
+    kind: 'parsed',
+    parse: String,
+    optional: true,
+    placeholder: 'N',
+    brief: "The host's name for people"
+  }
+} as const
+
+/** A duration with a default. */
+export function durationFlag<const D extends string>(
+  brief: string,
+  standard: D
+): { kind: 'parsed'; parse: (text: string) => number; default: D; placeholder: string; brief: string } {
+  return { kind: 'parsed', parse: parseDuration, default: standard, placeholder: 'TIME', brief }
+}
+
+/** The name of a VIOLIN; the daemon proposes those that it knows. */
+export const violinArgument = {
+  parse: String,
+  placeholder: 'NAME',
+  brief: 'Name, id or name@owner',
+  async proposeCompletions(this: Context): Promise<readonly string[]> {
+    return (await this.service.list({})).map(({ name }) => name)
+  }
+} as const
+
+/** NAME/ENTITY; the daemon proposes those that it knows. */
+export const entityArgument = {
+  parse: String,
+  placeholder: 'NAME/ENTITY',
+  brief: 'An entity of a VIOLIN',
+  async proposeCompletions(this: Context): Promise<readonly string[]> {
+    const violins = await this.service.list({})
+    const shows = await Promise.all(violins.map(({ id }) => this.service.show({ name: id })))
+    return shows.flatMap((show) => show.entities.map(({ name }) => `${show.name}/${name}`))
+  }
+} as const
+
+/** Prints one JSON document. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}

@@ -1,0 +1,26 @@
+import { buildCommand, type Command } from '@stricli/core'
+import type { Context } from '../context.ts'
+import { milliseconds, table } from '../print/table.ts'
+import { type JsonFlag, jsonFlag, printJson } from './common.ts'
+
+export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
+  docs: { brief: 'List the members of the mesh' },
+  parameters: { flags: jsonFlag },
+  async func({ json }) {
+    const rows = await this.service.hosts({})
+    if (json === true) return printJson(rows)
+    const cells = rows.map((row) => [
+      row.self ? `${row.name} *` : row.name,
+      row.state,
+      row.self ? null : milliseconds(row.rttMs),
+      row.load,
+      row.entities,
+      row.memoryMiB === null ? null : `${row.memoryMiB} MiB`,
+      row.version,
+      row.id
+    ])
+    process.stdout.write(
+      table(['name', 'state', 'rtt', 'load', 'entities', 'memory', 'version', 'id'], cells)
+    )
+  }
+})

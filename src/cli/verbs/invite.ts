@@ -1,0 +1,70 @@
+import { buildCommand, type Command } from '@stricli/core'
+import qrcode from 'qrcode-terminal'
+import type { Context } from '../context.ts'
+import { readToken } from '../token.ts'
+import { durationFlag, type JsonFlag, jsonFlag, printJson } from './common.ts'
+
+interface Flags extends JsonFlag {
+  readonly expires: number
+  readonly uses: number
+  readonly role: 'member' | 'admin'
+  readonly for?: string
+  readonly cancel?: string
+}
+
+export const invite: Command<Context> = buildCommand<Flags, [], Context>({
+  docs: { brief: 'Print an invite to the mesh, or take one back' },
+  parameters: {
+    flags: {
+      expires: durationFlag('How long it can be used', '24h'),
+      uses: {
+        kind: 'parsed',
+        parse: Number,
+        default: '1',
+        placeholder: 'N',
+        brief: 'How many hosts may join with it'
+      },
+      role: {
+        kind: 'enum',
+        values: ['member', 'admin'],
+        default: 'member',
+        brief: 'What they become; only admins invite'
+      },
+      for: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        placeholder: 'PEERID',
+        brief: 'Only this host may use it'
+      },
+      cancel: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        placeholder: 'TOKEN',
+        brief: 'Take this invite back'
+      },
+      ...jsonFlag
+    }
+  },
+  async func(flags) {
+    if (flags.cancel !== undefined) {
+      await this.service.cancelInvite({ token: readToken(flags.cancel) })
+      if (flags.json === true) printJson({})
+      else process.stderr.write('the invite is taken back\n')
+      return
+    }
+    const { expires, uses, role } = flags
+    const made = await this.service.invite({
+      expiresMs: expires,
+      uses,
+      role,
+      ...(flags.for === undefined ? {} : { for: flags.for })
+    })
+    if (flags.json === true) return printJson(made)
+    process.stdout.write(`${made.token}\n`)
+    if (!process.stdout.isTTY) return
+    qrcode.generate(made.token, { small: true }, (picture) => process.stderr.write(`${picture}\n`))
+    process.stderr.write(`good for ${uses} until ${made.expiresAt}: violin join TOKEN\n`)
+  }
+})
