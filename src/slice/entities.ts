@@ -88,7 +88,7 @@ export class Entities {
       entry.want = spec
       if (changed || entry.failedFor !== wish.version) this.#forgive(entry, changed)
     }
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.values()) {
       if (renamed && entry.run !== null) this.#rename(entry, entry.run)
       void this.#settle(entry)
     }

@@ -45,7 +45,7 @@ export class Taps {
     if (this.#options.daemon === null)
       throw new ViolinError(
         'needs-root',
-        `nobody makes a TAP for ${entity}`,
+        `${entity} needs a TAP, which only a daemon that runs as root can make`,
         'run the daemon as root, or use `driver: uml`'
       )
     const { promise, resolve, reject } = Promise.withResolvers<number>()

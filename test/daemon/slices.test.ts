@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
@@ -25,24 +26,27 @@ const needs = {
   }
 }
 const self = '12D3KooWSelf' as HostId
+const peer = '12D3KooWPeer' as HostId
 const first = 'a1'.repeat(32) as ViolinId
 const second = 'b2'.repeat(32) as ViolinId
 
 /** A daemon's part of this: a folder, its slices, and what they told. */
 class Host {
   readonly folder: string
+  readonly id: HostId
   readonly events: SlicesEvent[] = []
   slices: Slices
   #generation = 0
   readonly #waiting = new Set<() => void>()
 
-  constructor(folder: string) {
+  constructor(folder: string, id: HostId) {
     this.folder = folder
+    this.id = id
     this.slices = this.#make()
   }
 
-  static async make(context: TestContext): Promise<Host> {
-    const host = new Host(await mkdtemp(join(tmpdir(), 'vs-')))
+  static async make(context: TestContext, id = self): Promise<Host> {
+    const host = new Host(await mkdtemp(join(tmpdir(), 'vs-')), id)
     context.after(async () => {
       await host.restart()
       for (const { violin } of host.slices.all()) await host.slices.remove(violin)
@@ -90,7 +94,7 @@ class Host {
   #make(): Slices {
     return new Slices({
       folder: join(this.folder, 'slices'),
-      self,
+      self: this.id,
       ports: { first: 24_790, last: 24_889 },
       images: join(this.folder, 'images'),
       generation: ++this.#generation,
@@ -209,6 +213,140 @@ test('a slice outlives its daemon, and the next one has it again', needs.root, a
   await adopted[0]?.call('configure', wish(5, [entity('a', 1), entity('b', 2)]))
   await host.until('b runs', () => host.entity('b')?.state === 'running')
   assert.equal(host.slices.get(first)?.pid, pid)
+})
+
+test('a daemon that is killed leaves its slices running', needs.root, async (context) => {
+  const host = await Host.make(context)
+  const program = fileURLToPath(new URL('./slices-killed.ts', import.meta.url))
+  // It kills itself once its slice serves.
+  const killed = spawnSync(process.execPath, [program, join(host.folder, 'slices')], { encoding: 'utf8' })
+  assert.equal(killed.signal, 'SIGKILL', killed.stderr)
+  const adopted = await host.restart()
+  assert.deepEqual(
+    adopted.map(({ violin, pid }) => [violin, String(pid)]),
+    [['c3'.repeat(32), killed.stdout]]
+  )
+})
+
+test(
+  'a router passes frames between two vLANs, and a changed wish changes what runs',
+  needs.root,
+  async (context) => {
+    const host = await Host.make(context)
+    const slice = await host.slices.ensure(first)
+    const routes = (via: string): Partial<SpecEntity> => ({ routes: [{ to: 'default', via }] })
+    const far = { nics: [{ name: 'eth0', lan: 'lan2', ips: ['192.168.6.1/24'] }], ...routes('192.168.6.254') }
+    const router: Partial<SpecEntity> = {
+      kind: 'router',
+      nics: [
+        { name: 'eth0', lan: 'lan1', ips: ['192.168.5.254/24'] },
+        { name: 'eth1', lan: 'lan2', ips: ['192.168.6.254/24'] }
+      ]
+    }
+    const entities = [entity('a', 1, routes('192.168.5.254')), entity('r', 254, router), entity('b', 1, far)]
+    const both = wish(1, entities)
+    const lans = [...both.lans, { name: 'lan2', subnet: '192.168.6.0/24', hosts: [self] }]
+    await slice.call('configure', { ...both, lans })
+    await host.until('all run', () => ['a', 'r', 'b'].every((name) => host.entity(name)?.state === 'running'))
+    const ping = await exec(slice, 'a', ['ping', '-c', '2', '-W', '10', '192.168.6.1'])
+    assert.match(ping.stdout, /ttl=63/)
+    await exec(slice, 'a', ['touch', '/tmp/kept'])
+    // Another order of hosts is nothing to a machine; other names are, but not enough to start it again.
+    const again = entities.slice(0, 2).map((old) => ({ ...old, hosts: [...old.hosts, 'other' as HostId] }))
+    await slice.call('configure', {
+      ...both,
+      lans,
+      version: 2,
+      entities: again,
+      names: [{ name: 'n', ip: '192.168.5.9' }]
+    })
+    await host.until(
+      'b stops',
+      () => host.entity('b')?.state === 'stopped' && host.entity('b')?.reason === ''
+    )
+    const kept = await exec(slice, 'a', [
+      'sh',
+      '-c',
+      'ls /tmp; until grep -q 192.168.5.9 /etc/hosts; do usleep 10000; done'
+    ])
+    assert.equal(kept.stdout, 'kept\n')
+    await slice.call('configure', { ...both, lans, version: 3, entities: [entity('a', 7)] })
+    await host.until('a is another', () => host.entity('a')?.state === 'booting')
+    await host.until('a runs again', () => host.entity('a')?.state === 'running')
+    const fresh = await exec(slice, 'a', ['sh', '-c', 'ls /tmp; ip -4 -o addr show eth0'])
+    assert.match(fresh.stdout, /^\d+: eth0 +inet 192\.168\.5\.7\/24/)
+  }
+)
+
+test(
+  'entities on two hosts reach each other through a trunk that their daemons agreed',
+  needs.root,
+  async (context) => {
+    const [left, right] = [await Host.make(context, self), await Host.make(context, peer)]
+    const [one, other] = [await left.slices.ensure(first), await right.slices.ensure(first)]
+    const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [peer, self] }]
+    const part = { name: 'demo', version: 1, lans, names: [] }
+    await one.call('configure', { ...part, entities: [entity('a', 1)], peers: [peer] })
+    await other.call('configure', { ...part, entities: [entity('b', 2)], peers: [self] })
+    const wanted = (host: Host, of: HostId): boolean =>
+      host.events.some(
+        (told) => told.kind === 'slice' && told.event.kind === 'trunk-wanted' && told.event.peer === of
+      )
+    await left.until('a wish for a trunk', () => wanted(left, peer))
+    const [half, otherHalf] = [
+      await one.call('trunkOffer', { peer }),
+      await other.call('trunkOffer', { peer: self })
+    ]
+    const authUntilMs = 3_600_000
+    await one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs })
+    await other.call('trunkJoin', { peer: self, ownIndex: otherHalf.index, half, authUntilMs })
+    await left.until('the trunk', () =>
+      left.events.some((told) => told.kind === 'slice' && told.event.kind === 'trunk' && told.event.up)
+    )
+    await left.until('a runs', () => left.entity('a')?.state === 'running')
+    await right.until('b runs', () => right.entity('b')?.state === 'running')
+    const ping = await exec(one, 'a', ['sh', '-c', 'until ping -c 1 -W 1 192.168.5.2; do :; done'])
+    assert.equal(ping.status, 0)
+    await assert.rejects(
+      one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs }),
+      {
+        code: 'refused'
+      }
+    )
+    const { trunks, switches } = await one.call('status', {})
+    assert.ok(trunks[0]?.peer === peer && trunks[0].up && trunks[0].rxFrames > 0)
+    const active = switches[0]?.active as HostId
+    assert.ok([self, peer].includes(active))
+    // The active alone hands over, and then the other is it.
+    const [from, to] = active === self ? [one, peer] : [other, self]
+    await assert.rejects((from === one ? other : one).call('handoff', { lan: 'lan1', to: active }), {
+      code: 'refused'
+    })
+    const term = switches[0]?.term ?? 0
+    const moved = await from.call('handoff', { lan: 'lan1', to })
+    assert.ok(moved.active === to && moved.term > term)
+  }
+)
+
+test('an ordinary user has slices too, but no TAPs', needs.jails, async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'vu-'))
+  context.after(() => rm(folder, { recursive: true, force: true }))
+  const script = fileURLToPath(new URL('./slices-user.ts', import.meta.url))
+  let command = [process.execPath, script, folder]
+  if (root) {
+    const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups']
+    // A checkout in root's home is closed to others.
+    if (spawnSync('setpriv', [...nobody, 'test', '-r', script]).status !== 0)
+      return context.skip('not readable')
+    await chown(folder, 65_534, 65_534)
+    command = ['setpriv', ...nobody, ...command]
+  }
+  const { stdout, stderr } = spawnSync(command[0] as string, command.slice(1), { encoding: 'utf8' })
+  assert.notEqual(stdout, '', stderr)
+  const { user, reason } = JSON.parse(stdout) as { user: number | null; reason: string }
+  assert.equal(user, null)
+  assert.match(reason, /root/)
+  assert.deepEqual(await readdir(join(folder, 'slices')), [])
 })
 
 test('a slice sees neither the identity of its host nor another slice', needs.root, async (context) => {

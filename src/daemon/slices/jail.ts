@@ -63,28 +63,24 @@ export function sliceJail(options: SliceJailOptions): string[] {
   const { folder, daemon, images, start, user, program } = options
   const run = [inside.node, ...nodeFlags, join(inside.program, program.main)]
   return [
-    ...(user === null ? ['--unshare-user', '--cap-drop', 'ALL'] : []),
-    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
-    ...['--info-fd', '3', '--hostname', 'slice', '--clearenv', '--setenv', 'PATH', '/usr/bin:/bin'],
-    ...['--setenv', 'VIOLIN_SLICE', JSON.stringify(start)],
+    user === null ? ['--unshare-user', '--cap-drop', 'ALL'] : [],
+    ['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
+    ['--info-fd', '3', '--hostname', 'slice', '--clearenv', '--setenv', 'PATH', '/usr/bin:/bin'],
+    ['--setenv', 'VIOLIN_SLICE', JSON.stringify(start)],
     // Parents that bubblewrap makes by itself are closed to others.
-    ...['/usr', '/usr/bin', inside.program, join(inside.program, 'node_modules')].flatMap((path) => [
+    ['/usr', '/usr/bin', inside.program, join(inside.program, 'node_modules')].flatMap((path) => [
       '--dir',
       path
     ]),
-    ...['/usr/lib', '/usr/lib64', '/lib', '/lib64'].flatMap(systemFolder),
-    ...programs.flatMap((path) => ['--ro-bind-try', path, path]),
-    ...['--ro-bind', process.execPath, inside.node],
-    ...program.parts.flatMap((part) => [
-      '--ro-bind-try',
-      join(program.root, part),
-      join(inside.program, part)
-    ]),
-    ...['--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp'],
-    ...['--bind', folder, inside.folder, '--ro-bind', daemon, inside.daemon],
-    ...['--ro-bind-try', images, inside.images, '--chdir', '/'],
-    ...(user === null ? ['--proc', '/proc', '--', ...run] : ['--dir', '/proc', '--', ...asUser(user, run)])
-  ]
+    ['/usr/lib', '/usr/lib64', '/lib', '/lib64'].flatMap(systemFolder),
+    programs.flatMap((path) => ['--ro-bind-try', path, path]),
+    ['--ro-bind', process.execPath, inside.node],
+    program.parts.flatMap((part) => ['--ro-bind-try', join(program.root, part), join(inside.program, part)]),
+    ['--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp'],
+    ['--bind', folder, inside.folder, '--ro-bind', daemon, inside.daemon],
+    ['--ro-bind-try', images, inside.images, '--chdir', '/'],
+    user === null ? ['--proc', '/proc', '--', ...run] : ['--dir', '/proc', '--', ...asUser(user, run)]
+  ].flat()
 }
 
 /** A folder of libraries as the host has it: a link, or itself. */

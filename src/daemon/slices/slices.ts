@@ -136,14 +136,14 @@ export class Slices {
     const before = this.#turns.get(violin) ?? Promise.resolve()
     // What failed before is its caller's business, not the next one's.
     const turn = before.then(work, work)
-    const settled = turn.then(
-      () => undefined,
-      () => undefined
+    const settled: Promise<void> = turn.then(
+      () => this.#endTurn(violin, settled),
+      () => this.#endTurn(violin, settled)
     )
     this.#turns.set(violin, settled)
-    void settled.then(() => {
-      if (this.#turns.get(violin) === settled) this.#turns.delete(violin)
-    })
     return turn
+  }
+  #endTurn(violin: ViolinId, turn: Promise<unknown>): void {
+    if (this.#turns.get(violin) === turn) this.#turns.delete(violin)
   }
 }

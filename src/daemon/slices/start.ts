@@ -111,8 +111,6 @@ export async function spawnJail(options: SliceOptions, user: number | null): Pro
 async function serving(child: ChildProcess, logPath: string): Promise<ProcessId> {
   const stdout = child.stdout as Readable
   const told = child.stdio[3] as Readable
-  let info = ''
-  told.on('data', (chunk: Buffer) => (info += chunk.toString()))
   const { promise, resolve, reject } = Promise.withResolvers<ProcessId>()
   const fail = async (why: string): Promise<void> => {
     const text = await readFile(logPath, 'utf8').catch(() => '')
@@ -127,10 +125,22 @@ async function serving(child: ChildProcess, logPath: string): Promise<ProcessId>
   const timer = setTimeout(() => void fail(`not ready in ${startMs} ms`), startMs)
   child.once('error', (error) => void fail(error.message))
   child.once('exit', (status, signal) => void fail(`it ended (${signal ?? status})`))
+  // The word and the number come by different pipes, in either order.
+  let info = ''
+  let up = false
+  const look = (): void => {
+    const pid = /"child-pid": (\d+)/.exec(info)?.[1]
+    if (!up || pid === undefined) return
+    const id = identify(Number(pid))
+    if (id !== null) resolve(id)
+  }
+  told.on('data', (chunk: Buffer) => {
+    info += chunk.toString()
+    look()
+  })
   stdout.once('data', () => {
-    const id = identify(Number(/"child-pid": (\d+)/.exec(info)?.[1] ?? 0))
-    if (id === null) void fail('bubblewrap told no process id')
-    else resolve(id)
+    up = true
+    look()
   })
   try {
     return await promise

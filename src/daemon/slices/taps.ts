@@ -69,7 +69,7 @@ export class TapMaker {
   }
 
   close(): void {
-    for (const entity of [...this.#sent.keys()]) this.#drop(entity)
+    for (const entity of this.#sent.keys()) this.#drop(entity)
     close(this.#socket)
     rmSync(join(this.#options.folder, sliceFiles.descriptors), { force: true })
   }

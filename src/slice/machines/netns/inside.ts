@@ -16,7 +16,19 @@ export function spawnInside(
   env: Record<string, string>,
   stdio: StdioOptions
 ): ChildProcess {
-  const join = ['nsenter', '-t', String(jail.pid), '-U', '-m', '-u', '-i', '-n', '-p', '--preserve-credentials', '--']
+  const join = [
+    'nsenter',
+    '-t',
+    String(jail.pid),
+    '-U',
+    '-m',
+    '-u',
+    '-i',
+    '-n',
+    '-p',
+    '--preserve-credentials',
+    '--'
+  ]
   return spawn(busyboxPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
 }
 

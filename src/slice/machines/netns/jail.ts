@@ -61,10 +61,7 @@ export async function startJail(options: JailOptions): Promise<Jail> {
     const pid = await firstProcess(init)
     const network = openSync(`/proc/${pid}/ns/net`, 'r')
     const terminals = openSync(`/proc/${pid}/root/dev/pts`, constants.O_RDONLY | constants.O_DIRECTORY)
-    const closed = ended.then(() => {
-      closeSync(network)
-      closeSync(terminals)
-    })
+    const closed = ended.then(() => closeAll(network, terminals))
     return { pid, network, terminals, ended: closed, kill: () => exited || killPid(pid) }
   } catch (error: unknown) {
     init.kill('SIGKILL')
@@ -97,16 +94,16 @@ export async function makeTools(folder: string): Promise<string> {
 function jailArguments(options: JailOptions): string[] {
   const bytes = Math.max(1, Math.floor(options.memoryMiB * filesShare)) * 2 ** 20
   return [
-    ...['--unshare-all', '--unshare-user', '--uid', '0', '--gid', '0', '--cap-add', 'ALL'],
-    ...['--die-with-parent', '--new-session', '--hostname', options.hostname, '--info-fd', '3'],
-    ...['--size', String(bytes), '--tmpfs', '/'],
+    ['--unshare-all', '--unshare-user', '--uid', '0', '--gid', '0', '--cap-add', 'ALL'],
+    ['--die-with-parent', '--new-session', '--hostname', options.hostname, '--info-fd', '3'],
+    ['--size', String(bytes), '--tmpfs', '/'],
     // Parents that bubblewrap makes by itself are closed to others.
-    ...['--dir', '/usr', '--dir', '/usr/bin', '--ro-bind', busyboxPath, busyboxPath],
-    ...['--ro-bind', options.tools, '/bin', '--symlink', 'bin', '/sbin', '--proc', '/proc', '--dev', '/dev'],
-    ...['--dir', '/etc', '--dir', '/root', '--dir', '/run', '--dir', '/var', '--dir', '/var/log'],
-    ...['--symlink', '/run', '/var/run', '--perms', '1777', '--dir', '/tmp', '--chdir', '/'],
-    ...['--', '/bin/sh', '-c', 'echo up; exec cat > /dev/null']
-  ]
+    ['--dir', '/usr', '--dir', '/usr/bin', '--ro-bind', busyboxPath, busyboxPath],
+    ['--ro-bind', options.tools, '/bin', '--symlink', 'bin', '/sbin', '--proc', '/proc', '--dev', '/dev'],
+    ['--dir', '/etc', '--dir', '/root', '--dir', '/run', '--dir', '/var', '--dir', '/var/log'],
+    ['--symlink', '/run', '/var/run', '--perms', '1777', '--dir', '/tmp', '--chdir', '/'],
+    ['--', '/bin/sh', '-c', 'echo up; exec cat > /dev/null']
+  ].flat()
 }
 
 /** Waits for the process id that bubblewrap tells and for the first word from inside. */
@@ -117,19 +114,31 @@ async function firstProcess(init: Init): Promise<number> {
   const fail = (why: string, cause?: unknown): void =>
     reject(new ViolinError('boot-failed', `no namespaces: ${why}`, 'run `violin doctor`', { cause }))
   const timer = setTimeout(() => fail(`bubblewrap did not answer in ${startMs} ms`), startMs)
+  // The word and the number come by different pipes, in either order.
+  let up = false
+  const look = (): void => {
+    const pid = /"child-pid": (\d+)/.exec(info)?.[1]
+    if (up && pid !== undefined) resolve(Number(pid))
+  }
   const told = init.stdio[3] as unknown as Readable
-  told.on('data', (chunk: Buffer) => (info += chunk.toString()))
+  told.on('data', (chunk: Buffer) => {
+    info += chunk.toString()
+    look()
+  })
   init.stderr.on('data', (chunk: Buffer) => {
     if (complaint.length < complaintBytes) complaint += chunk.toString()
   })
   init.stdout.on('data', () => {
-    const pid = Number(/"child-pid": (\d+)/.exec(info)?.[1])
-    if (Number.isInteger(pid)) resolve(pid)
-    else fail('bubblewrap told no process id')
+    up = true
+    look()
   })
   init.once('error', (error) => fail(`${bwrapPath}: ${error.message}`, error))
   init.once('close', () => fail(complaint.trim().split('\n')[0] ?? 'bubblewrap ended'))
   return promise.finally(() => clearTimeout(timer))
+}
+
+function closeAll(...fds: number[]): void {
+  for (const fd of fds) closeSync(fd)
 }
 
 function killPid(pid: number): boolean {

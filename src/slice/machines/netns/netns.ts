@@ -108,7 +108,8 @@ async function writeFile(
   file: EntityFile,
   step: { readonly env: Record<string, string>; readonly timeoutMs: number }
 ): Promise<void> {
-  const script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"'
+  // Whole or not at all: a program that reads it meanwhile sees the former.
+  const script = 'mkdir -p "$(dirname "$1")" && cat > "$1.new" && chmod "$2" "$1.new" && mv "$1.new" "$1"'
   const argv = ['/bin/sh', '-c', script, 'sh', file.path, (file.mode & 0o7777).toString(8)]
   await runInside(jail, argv, { ...step, input: file.data })
 }

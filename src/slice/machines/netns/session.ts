@@ -117,14 +117,22 @@ function readFrames(stream: Duplex, child: ChildProcess, take: (frame: SessionFr
     }
   })
   // A caller that went takes its program along.
-  stream.once('close', () => {
+  const leave = (): void => {
     hangUp(child, 'SIGHUP')
     const timer = setTimeout(() => hangUp(child, 'SIGKILL'), hangUpMs)
     child.once('exit', () => clearTimeout(timer))
-  })
+  }
+  stream.once('end', leave)
+  stream.once('close', leave)
 }
 
 function endWith(child: ChildProcess, stream: Duplex, drained: Promise<unknown>, close: () => void): void {
+  const end = (status: number): void => {
+    close()
+    const payload = Buffer.alloc(4)
+    payload.writeInt32BE(status)
+    if (!stream.destroyed) stream.end(encodeSessionFrame(sessionFrame.exit, payload))
+  }
   child.once('error', (error) => {
     failSession(stream, error)
     close()
@@ -133,10 +141,7 @@ function endWith(child: ChildProcess, stream: Duplex, drained: Promise<unknown>,
     const timer = setTimeout(close, drainMs)
     void drained.then(() => {
       clearTimeout(timer)
-      close()
-      const payload = Buffer.alloc(4)
-      payload.writeInt32BE(status ?? (signal === 'SIGKILL' ? 137 : 129))
-      if (!stream.destroyed) stream.end(encodeSessionFrame(sessionFrame.exit, payload))
+      return end(status ?? (signal === 'SIGKILL' ? 137 : 129))
     })
   })
 }
