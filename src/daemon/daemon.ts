@@ -4,6 +4,7 @@ import { isRefusal, verifyChain } from '#core/admission/chain.ts'
 import { errorData } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { serveApi } from '#api/server.ts'
+import { buildTiny } from '#images/tiny.ts'
 import { createMesh } from '#mesh/mesh.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { openStore } from '#store/level.ts'
@@ -52,6 +53,9 @@ export async function startDaemon(
   const host = await hostOf(identity)
   const store = undo.adopt(await openStore(join(dir, 'store')), (one) => one.close())
   const generation = await nextGeneration(store)
+  const images = join(dir, 'images')
+  // Made once; a start with the image there costs a look at it.
+  if (host.drivers.includes('uml')) await buildTiny(join(images, 'tiny'))
   const journal = new Journal()
   const { log } = options
   const records = undo.adopt(new Records({ root: identity.mesh, self: identity.id, store, log }), (one) =>
@@ -64,7 +68,7 @@ export async function startDaemon(
       folder: join(dir, 'slices'),
       self: identity.id,
       ports: identity.ports,
-      images: join(dir, 'images'),
+      images,
       generation,
       onEvent: (told) => {
         if (told.kind === 'died') reconciler.ended(told.violin, told.reason)
