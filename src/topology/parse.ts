@@ -91,12 +91,7 @@ function checkShape(source: Source): TopologyFile {
 
 function unknownWord(source: Source, path: Path, word: string): ViolinError {
   if (laterWords.has(word)) {
-    return source.refuse(
-      [...path, word],
-      `\`${word}:\` is not acted on by this version`,
-      'leave it out',
-      'key'
-    )
+    return source.refuse([...path, word], `\`${word}:\` is not yet supported`, 'leave it out', 'key')
   }
   const place = path.map((step, depth) => (depth === 0 || step === 'nics' ? step : '*')).join('.')
   const words = wordsAt.get(place) ?? []
@@ -218,7 +213,7 @@ function readEntity(
       `give it ${defaultMemoryMiB}M or more`
     )
   }
-  const own = files.of(entity, path, file.defaults)
+  const own = files.of(entity, path, file.defaults, entity.count ?? 1)
   const names =
     entity.count === undefined
       ? [base]
@@ -347,7 +342,8 @@ class LocalFiles {
   of(
     entity: FileEntity,
     path: Path,
-    defaults: FileSettings | undefined
+    defaults: FileSettings | undefined,
+    copies: number
   ): { files: EntityFile[]; run?: string } {
     const wanted = { ...defaults?.files, ...entity.files }
     const files = Object.entries(wanted).map(([target, local]): EntityFile => {
@@ -363,20 +359,20 @@ class LocalFiles {
           'key'
         )
       }
-      const { data, mode } = this.#load(local, at)
+      const { data, mode } = this.#load(local, at, copies)
       return { path: target, mode, data }
     })
     const run = entity.run ?? defaults?.run
     if (run === undefined) return { files }
     const at = entity.run === undefined ? ['defaults', 'run'] : [...path, 'run']
-    return { files, run: new TextDecoder().decode(this.#load(run, at).data) }
+    return { files, run: new TextDecoder().decode(this.#load(run, at, copies).data) }
   }
 
-  #load(local: string, at: Path): LocalFile {
+  #load(local: string, at: Path, copies: number): LocalFile {
     const known = this.#read.get(local)
     const file = known ?? this.#open(local, at)
     this.#read.set(local, file)
-    this.#bytes += file.data.length
+    this.#bytes += file.data.length * copies
     if (this.#bytes > maxFilesBytes) {
       throw this.#source.refuse(
         at,

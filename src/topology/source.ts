@@ -7,7 +7,9 @@ import {
   LineCounter,
   parseDocument,
   type Node,
-  type Pair
+  type Pair,
+  visit,
+  type YAMLError
 } from 'yaml'
 import { ViolinError } from '#core/errors.ts'
 
@@ -35,9 +37,20 @@ export class Source {
       )
     }
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true })
-    const mistake = this.#document.errors[0]
-    if (mistake !== undefined)
-      throw this.#refuseAt(mistake.pos[0], firstLine(mistake.message), 'mend the YAML')
+    // A warning is a tag or a directive that YAML would pass over; here nothing is ignored.
+    const mistake = this.#document.errors[0] ?? this.#document.warnings[0]
+    if (mistake !== undefined) throw this.#refuseAt(mistake.pos[0], sayMistake(mistake), 'mend the YAML')
+    this.#checkKeys()
+  }
+
+  /** Every key is a plain word, so that none is lost or taken for another on the way to plain data. */
+  #checkKeys(): void {
+    visit(this.#document, {
+      Pair: (_, { key, value }) => {
+        if (isScalar(key) && key.value !== null && key.value !== '__proto__') return
+        throw this.#refuseAt(startOf(key, startOf(value)), 'a key that is no word', 'use a name as the key')
+      }
+    })
   }
 
   /** The content as plain data. */
@@ -98,6 +111,8 @@ function startOf(node: unknown, otherwise = 0): number {
   return isNode(node) ? ((node as Node).range?.[0] ?? otherwise) : otherwise
 }
 
-function firstLine(text: string): string {
-  return text.split('\n')[0] as string
+function sayMistake(mistake: YAMLError): string {
+  if (mistake.code === 'MULTIPLE_DOCS') return 'a second document begins here'
+  if (mistake.message.startsWith('Maximum call stack')) return 'nested too deeply'
+  return mistake.message.split('\n')[0] as string
 }
