@@ -10,6 +10,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
+import { ownProgram, type SliceProgram } from '#daemon/slices/jail.ts'
 import { identify } from '#daemon/slices/process.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
@@ -36,17 +37,19 @@ class Host {
   readonly id: HostId
   readonly events: SlicesEvent[] = []
   slices: Slices
+  readonly #program: SliceProgram | undefined
   #generation = 0
   readonly #waiting = new Set<() => void>()
 
-  constructor(folder: string, id: HostId) {
+  constructor(folder: string, id: HostId, program?: SliceProgram) {
     this.folder = folder
     this.id = id
+    this.#program = program
     this.slices = this.#make()
   }
 
-  static async make(context: TestContext, id = self): Promise<Host> {
-    const host = new Host(await mkdtemp(join(tmpdir(), 'vs-')), id)
+  static async make(context: TestContext, id = self, program?: SliceProgram): Promise<Host> {
+    const host = new Host(await mkdtemp(join(tmpdir(), 'vs-')), id, program)
     context.after(async () => {
       await host.restart()
       for (const { violin } of host.slices.all()) await host.slices.remove(violin)
@@ -98,6 +101,7 @@ class Host {
       ports: { first: 24_790, last: 24_889 },
       images: join(this.folder, 'images'),
       generation: ++this.#generation,
+      ...(this.#program === undefined ? {} : { program: this.#program }),
       log: () => undefined,
       onEvent: (event) => {
         this.events.push(event)
@@ -325,6 +329,38 @@ test(
     const term = switches[0]?.term ?? 0
     const moved = await from.call('handoff', { lan: 'lan1', to })
     assert.ok(moved.active === to && moved.term > term)
+  }
+)
+
+test(
+  'a forwarding worker that throws is replaced over the same TAPs, and nothing else stops',
+  needs.root,
+  async (context) => {
+    const own = ownProgram()
+    const crashing = { ...own, parts: [...own.parts, 'test/slice'], main: 'test/slice/crashing-slice.ts' }
+    const host = await Host.make(context, self, crashing)
+    const slice = await host.slices.ensure(first)
+    const spare = { name: 'spare', subnet: '192.168.6.0/24', hosts: [self] }
+    const both = wish(1, [entity('a', 1), entity('b', 2)])
+    await slice.call('configure', { ...both, lans: [...both.lans, spare], peers: [peer] })
+    await host.until('both run', () => ['a', 'b'].every((name) => host.entity(name)?.state === 'running'))
+    const reach = ['sh', '-c', 'until ping -c 1 -W 1 b; do :; done']
+    assert.equal((await exec(slice, 'a', reach)).status, 0)
+    const wishes = (): number =>
+      host.events.filter((told) => told.kind === 'slice' && told.event.kind === 'trunk-wanted').length
+    const before = wishes()
+    await slice.call('configure', { ...both, peers: [peer] })
+    // The sessions of the old worker are gone.
+    await host.until('a wish for a trunk', () => wishes() > before)
+    assert.equal((await exec(slice, 'a', reach)).status, 0)
+    const { entities, memoryBytes } = await slice.call('status', {})
+    assert.deepEqual(
+      entities.map(({ state }) => state),
+      ['running', 'running']
+    )
+    assert.ok(memoryBytes > 1_000_000)
+    const log = await readFile(join(host.folder, 'slices', first.slice(0, 16), 'slice.log'), 'utf8')
+    assert.match(log, /forwarding worker replaced/)
   }
 )
 

@@ -68,10 +68,7 @@ export function sliceJail(options: SliceJailOptions): string[] {
     ['--info-fd', '3', '--hostname', 'slice', '--clearenv', '--setenv', 'PATH', '/usr/bin:/bin'],
     ['--setenv', 'VIOLIN_SLICE', JSON.stringify(start)],
     // Parents that bubblewrap makes by itself are closed to others.
-    ['/usr', '/usr/bin', inside.program, join(inside.program, 'node_modules')].flatMap((path) => [
-      '--dir',
-      path
-    ]),
+    ['/usr', '/usr/bin', ...parentsOf(program)].flatMap((path) => ['--dir', path]),
     ['/usr/lib', '/usr/lib64', '/lib', '/lib64'].flatMap(systemFolder),
     programs.flatMap((path) => ['--ro-bind-try', path, path]),
     ['--ro-bind', process.execPath, inside.node],
@@ -81,6 +78,17 @@ export function sliceJail(options: SliceJailOptions): string[] {
     ['--ro-bind-try', images, inside.images, '--chdir', '/'],
     user === null ? ['--proc', '/proc', '--', ...run] : ['--dir', '/proc', '--', ...asUser(user, run)]
   ].flat()
+}
+
+/** Folders between the program's place and its parts. */
+function parentsOf(program: SliceProgram): string[] {
+  const parents = new Set<string>()
+  for (const part of program.parts) {
+    const names = part.split('/')
+    for (let depth = 0; depth < names.length; depth++)
+      parents.add(join(inside.program, ...names.slice(0, depth)))
+  }
+  return [...parents]
 }
 
 /** A folder of libraries as the host has it: a link, or itself. */
