@@ -38,7 +38,8 @@ export function lanKeyOf(hash: Hash, lan: string): LanKey {
 
 /** The MAC of a vNIC: unicast, locally administered (IEEE 802), 40 bits of hash. */
 export function macOf(hash: Hash, violin: ViolinId, entity: string, nic: string): Mac {
-  const bytes = hash.sha256(ascii(`violin mac ${violin} ${entity} ${nic}`)).slice(0, 6)
+  // A copy: the slice of a Node Buffer would still be the hash's own bytes.
+  const bytes = Uint8Array.from(hash.sha256(ascii(`violin mac ${violin} ${entity} ${nic}`)).subarray(0, 6))
   bytes[0] = 0x02
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':') as Mac
 }

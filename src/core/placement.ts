@@ -29,8 +29,9 @@ interface Room {
 }
 
 /**
- * Chooses hosts. An entity stays where it was while that host still fits; others go where fewest entities
- * are, then most memory is free, then by rank (`rank` is a rendezvous hash: equal hosts share out evenly).
+ * Chooses hosts. Pinned entities take their room first, then those that stay: an entity stays where it was
+ * while that host still fits. Others go where fewest entities are, then most memory is free, then by rank
+ * (`rank` is a rendezvous hash: equal hosts share out evenly). The order of `hosts` does not matter.
  * Throws ViolinError `unknown-host`, `ambiguous-name`, or `no-placement` with the reason of every host.
  */
 export function place(
@@ -48,10 +49,11 @@ export function place(
     room.load -= 1
   }
   const entities = new Map<string, { hosts: readonly HostId[]; pinned: boolean; why: string }>()
-  const pinnedFirst = topology.entities.toSorted(
-    (a, b) => Number(a.on === undefined) - Number(b.on === undefined)
-  )
-  for (const entity of pinnedFirst) entities.set(entity.name, placeEntity(entity, rooms, previous, rank))
+  const former = new Map(previous?.entities.map(({ name, hosts: [first] }) => [name, first]))
+  // A new entity takes no room from one that is there already, wherever the file names it.
+  const turn = ({ name, on }: TopologyEntity): number => (on !== undefined ? 0 : former.has(name) ? 1 : 2)
+  for (const entity of topology.entities.toSorted((a, b) => turn(a) - turn(b)))
+    entities.set(entity.name, placeEntity(entity, rooms, former.get(entity.name), rank))
   const lans = new Map<string, { hosts: readonly HostId[]; why: string }>()
   for (const lan of topology.lans)
     lans.set(lan.name, placeSwitch(lan, topology, entities, hosts, previous, rank))
@@ -65,7 +67,7 @@ function memoryOf(entity: { readonly driver: DriverName; readonly memoryMiB: num
 function placeEntity(
   entity: TopologyEntity,
   rooms: readonly Room[],
-  previous: Spec | null,
+  before: HostId | undefined,
   rank: (name: string, host: HostId) => string
 ): { hosts: readonly HostId[]; pinned: boolean; why: string } {
   const take = (room: Room, why: string): { hosts: readonly HostId[]; pinned: boolean; why: string } => {
@@ -88,7 +90,6 @@ function placeEntity(
       )
     return take(room, 'pinned by the file')
   }
-  const before = previous?.entities.find(({ name }) => name === entity.name)?.hosts[0]
   const stay = rooms.find((room) => room.host.id === before && objectionOf(entity, room) === null)
   if (stay !== undefined) return take(stay, 'stays where it is')
   const fitting = rooms.filter((room) => objectionOf(entity, room) === null)
@@ -151,7 +152,10 @@ function placeSwitch(
   rank: (name: string, host: HostId) => string
 ): { hosts: readonly HostId[]; why: string } {
   if (lan.vswitch.length > 0)
-    return { hosts: lan.vswitch.map((name) => findHost(name, hosts).id), why: 'named by the file' }
+    return {
+      hosts: [...new Set(lan.vswitch.map((name) => findHost(name, hosts).id))],
+      why: 'named by the file'
+    }
   const ports = new Map<HostId, number>()
   for (const entity of topology.entities) {
     const host = entities.get(entity.name)?.hosts[0]

@@ -91,5 +91,7 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
   const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(
     (word) => !same(before[word], after[word])
   )
-  return { ...base, kind: 'restart', why: `changed: ${words.join(', ')}` }
+  // Where else it may run is no part of the machine, so that one goes on.
+  const running = words.every((word) => word === 'pinned' || word === 'hosts')
+  return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${words.join(', ')}` }
 }

@@ -32,7 +32,8 @@ interface Addressed {
 
 /**
  * Settles a topology. An address that an entity's vNIC had in `previous` stays with it, so that adding one
- * machine renumbers none. Throws ViolinError `topology-invalid` when a subnet is full.
+ * machine renumbers none. Names are unique (topology/ saw to it). Throws ViolinError `topology-invalid` when a
+ * subnet is full or none, an address is outside of it or given twice, a vNIC is on no vLAN.
  */
 export function resolveTopology(topology: Topology, placement: Placement, previous: Spec | null): Spec {
   const addressed = assignAddresses(topology, previous)
@@ -91,6 +92,12 @@ function assignAddresses(topology: Topology, previous: Spec | null): Addressed[]
     entity.nics.map((nic) => ({ key: `${entity.name}:${nic.name}`, nic }))
   )
   for (const { key, nic } of all) {
+    if (!subnets.has(nic.lan))
+      throw new ViolinError(
+        'topology-invalid',
+        `${key} is on ${nic.lan}, which is no vLAN`,
+        'declare it under lans'
+      )
     if (nic.ip === undefined) continue
     const address = parseIpv4(nic.ip)
     if (address === null || !claim(key, nic.lan, address))

@@ -11,8 +11,8 @@ const remembered = known.map((entry) => {
   return { id: id as HostId, addresses: [address] }
 })
 const { mesh, id } = await node(seed, {
-  listen: [`/ip4/${process.env.LISTEN ?? '127.0.0.1'}/tcp/${port}`],
-  mdns: process.env.MDNS === '1',
+  listen: [`/ip4/${process.env['LISTEN'] ?? '127.0.0.1'}/tcp/${port}`],
+  mdns: process.env['MDNS'] === '1',
   remembered: () => remembered
 })
 mesh.serve('echo', { maxRequestBytes: 1024 }, async (body) => body)

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { lanMembers, namedHosts, partOf, reconcile } from '#core/reconcile.ts'
+import { entity, host, id, lan, meshes, settle, topologies, topology } from './topologies.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import type { Step, WantedViolin } from '#core/reconcile.ts'
+import type { Spec } from '#core/spec.ts'
+
+const violin = 'ab'.repeat(32) as ViolinId
+const other = 'cd'.repeat(32) as ViolinId
+const hosts = [host('A'), host('B'), host('C')]
+const spec = settle(
+  topology(
+    [lan('a', '10.0.0.0/24'), lan('b', '10.0.1.0/24', { vswitch: ['C'] })],
+    [entity('x', ['a'], { on: 'A' }), entity('y', ['a', 'b'], { on: 'B' })]
+  ),
+  hosts
+)
+const told = (steps: readonly Step[]): string[] =>
+  steps.map((step) =>
+    step.kind === 'run'
+      ? `run ${step.violin.slice(0, 2)} ${step.part.version}`
+      : `stop ${step.violin.slice(0, 2)}: ${step.why}`
+  )
+
+test('what runs as it should takes no step; each difference takes one', () => {
+  const wanted: WantedViolin[] = [{ violin, version: 2, spec }]
+  const at = (version: number): Map<ViolinId, { version: number }> => new Map([[violin, { version }]])
+  assert.deepEqual(reconcile(id('A'), wanted, at(2)), [])
+  assert.deepEqual(told(reconcile(id('A'), wanted, at(1))), ['run ab 2'])
+  assert.deepEqual(told(reconcile(id('A'), wanted, new Map())), ['run ab 2'])
+  assert.deepEqual(reconcile(id('Z'), wanted, new Map()), [])
+  assert.deepEqual(told(reconcile(id('Z'), wanted, at(1))), ['stop ab: moved off this host'])
+  const ended = [{ violin, version: 3, spec: null }]
+  assert.deepEqual(told(reconcile(id('A'), ended, at(2))), ['stop ab: deleted by its owner'])
+  assert.deepEqual(reconcile(id('A'), ended, new Map()), [])
+  assert.deepEqual(told(reconcile(id('A'), wanted, new Map([...at(2), [other, { version: 1 }]]))), [
+    'stop cd: no record of it is known here'
+  ])
+})
+
+test('when the steps are done there is nothing left to do', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(topologies, meshes, fc.boolean()), { maxLength: 4 }), (all) => {
+      const wanted = all.map(([each, on, ended], i): WantedViolin => ({
+        violin: String(i) as ViolinId,
+        version: i + 1,
+        spec: ended ? null : settle(each, on)
+      }))
+      for (const self of ['h0', 'h1', 'h5'].map(id)) {
+        const running = new Map<ViolinId, { version: number }>([
+          ['0' as ViolinId, { version: 1 }],
+          ['1' as ViolinId, { version: 1 }],
+          ['9' as ViolinId, { version: 1 }]
+        ])
+        for (const step of reconcile(self, wanted, running))
+          if (step.kind === 'run') running.set(step.violin, { version: step.part.version })
+          else running.delete(step.violin)
+        assert.deepEqual(reconcile(self, wanted, running), [])
+      }
+    })
+  )
+})
+
+test('a host’s part is its entities, the vLANs that it has to do with, and whom it needs for them', () => {
+  assert.deepEqual(partOf(id('A'), 7, spec), {
+    name: 'net',
+    version: 7,
+    lans: [spec.lans[0]],
+    entities: [spec.entities[0]],
+    names: [
+      { name: 'x', ip: '10.0.0.1' },
+      { name: 'y', ip: '10.0.0.2' }
+    ],
+    peers: [id('B')]
+  })
+  const ofB = partOf(id('B'), 7, spec)
+  assert.deepEqual(ofB?.lans, spec.lans)
+  assert.deepEqual(ofB?.peers, [id('A'), id('C')])
+  // A candidate without a port switches and nothing else.
+  const ofC = partOf(id('C'), 7, spec)
+  assert.deepEqual([ofC?.entities, ofC?.lans, ofC?.peers], [[], [spec.lans[1]], [id('B')]])
+  assert.equal(partOf(id('Z'), 7, spec), null)
+  assert.deepEqual(lanMembers(spec, 'b'), [id('B'), id('C')])
+  assert.deepEqual(namedHosts(spec), [id('A'), id('B'), id('C')])
+})
+
+test('the parts of all hosts together are the whole, each entity at one host', () => {
+  fc.assert(
+    fc.property(topologies, meshes, (wanted, on) => {
+      const whole = settle(wanted, on)
+      const parts = namedHosts(whole).map((self) => partOf(self, 1, whole))
+      assert.deepEqual(
+        parts.flatMap((part) => part?.entities.map(({ name }) => name) ?? []).toSorted(),
+        wanted.entities.map(({ name }) => name).toSorted()
+      )
+      // Whoever has a port on a vLAN has the vLAN.
+      for (const part of parts)
+        for (const { nics } of part?.entities ?? [])
+          for (const nic of nics) assert.ok(part?.lans.some(({ name }) => name === nic.lan))
+    })
+  )
+})
+
+/** One vLAN with an entity on each of so many hosts. */
+function large(count: number): Spec {
+  const many = Array.from({ length: count }, (_, i) => host(`h${String(i).padStart(3, '0')}`))
+  return settle(
+    topology(
+      [lan('a', '10.0.0.0/16')],
+      many.map(({ name }) => entity(`e${name}`, ['a'], { on: name }))
+    ),
+    many
+  )
+}
+
+const peersOf = (self: HostId, of: Spec): readonly HostId[] => partOf(self, 1, of)?.peers ?? []
+
+test('trunks are wanted from both ends; every edge of a vLAN shares one with each of its first candidates', () => {
+  for (const count of [2, 3, 8, 9, 40]) {
+    const whole = large(count)
+    const all = namedHosts(whole)
+    assert.equal(all.length, count)
+    for (const self of all) {
+      const peers = peersOf(self, whole)
+      assert.ok(!peers.includes(self))
+      for (const peer of peers) assert.ok(peersOf(peer, whole).includes(self))
+      for (const candidate of whole.lans[0]?.hosts.slice(0, 3) ?? [])
+        assert.ok(candidate === self || peers.includes(candidate))
+    }
+  }
+})
+
+test('a small vLAN is meshed in full; an edge of a large one has three trunks, however large it is', () => {
+  const counts = (of: Spec): number[] => namedHosts(of).map((self) => peersOf(self, of).length)
+  assert.deepEqual(new Set(counts(large(8))), new Set([7]))
+  const many = counts(large(100)).toSorted((a, b) => a - b)
+  assert.deepEqual(
+    many.slice(0, 97),
+    Array.from({ length: 97 }, () => 3)
+  )
+  assert.deepEqual(many.slice(97), [99, 99, 99])
+})
