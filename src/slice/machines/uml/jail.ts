@@ -1,0 +1,115 @@
+/**
+ * One User-Mode Linux process in its jail. UML is no security boundary by itself: a guest's root may become
+ * the process that is its kernel. So the jail has nothing but linux.uml, the C library, the initrd and the
+ * sockets of its vNICs, all read-only, and one tmpfs with a limit for the guest's memory.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { realpathSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { ViolinError } from '#core/errors.ts'
+
+/** What runs in the jail, and what stands in it. */
+export interface JailOptions {
+  readonly initrd: string
+  /** Folder of the sockets that UML connects to, seen inside as {@link jailSockets}. */
+  readonly sockets: string
+  readonly memoryMiB: number
+  /** Devices and all else on the kernel's command line. */
+  readonly kernelArguments: readonly string[]
+}
+
+export interface Jail {
+  /** Resolves when all processes in it are gone, with what is to be said about that. */
+  readonly ended: Promise<string>
+  /** The last lines of the console, joined to one. */
+  lastLines(): string
+  /** Ends everything in it at once. */
+  kill(): void
+}
+
+/** Where UML finds its sockets. */
+export const jailSockets = '/s'
+
+const umlPath = '/usr/bin/linux.uml'
+const loaderPath = '/lib64/ld-linux-x86-64.so.2'
+const libcPath = '/lib/x86_64-linux-gnu/libc.so.6'
+const initrdInside = '/initrd'
+/** VMs yield to what forwards and to what people do on the host. */
+const niceness = 10
+/** On top of the guest's memory in the jail's tmpfs: UML's stub pages, its pid file and mconsole. */
+const tmpfsSlackMiB = 32
+/** Kept of the console, characters: enough for a panic's first line and its trace. */
+const keptConsole = 8_192
+/** Lines of the console in a reason. */
+const reasonLines = 4
+const longestLine = 160
+
+/** Starts a machine; it dies with the calling *thread*, which must be the process's main one. */
+export function startJail(options: JailOptions): Jail {
+  const argv = ['-n', String(niceness), 'setarch', '-R', 'bwrap', ...jailArguments(options)]
+  const child = spawn('nice', argv, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: '/usr/bin:/bin' },
+    cwd: '/'
+  })
+  let console = ''
+  // Read to the end whatever happens: a full pipe would stop the guest's kernel at its next word.
+  for (const output of [child.stdout, child.stderr] as Readable[])
+    output.on('data', (chunk: Buffer) => (console = (console + chunk.toString('latin1')).slice(-keptConsole)))
+  return {
+    ended: ending(child),
+    lastLines: () => lastLines(console),
+    // With its parent the first process of the pid namespace dies, and with that all others.
+    kill: () => void child.kill('SIGKILL')
+  }
+}
+
+/** `close` comes when the last process that held the console is gone, not only bubblewrap's first. */
+function ending(child: ChildProcess): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  child.once('error', (error) => resolve(`it could not be started: ${error.message}`))
+  child.once('close', (status, signal) =>
+    resolve(signal === null ? `it ended with status ${status}` : `it ended by ${signal}`)
+  )
+  return promise
+}
+
+function jailArguments({ initrd, sockets, memoryMiB, kernelArguments }: JailOptions): string[] {
+  const bind = (source: string, target: string): string[] => ['--ro-bind', source, target]
+  return [
+    ['--unshare-all', '--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--hostname', 'uml'],
+    [umlPath, loaderPath, libcPath].flatMap((path) => bind(realpath(path), path)),
+    ['--size', String((memoryMiB + tmpfsSlackMiB) * 2 ** 20), '--tmpfs', '/tmp'],
+    [...bind(initrd, initrdInside), ...bind(sockets, jailSockets)],
+    ['--dev-bind', '/dev/null', '/dev/null', '--dev-bind', '/dev/urandom', '/dev/urandom'],
+    // bubblewrap's own root is a tmpfs without a limit.
+    ['--remount-ro', '/', '--chdir', '/tmp', '--clearenv', '--setenv', 'TMPDIR', '/tmp'],
+    ['--', umlPath, `mem=${memoryMiB}M`, `initrd=${initrdInside}`, 'uml_dir=/tmp', 'umid=vm'],
+    ['con=null', 'con0=null,fd:1', 'ssl=null', 'quiet', 'panic=-1'],
+    kernelArguments
+  ].flat()
+}
+
+function realpath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch (error: unknown) {
+    throw new ViolinError('tool-missing', `${path} is not there`, 'apt-get install user-mode-linux', {
+      cause: error
+    })
+  }
+}
+
+/** What a person wants of a console: no register dumps, no control characters. */
+function lastLines(console: string): string {
+  const lines = console
+    .split('\n')
+    .map((line) => line.replaceAll(/[^\x20-\x7e]/g, '').trim())
+    .filter((line) => line !== '' && !/^(\[?<?[0-9a-f]{8}|Stack:|Call Trace:|CPU: )/.test(line))
+  const panic = lines.findIndex((line) => line.includes('Kernel panic'))
+  const from = panic === -1 ? Math.max(0, lines.length - reasonLines) : Math.max(0, panic - 1)
+  return lines
+    .slice(from, from + reasonLines)
+    .map((line) => line.slice(0, longestLine))
+    .join(' | ')
+}
