@@ -119,14 +119,26 @@ export class Entities {
 
   /** A port's machine came or went. */
   port(port: number, up: boolean, reason: string): void {
-    for (const entry of this.#entries.values()) {
-      if (entry.run === null || ![...entry.run.ports.values()].includes(port)) continue
-      this.#portUp.set(port, up)
-      if (!up && reason !== '') entry.reason = reason
-      this.#options.changed(this.#status(entry))
-      // What went is a vNIC; a machine that lives on without it would be of no use.
-      if (!up && entry.state === 'running') this.#failed(entry, entry.run, `a vNIC went: ${reason}`)
-    }
+    const entry = this.#entryOf(port)
+    if (entry === undefined || entry.run === null) return
+    this.#portUp.set(port, up)
+    // What went is a vNIC; a machine that lives on without it would be of no use.
+    if (!up && entry.state === 'running') this.#failed(entry, entry.run, `a vNIC went: ${reason}`)
+    else this.#options.changed(this.#status(entry))
+  }
+
+  /** A port's machine must be started anew, through no fault of its own. */
+  portLost(port: number, reason: string): void {
+    const entry = this.#entryOf(port)
+    if (entry === undefined || entry.run === null || entry.died) return
+    this.#retryLater(entry)
+    this.#failed(entry, entry.run, reason)
+  }
+
+  #entryOf(port: number): Entry | undefined {
+    for (const entry of this.#entries.values())
+      for (const own of entry.run?.ports.values() ?? []) if (own === port) return entry
+    return undefined
   }
 
   /** Stops all; resolves when none is left. */
@@ -277,16 +289,18 @@ export class Entities {
     const ranMs = run.runningSince === null ? null : performance.now() - run.runningSince
     if (ranMs !== null && ranMs > calmMs) entry.deaths = 0
     entry.deaths++
-    if (ranMs === null && entry.deaths === 1) entry.failedFor = this.#version
-    else if (entry.deaths > maxRetries) entry.failedFor = this.#version
-    else this.#retryLater(entry)
+    const neverCameUp = ranMs === null && entry.deaths === 1
+    if (entry.retry === null) {
+      if (neverCameUp || entry.deaths > maxRetries) entry.failedFor = this.#version
+      else this.#retryLater(entry)
+    }
     const again = entry.retry === null ? '' : ' (it is started again soon)'
     this.#become(entry, 'failed', `${reason}${again}`)
     void this.#settle(entry)
   }
 
   #retryLater(entry: Entry): void {
-    const delayMs = Math.min(firstRetryMs * 2 ** (entry.deaths - 1), lastRetryMs)
+    const delayMs = Math.min(firstRetryMs * 2 ** Math.max(0, entry.deaths - 1), lastRetryMs)
     entry.retry = setTimeout(() => {
       entry.retry = null
       void this.#settle(entry)

@@ -125,6 +125,7 @@ export class Slice {
           if (peer !== undefined) this.#agreements.want(peer)
         },
         port: (port, up, reason) => this.#entities.port(port, up, reason),
+        portLost: (port, reason) => this.#entities.portLost(port, reason),
         sessionsLost: () => {
           this.#parts.log('forwarding worker replaced', {})
           this.#agreements.wantAll()

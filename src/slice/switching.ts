@@ -32,6 +32,8 @@ export interface SwitchingEvents {
   trunk(peer: HostKey, up: boolean): void
   trunkWanted(peer: HostKey): void
   port(port: number, up: boolean, reason: string): void
+  /** The worker was replaced, and what is behind this port does not find to the new one. */
+  portLost(port: number, reason: string): void
   /** The worker was replaced: every session is gone. */
   sessionsLost(): void
   /** It cannot go on. */
@@ -197,7 +199,7 @@ export class Switching {
     for (const command of this.#ports.values()) {
       if (command.source.kind === 'tap') this.#forwarder.post(command)
       // A vhost-user machine does not find back to a new back end (uml.md): it is started anew.
-      else this.#options.events.port(command.port, false, `the forwarding worker failed: ${error.message}`)
+      else this.#options.events.portLost(command.port, `the forwarding worker failed: ${error.message}`)
     }
     this.#options.events.sessionsLost()
   }

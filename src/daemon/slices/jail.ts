@@ -9,7 +9,14 @@ import type { SliceStart } from '#slice/contract.ts'
 
 export const bwrapPath = '/usr/bin/bwrap'
 /** Programs that a slice and the jails of its machines need. */
-const programs = ['/usr/bin/bwrap', '/usr/bin/busybox', '/usr/bin/linux.uml', '/usr/bin/setpriv'] as const
+const programs = [
+  '/usr/bin/bwrap',
+  '/usr/bin/busybox',
+  '/usr/bin/linux.uml',
+  '/usr/bin/nice',
+  '/usr/bin/setarch',
+  '/usr/bin/setpriv'
+] as const
 /** Heaps of a slice, MiB: its state is small, and a young generation of the usual size triples its memory. */
 const nodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=256'] as const
 

@@ -16,6 +16,9 @@ import { freeUser } from './user.ts'
 
 /** In good order it takes as long as its slowest machine. */
 const stopMs = 30_000
+/** A connection that broke is tried again this often, this long after one another, while the process lives. */
+const reconnects = 5
+const reconnectMs = 500
 
 export interface SliceListener {
   event(event: SliceEvent): void
@@ -192,13 +195,32 @@ export class Slice {
     })
   }
 
-  /** The connection ended: so did the slice, or it will have to. */
+  /** The connection ended: mostly since the slice did; one that was cut off for not listening comes back. */
   async #closed(): Promise<void> {
     this.#connection = null
     if (this.#ending || this.#hello === null) return
+    for (let attempt = 0; attempt < reconnects; attempt++) {
+      if ((await waitGone(this.#process, reconnectMs)) || this.#ending) break
+      if (await this.#reconnect()) return
+    }
+    if (this.#ending) return
     this.#ending = true
-    const ended = await waitGone(this.#process, stopMs)
     this.#taps?.close()
-    this.#listener?.died(ended ? 'its process ended' : 'it broke its connection')
+    this.#listener?.died(isAlive(this.#process) ? 'it broke its connection' : 'its process ended')
+  }
+
+  async #reconnect(): Promise<boolean> {
+    this.#hello = null
+    try {
+      await this.#connect()
+    } catch (error: unknown) {
+      this.#options.log('slice not reached', { violin: this.violin, error: errorData(error).message })
+      return false
+    }
+    // What changed meanwhile was told to nobody.
+    const { entities, switches } = this.hello
+    for (const entity of entities) this.#take({ kind: 'entity', entity })
+    for (const status of switches) this.#take({ kind: 'switch', status })
+    return true
   }
 }

@@ -8,7 +8,7 @@
  *       daemon/fd.sock        where the slice sends namespaces
  *       run/                  the slice's own: control.sock, fd.sock, entities/
  */
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
@@ -97,7 +97,11 @@ export class Slices {
     const { folder, log } = this.#options
     try {
       const record = await readJail(join(folder, name))
-      if (record === null) return null
+      if (record === null) {
+        // Half a start: without its folder such a slice ends by itself.
+        if (/^[0-9a-f]{16}$/.test(name)) await rm(join(folder, name), { recursive: true, force: true })
+        return null
+      }
       const violin = record.violin as ViolinId
       const slice = await this.#inTurn(violin, () => Slice.adopt(this.#sliceOptions(violin)))
       if (slice !== null) this.#add(slice)

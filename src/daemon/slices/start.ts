@@ -2,8 +2,8 @@
  * Starting the process of a slice: its folders, its jail, and the record by which it is found again.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmod, chown, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, chown, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
@@ -15,7 +15,7 @@ import { identify, killProcess, type ProcessId } from './process.ts'
 /** A slice serves within a second; on a machine that is busy with others' boots it takes longer. */
 const startMs = 30_000
 /** What is shown of the log of one that did not start. */
-const logTailBytes = 600
+const logTailBytes = 1_200
 /** Longest path of a socket (unix(7)), without its NUL. */
 const maxSocketPath = 107
 const recordName = 'jail.json'
@@ -87,6 +87,7 @@ export async function spawnJail(options: SliceOptions, user: number | null): Pro
     debug: false,
     ...(user === null ? {} : { daemon: inside.daemon })
   }
+  if (user !== null) await checkReadable(join(program.root, program.main))
   const logPath = join(home, sliceFiles.log)
   const log = await open(logPath, 'a', 0o600)
   try {
@@ -105,6 +106,18 @@ export async function spawnJail(options: SliceOptions, user: number | null): Pro
   } finally {
     await log.close()
   }
+}
+
+/** The folders above do not matter: root shows the file itself to the jail. */
+async function checkReadable(path: string): Promise<void> {
+  const { mode } = await stat(path)
+  if ((mode & 0o004) !== 0) return
+  const folder = dirname(path)
+  throw new ViolinError(
+    'boot-failed',
+    `${path} is not readable by the user of a slice`,
+    `chmod -R go+rX ${folder}`
+  )
 }
 
 /** Waits until the slice says that it serves; gives its jail's first process. */
