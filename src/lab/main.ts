@@ -1,0 +1,73 @@
+/**
+ * The lab's program: `demo [--keep] [--json]`, `up [--hosts N] [--json]`, `down [--all] [--json]`; `keep` is
+ * what those start for themselves (keeper.ts).
+ */
+import { parseArgs } from 'node:util'
+import { errorCodes, errorData, ViolinError } from '#core/errors.ts'
+import { keep } from './keeper.ts'
+import { Lab, sweep } from './lab.ts'
+import { maxHosts, type Place, sites } from './plan.ts'
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      hosts: { type: 'string', default: '5' },
+      keep: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false }
+    }
+  })
+  switch (positionals[0]) {
+    case 'keep':
+      await keep()
+      return 0
+    case 'up':
+      return up(Number(values.hosts), values.json)
+    case 'down':
+      return down(values.all, values.json)
+    default:
+      throw new ViolinError('usage', `no lab command ${positionals[0] ?? ''}`, 'demo, up or down')
+  }
+}
+
+/** Makes hosts with a mesh between them, and leaves them running. */
+async function up(count: number, json: boolean): Promise<number> {
+  if (!Number.isInteger(count) || count < 1 || count > maxHosts)
+    throw new ViolinError('usage', `--hosts is from 1 to ${maxHosts}`, 'violin lab up --hosts 5')
+  await using lab = await Lab.create(placesOf(count))
+  await lab.found()
+  lab.linger()
+  const hosts = lab.hosts.map(({ name, namespace, folder, address }) => ({
+    name,
+    namespace,
+    folder,
+    address
+  }))
+  if (json) process.stdout.write(`${JSON.stringify({ name: lab.plan.name, hosts })}\n`)
+  else
+    for (const { name, namespace, folder } of hosts)
+      process.stdout.write(`${name}\tip netns exec ${namespace} bin/violin --dir ${folder}\n`)
+  return 0
+}
+
+async function down(all: boolean, json: boolean): Promise<number> {
+  const ended = await sweep(all)
+  if (json) process.stdout.write(`${JSON.stringify({ ended })}\n`)
+  else for (const name of ended) process.stdout.write(`lab ${name} is gone\n`)
+  return 0
+}
+
+/** The named sites first, then as many as are wanted, near one another. */
+function placesOf(count: number): Place[] {
+  return Array.from({ length: count }, (_, index) => sites[index] ?? { name: `host${index + 1}`, delayMs: 1 })
+}
+
+main().then(
+  (status) => process.exit(status),
+  (error: unknown) => {
+    const { message, remedy, code } = errorData(error)
+    process.stderr.write(`violin: ${message}; ${remedy}\n`)
+    process.exit(errorCodes[code])
+  }
+)
