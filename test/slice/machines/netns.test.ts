@@ -247,10 +247,10 @@ test('a program ends when its caller goes', needs, async (context) => {
   await settled
   const pipes = await Caller.open(machine, { argv: ['sh', '-c', 'echo up; sleep 4321'] })
   await pipes.until('it', () => pipes.stdout.includes('up'))
-  const console = await Caller.open(machine, { argv: ['sh', '-c', 'echo up; sleep 4321'], terminal })
-  await console.until('it', () => console.stdout.includes('up'))
+  const shell = await Caller.open(machine, { argv: ['sh', '-c', 'echo up; sleep 4321'], terminal })
+  await shell.until('it', () => shell.stdout.includes('up'))
   pipes.leave()
-  console.leave()
+  shell.leave()
   const watch = await Caller.open(machine, {
     argv: ['sh', '-c', 'while ps | grep -q "[s]leep 4321"; do usleep 10000; done; echo gone']
   })
