@@ -332,6 +332,28 @@ test(
   }
 )
 
+test('an entity that dies after it ran is started again, by itself', needs.root, async (context) => {
+  const host = await Host.make(context)
+  const slice = await host.slices.ensure(first)
+  await slice.call('configure', wish(1, [entity('a', 1)]))
+  await host.until('a runs', () => host.entity('a')?.state === 'running')
+  const told = host.events.length
+  for (const pid of await processesOf(slice.user as number))
+    if ((await readFile(`/proc/${pid}/comm`, 'utf8')) === 'cat\n') process.kill(Number(pid), 'SIGKILL')
+  const since = (): EntityStatus[] =>
+    host.events
+      .slice(told)
+      .flatMap((event) =>
+        event.kind === 'slice' && event.event.kind === 'entity' ? [event.event.entity] : []
+      )
+  await host.until('its end and its new life', () => since().at(-1)?.state === 'running', true)
+  assert.match(
+    since().find(({ state }) => state === 'failed')?.reason ?? '',
+    /its namespaces ended \(it is started again soon\)/
+  )
+  assert.equal((await exec(slice, 'a', ['hostname'])).stdout, 'a\n')
+})
+
 test(
   'a forwarding worker that throws is replaced over the same TAPs, and nothing else stops',
   needs.root,
