@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { run, type TestHost } from '../slice/forwarder/world.ts'
+import { run } from '../slice/forwarder/underlay.ts'
+import type { TestHost } from '../slice/forwarder/world.ts'
 
 export class Nebula implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'vb-nebula-'))

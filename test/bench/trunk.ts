@@ -9,7 +9,8 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { parseArgs, promisify } from 'node:util'
-import { inNamespace, World } from '../slice/forwarder/world.ts'
+import { inNamespace } from '../slice/forwarder/underlay.ts'
+import { World } from '../slice/forwarder/world.ts'
 import { Nebula } from './nebula.ts'
 import { compared, printReport, row } from './report.ts'
 

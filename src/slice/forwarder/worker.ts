@@ -5,8 +5,8 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { Election } from '#core/election/election.ts'
 import { decodeMessage, encodeMessage } from '#core/election/message.ts'
 import type { Command, ForwarderStart } from './contract.ts'
+import { openMachinePort } from '../vhost/open-port.ts'
 import { Loop } from './loop.ts'
-import { openTapSource } from './ports.ts'
 
 const port = parentPort
 if (port === null) throw new Error('the forwarding worker runs in a worker thread')
@@ -16,7 +16,7 @@ new Loop(workerData as ForwarderStart, {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   report: (report) => port.postMessage(report),
   now: () => performance.now(),
-  openPort: openTapSource,
+  openPort: openMachinePort,
   election: {
     make: (options) => new Election(options),
     encode: encodeMessage,

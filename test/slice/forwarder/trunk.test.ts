@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { inNamespace, World } from './world.ts'
+import { inNamespace } from './underlay.ts'
+import { World } from './world.ts'
 
 const root = process.getuid?.() === 0 && existsSync('/dev/net/tun')
 const options = { skip: root ? false : 'needs root and /dev/net/tun', timeout: 60_000 }
@@ -35,7 +36,7 @@ test(
 test('a path that carries less than 1,500 bytes and says nothing of it is found out', options, async () => {
   await using world = new World('vb-', fixedRole)
   const [first, second] = [world.add(), world.add()]
-  inNamespace(`${world.prefix}-net`, 'ip', 'link', 'set', 'v2', 'mtu', '1400')
+  inNamespace(world.underlay.net, 'ip', 'link', 'set', 'v2', 'mtu', '1400')
   world.connect(first, second)
   world.configure()
   await world.until('the trunk', () => first.reports.some((report) => report.kind === 'trunk' && report.up))

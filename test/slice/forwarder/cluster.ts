@@ -1,0 +1,246 @@
+/**
+ * Overlay hosts as processes, which can be killed, cut off and started anew, and what their machines notice.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { hostKeyOf, lanKeyOf } from '#core/derive.ts'
+import type { HostId, HostKey, LanKey, ViolinId } from '#core/ids.ts'
+import type { TrunkHalf } from '#slice/contract.ts'
+import type { LanReport } from '#slice/forwarder/contract.ts'
+import type { Answer, Order } from './host-process.ts'
+import { inNamespace, type Site, Underlay } from './underlay.ts'
+
+const hash = {
+  sha256: (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+}
+const lan: LanKey = lanKeyOf(hash, 'lan1')
+const violin = 'cd'.repeat(32) as ViolinId
+const program = fileURLToPath(new URL('./host-process.ts', import.meta.url))
+
+export interface ClusterHost {
+  readonly id: HostId
+  readonly key: HostKey
+  readonly site: Site
+  process: ChildProcess | null
+  /** What it last said of the vLAN. */
+  report: LanReport | null
+  /** Peers whose trunk has a path. */
+  readonly trunks: Set<HostKey>
+}
+
+export class Cluster implements AsyncDisposable {
+  readonly hosts: ClusterHost[] = []
+  readonly #underlay: Underlay
+  readonly #looking = new Set<() => void>()
+  readonly #offers = new Map<string, (half: TrunkHalf) => void>()
+
+  private constructor(prefix: string) {
+    this.#underlay = new Underlay(prefix)
+  }
+
+  /** Starts `count` hosts with trunks between all; resolves when they have one active. */
+  static async start(prefix: string, count: number): Promise<Cluster> {
+    const cluster = new Cluster(prefix)
+    try {
+      for (let number = 1; number <= count; number++) {
+        const id = `12D3KooWCluster${number}` as HostId
+        const site = cluster.#underlay.site(number)
+        cluster.hosts.push({
+          id,
+          key: hostKeyOf(hash, id),
+          site,
+          process: null,
+          report: null,
+          trunks: new Set()
+        })
+      }
+      for (const host of cluster.hosts) await cluster.revive(host)
+      await cluster.until('one active', () => cluster.whole)
+      return cluster
+    } catch (error: unknown) {
+      await cluster[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  get living(): ClusterHost[] {
+    return this.hosts.filter((host) => host.process !== null)
+  }
+
+  /** The active, if all living hosts agree on one that has a standby; null otherwise. */
+  get active(): ClusterHost | null {
+    const active = this.living.find((host) => host.report?.role === 'active') ?? null
+    const agreed = this.living.every(
+      (host) =>
+        host.report?.active === active?.key &&
+        host.report?.term === active?.report?.term &&
+        (this.living.length === 1 || host.report?.standby !== null)
+    )
+    return agreed ? active : null
+  }
+
+  /** One active, the same for all, and every trunk has a path. */
+  get whole(): boolean {
+    const { living } = this
+    return (
+      this.active !== null &&
+      living.every((host) => living.every((other) => other === host || host.trunks.has(other.key)))
+    )
+  }
+
+  /** Starts the process of a host and agrees sessions with all that live. */
+  async revive(host: ClusterHost): Promise<void> {
+    const others = this.living
+    const child = fork(program, [host.id, violin, JSON.stringify(host.site)], { stdio: 'inherit' })
+    const ready = Promise.withResolvers<void>()
+    child.on('message', (answer: Answer) => {
+      if (answer.kind === 'offered') this.#offers.get(`${host.id} ${answer.peer}`)?.(answer.half)
+      else if (answer.report.kind === 'lan') host.report = answer.report.report
+      else if (answer.report.kind === 'ready') ready.resolve()
+      else if (answer.report.kind === 'trunk') {
+        if (answer.report.up) host.trunks.add(answer.report.peer)
+        else host.trunks.delete(answer.report.peer)
+      }
+      for (const look of this.#looking) look()
+    })
+    child.once('exit', () => ready.reject(new Error(`host ${host.site.number} ended`)))
+    host.process = child
+    await ready.promise
+    inNamespace(host.site.machine, 'ip', 'addr', 'replace', `${host.site.ip}/24`, 'dev', 'eth0')
+    const keys = this.hosts.map((other) => other.key)
+    send(host, { kind: 'command', command: { kind: 'lan', lan, candidates: keys, members: keys } })
+    send(host, { kind: 'port', lan })
+    for (const other of others) await this.#connect(host, other)
+  }
+
+  /** Kills the process of a host; its kernel stays. */
+  async kill(host: ClusterHost): Promise<void> {
+    const { process: child } = host
+    if (child === null) return
+    host.process = null
+    host.report = null
+    host.trunks.clear()
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  cut(host: ClusterHost): void {
+    this.#underlay.link(host.site, 'down')
+  }
+
+  mend(host: ClusterHost): void {
+    this.#underlay.link(host.site, 'up')
+  }
+
+  handoff(to: ClusterHost): void {
+    for (const host of this.living) {
+      send(host, { kind: 'command', command: { kind: 'handoff', lan, to: to.key } })
+    }
+  }
+
+  async until(what: string, done: () => boolean, timeoutMs = 10_000): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (done()) resolve()
+    }
+    const timer = setTimeout(() => {
+      reject(
+        new Error(
+          `${what} did not come in ${timeoutMs} ms: ${JSON.stringify(this.hosts.map((host) => host.report))}`
+        )
+      )
+    }, timeoutMs)
+    this.#looking.add(look)
+    look()
+    try {
+      await promise
+    } finally {
+      clearTimeout(timer)
+      this.#looking.delete(look)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const host of this.hosts) await this.kill(host)
+    this.#underlay[Symbol.dispose]()
+  }
+
+  async #connect(left: ClusterHost, right: ClusterHost): Promise<void> {
+    const [leftHalf, rightHalf] = await Promise.all([this.#offer(left, right), this.#offer(right, left)])
+    send(left, { kind: 'join', peer: right.id, half: rightHalf })
+    send(right, { kind: 'join', peer: left.id, half: leftHalf })
+  }
+
+  #offer(host: ClusterHost, peer: ClusterHost): Promise<TrunkHalf> {
+    return new Promise((resolve) => {
+      this.#offers.set(`${host.id} ${peer.id}`, resolve)
+      send(host, { kind: 'offer', peer: peer.id })
+    })
+  }
+}
+
+/** Pings every 10 ms from one machine to another while `act` runs, and `forMs` more; gives what was noticed. */
+export async function pinged(
+  from: ClusterHost,
+  to: ClusterHost,
+  forMs: number,
+  act: () => void | Promise<void>
+): Promise<{ readonly gapMs: number; readonly lost: number }> {
+  const command = [
+    'netns',
+    'exec',
+    from.site.machine,
+    'ping',
+    '-D',
+    '-n',
+    '-i',
+    '0.01',
+    '-W',
+    '1',
+    to.site.ip
+  ]
+  const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const gone = once(child, 'close')
+  try {
+    let text = ''
+    let timer: NodeJS.Timeout | null = null
+    const firsts = Promise.withResolvers<void>()
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+      if (text.includes('icmp_seq=') && text.split('\n').length > 20) firsts.resolve()
+    })
+    child.once('close', () => firsts.reject(new Error(`ping ended: ${text.slice(-400)}`)))
+    timer = setTimeout(() => child.kill('SIGINT'), 10_000)
+    await firsts.promise
+    clearTimeout(timer)
+    await act()
+    timer = setTimeout(() => child.kill('SIGINT'), forMs)
+    await gone
+    clearTimeout(timer)
+    return noticed(text)
+  } finally {
+    child.kill('SIGKILL')
+    await gone
+  }
+}
+
+/** Longest time between two answers, and how many pings had none. */
+function noticed(text: string): { gapMs: number; lost: number } {
+  const times = Array.from(text.matchAll(/^\[([\d.]+)\] .*icmp_seq=(\d+) /gm), (match) => ({
+    at: Number(match[1]) * 1_000,
+    sequence: Number(match[2])
+  }))
+  let gapMs = 0
+  for (let i = 1; i < times.length; i++) {
+    gapMs = Math.max(gapMs, (times[i]?.at as number) - (times[i - 1]?.at as number))
+  }
+  const sequences = times.map((time) => time.sequence)
+  return { gapMs, lost: Math.max(...sequences) - Math.min(...sequences) + 1 - times.length }
+}
+
+function send(host: ClusterHost, order: Order): void {
+  host.process?.send(order)
+}
