@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { ViolinError, errorFrom, type ErrorData } from '#core/errors.ts'
 import { encodeSessionFrame, sessionFrame, type SessionRequest } from '#core/session.ts'
 import type { Service } from './contract.ts'
-import { type Method, encodeRequest, methods, sessionUpgrade } from './methods.ts'
+import { type Method, encodeRequest, maxBodyBytes, methods, sessionUpgrade, tooLarge } from './methods.ts'
 
 interface Envelope {
   readonly ok?: unknown
@@ -29,7 +29,10 @@ export function connectApi(path: string): Service {
 
 async function unary(path: string, method: Method, request: unknown): Promise<unknown> {
   const response = await post(path, method, request)
-  return opened(parse(await text(response))).ok
+  const answer = await text(response).catch((error: unknown) => {
+    throw brokeOff(error)
+  })
+  return opened(parse(answer)).ok
 }
 
 async function* stream(path: string, method: Method, request: unknown): AsyncGenerator<unknown, void, void> {
@@ -40,19 +43,27 @@ async function* stream(path: string, method: Method, request: unknown): AsyncGen
       if (envelope.row === undefined) return
       yield envelope.row
     }
-    throw new ViolinError(
-      'not-running',
-      'the daemon ended while it answered',
-      'see its log, and start it again'
-    )
+    throw brokeOff(null)
+  } catch (error: unknown) {
+    throw error instanceof ViolinError ? error : brokeOff(error)
   } finally {
     response.destroy()
   }
 }
 
+function brokeOff(cause: unknown): ViolinError {
+  return new ViolinError(
+    'not-running',
+    'the daemon ended while it answered',
+    'see its log, and start it again',
+    { cause }
+  )
+}
+
 function post(path: string, method: Method, request: unknown): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const body = encodeRequest(request)
+    if (Buffer.byteLength(body) > maxBodyBytes) throw errorFrom(tooLarge())
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
     const asked = httpRequest({ socketPath: path, path: `/${method}`, method: 'POST', headers }, resolve)
     asked.once('error', (error) => reject(unreachable(path, error)))

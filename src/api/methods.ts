@@ -3,6 +3,7 @@
  * as a stream. Server and client are both made from this table.
  */
 import * as z from 'zod'
+import type { ErrorData } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
 import { maxNicsPerEntity, type Topology } from '#core/spec.ts'
 import type { Service } from './contract.ts'
@@ -68,8 +69,9 @@ export const methods: Table = {
   invite: {
     request: optional<Request<'invite'>>(
       z.strictObject({
-        expiresMs: timeoutMs.max(31 * 24 * 3600 * 1000),
-        uses: z.int().min(1).max(10_000),
+        // How long and how many is the inviter's to judge, in words.
+        expiresMs: z.number(),
+        uses: z.number(),
         role: z.enum(['member', 'admin']),
         for: name.optional()
       })
@@ -108,9 +110,20 @@ export const sessionRequest: z.ZodType<SessionRequest> = optional<SessionRequest
 
 /** JSON of a request; bytes as base64. */
 export function encodeRequest(request: unknown): string {
-  return JSON.stringify(request, (_key, value: unknown) =>
-    value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
-  )
+  // `this` holds the value as it was: a Buffer has a toJSON of its own, which comes first.
+  return JSON.stringify(request, function (this: Record<string, unknown>, key, value: unknown) {
+    const raw = this[key]
+    return raw instanceof Uint8Array ? Buffer.from(raw).toString('base64') : value
+  })
+}
+
+/** The refusal of a request that is longer than {@link maxBodyBytes}. */
+export function tooLarge(): ErrorData {
+  return {
+    code: 'too-large',
+    message: `a request is larger than ${maxBodyBytes / 1024} KiB`,
+    remedy: 'make the topology or its files smaller'
+  }
 }
 
 /** The name of the upgrade that makes a connection a session. */

@@ -6,13 +6,14 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { createConnection } from 'node:net'
-import { rm } from 'node:fs/promises'
-import { Readable, type Duplex, pipeline } from 'node:stream'
-import fastify, { type FastifyInstance } from 'fastify'
-import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
+import { lstat, rm } from 'node:fs/promises'
+import { Readable, type Duplex } from 'node:stream'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import { type ErrorData, ViolinError, errorCodes, errorData } from '#core/errors.ts'
 import { SessionDecoder, encodeSessionFrame, sessionFrame } from '#core/session.ts'
 import type { Service } from './contract.ts'
-import { type Method, maxBodyBytes, methods, sessionRequest, sessionUpgrade } from './methods.ts'
+import { type Method, maxBodyBytes, methods, sessionRequest, sessionUpgrade, tooLarge } from './methods.ts'
+import { splice } from './splice.ts'
 
 /** The first frame of a session comes within this time. */
 const openTimeoutMs = 10_000
@@ -22,17 +23,15 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
-/** Serves a daemon's API at a path. Throws ViolinError `already-running` when another daemon does. */
+/**
+ * Serves a daemon's API at a path. Throws ViolinError `already-running` when another daemon does, `refused`
+ * when something else lies there.
+ */
 export async function serveApi(path: string, service: Service): Promise<ApiServer> {
-  if (await answers(path)) {
-    throw new ViolinError(
-      'already-running',
-      `a daemon serves ${path} already`,
-      'use that one, or another folder (--dir)'
-    )
-  }
-  await rm(path, { force: true })
+  await makeRoom(path)
   const app = fastify({ bodyLimit: maxBodyBytes, forceCloseConnections: true })
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: usage('no such method') }))
+  app.setErrorHandler((error, _request, reply) => refuseRequest(error as FastifyError, reply))
   for (const method of Object.keys(methods) as Method[]) route(app, method, service)
   const sessions = new Set<Duplex>()
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -54,6 +53,34 @@ export async function serveApi(path: string, service: Service): Promise<ApiServe
   }
 }
 
+/** Removes what a daemon that died left at the path. */
+async function makeRoom(path: string): Promise<void> {
+  if (await answers(path)) {
+    throw new ViolinError(
+      'already-running',
+      `a daemon serves ${path} already`,
+      'use that one, or another folder (--dir)'
+    )
+  }
+  const there = await lstat(path).catch(() => null)
+  if (there === null) return
+  if (!there.isSocket()) {
+    throw new ViolinError('refused', `${path} is no socket`, 'move it away, or use another folder (--dir)')
+  }
+  await rm(path, { force: true })
+}
+
+function usage(what: string): ErrorData {
+  return { code: 'usage', message: what, remedy: 'use a command line of the same version as the daemon' }
+}
+
+/** What fastify refuses before a method is called: bodies too large, or no JSON. */
+function refuseRequest(error: FastifyError, reply: FastifyReply): FastifyReply {
+  const status = error.statusCode ?? 500
+  if (status === 413) return reply.code(status).send({ error: tooLarge() })
+  return reply.code(status).send({ error: status < 500 ? usage(error.message) : errorData(error) })
+}
+
 /** Whether somebody listens: only a socket that refuses is left over from a daemon that died. */
 async function answers(path: string): Promise<boolean> {
   const socket = createConnection(path)
@@ -73,12 +100,8 @@ function route(app: FastifyInstance, method: Method, service: Service): void {
     const parsed = schema.safeParse(request.body)
     if (!parsed.success) {
       const where = parsed.error.issues[0]
-      const error = new ViolinError(
-        'usage',
-        `${method}: ${where?.path.join('.') ?? ''} ${where?.message ?? 'is wrong'}`,
-        'use a command line of the same version as the daemon'
-      )
-      return reply.code(400).send({ error: error.toData() })
+      const what = `${method}: ${where?.path.join('.') ?? ''} ${where?.message ?? 'is wrong'}`
+      return reply.code(400).send({ error: usage(what) })
     }
     // The table ties each method to its own request type; TypeScript cannot follow that through a loop.
     const call = service[method].bind(service) as (
@@ -97,12 +120,36 @@ function route(app: FastifyInstance, method: Method, service: Service): void {
   })
 }
 
-async function* lines(rows: AsyncIterable<unknown>): AsyncGenerator<string, void, void> {
-  try {
-    for await (const row of rows) yield `${JSON.stringify({ row })}\n`
-    yield '{"ok":{}}\n'
-  } catch (error: unknown) {
-    yield `${JSON.stringify({ error: errorData(error) })}\n`
+/**
+ * The lines of a stream. Not a generator: one that waits for its next row could not be ended when the reader
+ * goes, and what it follows would never be freed.
+ */
+function lines(rows: AsyncIterable<unknown>): AsyncIterableIterator<string> {
+  const source = rows[Symbol.asyncIterator]()
+  let ended = false
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    async next() {
+      if (ended) return { done: true, value: undefined }
+      try {
+        const { done, value } = await source.next()
+        ended = done === true
+        return {
+          done: false,
+          value: ended ? '{"ok":{}}\n' : `${JSON.stringify({ row: value as unknown })}\n`
+        }
+      } catch (error: unknown) {
+        ended = true
+        return { done: false, value: `${JSON.stringify({ error: errorData(error) })}\n` }
+      }
+    },
+    async return() {
+      ended = true
+      await source.return?.()
+      return { done: true, value: undefined }
+    }
   }
 }
 
@@ -132,14 +179,7 @@ async function openSession(socket: Duplex, service: Service): Promise<void> {
       'use a command line of the same version as the daemon'
     )
   }
-  const session = await service.session(parsed.data)
-  const ended = (error: unknown): void => {
-    if (error === null || error === undefined) return
-    session.destroy()
-    socket.destroy()
-  }
-  pipeline(socket, session, ended)
-  pipeline(session, socket, ended)
+  splice(socket, await service.session(parsed.data))
 }
 
 /** Reads the `open` frame and puts what came after it back. */
