@@ -109,6 +109,7 @@ export interface TrunkStatus {
 
 export interface SliceStatus {
   readonly contract: number
+  /** As the slice sees it, in its own process namespace. */
   readonly pid: number
   readonly version: number
   readonly port: number

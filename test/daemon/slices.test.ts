@@ -11,7 +11,7 @@ import type { HostId, ViolinId } from '#core/ids.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import { ownProgram, type SliceProgram } from '#daemon/slices/jail.ts'
-import { identify } from '#daemon/slices/process.ts'
+import { identify, waitGone } from '#daemon/slices/process.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
 import type { EntityStatus, SliceWish } from '#slice/contract.ts'
@@ -446,6 +446,15 @@ test('a slice that dies is told of, and started again it is another process', ne
   const again = await host.slices.ensure(first)
   assert.notEqual(again.pid, slice.pid)
   assert.equal(again.hello.version, 0)
+})
+
+test('a slice whose folder is gone ends by itself', needs.jails, async (context) => {
+  const host = await Host.make(context)
+  const slice = await host.slices.ensure(first)
+  const id = identify(slice.pid)
+  await rm(join(host.folder, 'slices', first.slice(0, 16)), { recursive: true })
+  await host.until('its end', () => host.events.some(({ kind }) => kind === 'died'))
+  assert.ok(id !== null && (await waitGone(id, 20_000)))
 })
 
 test('a daemon of a lower generation is refused', needs.jails, async (context) => {
