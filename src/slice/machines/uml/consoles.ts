@@ -8,27 +8,19 @@ export interface HeldConsoles {
   release(): Promise<void>
 }
 
-let shared: Promise<Consoles> | null = null
+let shared: Consoles | null = null
 let holders = 0
 
 /** Starts the worker for the first who asks. */
-export async function holdConsoles(): Promise<HeldConsoles> {
+export function holdConsoles(): HeldConsoles {
+  const consoles = (shared ??= Consoles.start())
   holders++
-  shared ??= Consoles.start()
-  try {
-    const consoles = await shared
-    return { attach: (listenFd, options) => consoles.attach(listenFd, options), release }
-  } catch (error: unknown) {
-    await release()
-    throw error
+  return {
+    attach: (listenFd, options) => consoles.attach(listenFd, options),
+    release: async () => {
+      if (--holders > 0) return
+      shared = null
+      await consoles.stop()
+    }
   }
-}
-
-async function release(): Promise<void> {
-  if (--holders > 0) return
-  const last = shared
-  shared = null
-  // One that never started has told those who waited for it.
-  const consoles = await last?.catch(() => null)
-  await consoles?.stop()
 }

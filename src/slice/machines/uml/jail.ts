@@ -36,6 +36,11 @@ const libcPath = '/lib/x86_64-linux-gnu/libc.so.6'
 const initrdInside = '/initrd'
 /** VMs yield to what forwards and to what people do on the host. */
 const niceness = 10
+/**
+ * What Debian's kernel does at boot and a guest without disks never needs: measuring RAID algorithms takes
+ * 0.9 s of a boot of 1.1 s, and the file systems that would use them another tenth.
+ */
+const skippedInit = 'raid6_select_algo calibrate_xor_blocks init_btrfs_fs init_xfs_fs init_jfs_fs'.split(' ')
 /** On top of the guest's memory in the jail's tmpfs: UML's stub pages, its pid file and mconsole. */
 const tmpfsSlackMiB = 32
 /** Kept of the console, characters: enough for a panic's first line and its trace. */
@@ -86,6 +91,7 @@ function jailArguments({ initrd, sockets, memoryMiB, kernelArguments }: JailOpti
     ['--remount-ro', '/', '--chdir', '/tmp', '--clearenv', '--setenv', 'TMPDIR', '/tmp'],
     ['--', umlPath, `mem=${memoryMiB}M`, `initrd=${initrdInside}`, 'uml_dir=/tmp', 'umid=vm'],
     ['con=null', 'con0=null,fd:1', 'ssl=null', 'quiet', 'panic=-1'],
+    [`initcall_blacklist=${skippedInit.join(',')}`],
     kernelArguments
   ].flat()
 }

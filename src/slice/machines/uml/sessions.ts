@@ -151,11 +151,10 @@ export class Sessions {
       this.#live.delete(id)
       clearTimeout(starting)
       clearTimeout(killer)
-      // Whatever still comes is read and dropped, until the guest has closed its side too.
-      for (const port of ports) {
-        port.end()
-        port.resume()
-      }
+      // What a program left behind may write on into nothing until it closes its ports.
+      for (const output of outputs) output.drop()
+      ports[0]?.end()
+      for (const port of ports) whenEnded(port, () => port.end())
     }
     const fail = (error: unknown): void => {
       if (over) return
@@ -195,7 +194,7 @@ class Output {
 
   constructor(port: Duplex, stream: Duplex, frame: (chunk: Buffer) => { type: number; bytes: Uint8Array }) {
     this.#port = port
-    this.#ended = ended(port)
+    this.#ended = new Promise((resolve) => whenEnded(port, resolve))
     port.on('data', (chunk: Buffer) => {
       this.#lastMs = performance.now()
       if (this.#dropping || stream.destroyed || stream.writableEnded) return
@@ -244,12 +243,11 @@ function readFrames(stream: Duplex, target: Duplex, take: (frame: SessionFrame) 
   })
 }
 
-/** Resolves when the guest has closed its side. */
-function ended(port: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    port.once('end', resolve)
-    port.once('close', resolve)
-  })
+/** Calls once the guest has closed its side, or has already. */
+function whenEnded(port: Duplex, then: () => void): void {
+  if (port.readableEnded || port.destroyed) return then()
+  port.once('end', then)
+  port.once('close', then)
 }
 
 /** Resolves when both sides are closed. */

@@ -93,7 +93,7 @@ class UmlMachine implements Machine {
       )
     const initrd = join(folder, 'initrd.img')
     await writeInitrd(images, entityArchive(this.#setup), initrd)
-    this.#consoles = await holdConsoles()
+    this.#consoles = holdConsoles()
     if (this.#phase !== 'booting') return
     const sockets = this.#connect(this.#consoles)
     this.#jail = this.#boot(initrd, sockets)
@@ -107,6 +107,7 @@ class UmlMachine implements Machine {
     const [console, ...nics] = descriptors as [number, ...number[]]
     const device = consoles.attach(console, { maxPorts: consolePorts })
     this.#device = device
+    device.once('disconnected', (reason) => this.#lost(`its console ended: ${reason}`))
     const agent = new Agent(device.openPort(0), this.#agentEvents())
     this.#agent = agent
     this.#sessions = new Sessions(agent, (port) => device.openPort(port))
