@@ -2,11 +2,12 @@
  * `exec` and `console`, wherever the entity runs: here through its slice, elsewhere over a stream of the mesh
  * that begins with one line, the owner's signed request. Session frames pass through unchanged.
  */
-import { pipeline, type Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import * as z from 'zod'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { type SessionRequest, encodeSessionFrame, sessionFrame } from '#core/session.ts'
+import { splice } from '#api/splice.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Identity } from './identity.ts'
 import { RequestGuard, type SealedRequest, sealRequest, sealedRequest } from './owner-request.ts'
@@ -65,23 +66,12 @@ export class Sessions {
     try {
       const line = await firstLine(stream, AbortSignal.timeout(openTimeoutMs))
       const { violin, request } = this.#guard.open('session', parseHeader(line), sessionRequest)
-      join(stream, await this.#here(violin, request as SessionRequest))
+      splice(stream, await this.#here(violin, request as SessionRequest))
     } catch (error: unknown) {
       const data = new TextEncoder().encode(JSON.stringify(errorData(error)))
       stream.end(encodeSessionFrame(sessionFrame.failed, data))
     }
   }
-}
-
-/** Joins two streams into one; the end or failure of either ends both. */
-export function join(a: Duplex, b: Duplex): void {
-  const failed = (error: unknown): void => {
-    if (error === null || error === undefined) return
-    a.destroy()
-    b.destroy()
-  }
-  pipeline(a, b, failed)
-  pipeline(b, a, failed)
 }
 
 function parseHeader(line: string): SealedRequest {

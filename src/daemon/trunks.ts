@@ -15,8 +15,8 @@ import { answer, ask } from './wire.ts'
 
 /** A session lives this long after the daemons last agreed: slices whose daemon is down keep their trunks. */
 const authorityMs: number = 24 * 3600 * 1000
-/** Sessions are agreed anew well before their authority ends. */
-const renewEveryMs: number = 6 * 3600 * 1000
+/** Authority is renewed well before it ends. */
+const renewEveryMs: number = 3600 * 1000
 /** What failed is tried again this much later. */
 const retryMs = 1_000
 const agreeTimeoutMs = 8_000
@@ -77,9 +77,16 @@ export class TrunkAgreement {
     clearInterval(this.#renewal)
   }
 
+  /** Who is a connected member and named by the record may go on for another day. */
   #renewAll(): void {
-    for (const { violin } of this.#slices.all())
-      for (const peer of this.#coHosts(violin)) this.want(violin, peer)
+    for (const slice of this.#slices.all()) {
+      for (const peer of this.#coHosts(slice.violin)) {
+        if (!this.#mesh.members().includes(peer)) continue
+        slice.call('trunkRenew', { peer, authForMs: authorityMs }).catch((error: unknown) => {
+          this.#log('trunk not renewed', { peer, reason: errorData(error).message })
+        })
+      }
+    }
   }
 
   #tryAll(peer: HostId | null): void {

@@ -71,6 +71,8 @@ export const MAX_INBOUND_PER_SECOND = 50
 export const MAX_INBOUND_PENDING = 64
 /** Streams on one connection, each way. */
 export const MAX_MUXED_STREAMS = 256
+/** Under way on one stream: 160 Mb/s at 100 ms of round trip, and what a peer can pin here for each. */
+export const MAX_STREAM_WINDOW_BYTES: number = 2 * 1024 * 1024
 
 /** The end of a connection, politely. */
 export const HANG_UP_MS = 1_000

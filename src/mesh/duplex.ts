@@ -15,6 +15,9 @@ class StreamDuplex extends Duplex {
   readonly #stream: Stream
   /** Ends the write that waits for room. */
   #room: (() => void) | null = null
+  /** Within {@link _read}: what waited is being handed over, and filled the reader again. */
+  #resuming = false
+  #full = false
 
   constructor(stream: Stream) {
     super({ allowHalfOpen: true, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 64 * 1024 })
@@ -29,8 +32,17 @@ class StreamDuplex extends Duplex {
     else if (stream.readableEnded) this.push(null)
   }
 
+  /**
+   * `resume` first hands over what waited and only then opens the window again: a `pause` from within would be
+   * undone by it, and the far end would send until the buffer's limit resets the stream. So it comes after.
+   */
   override _read(): void {
-    if (this.#stream.readStatus === 'paused') this.#stream.resume()
+    this.#full = false
+    if (this.#resuming || this.#stream.readStatus !== 'paused') return
+    this.#resuming = true
+    this.#stream.resume()
+    this.#resuming = false
+    if (this.#full && this.#stream.readStatus === 'readable') this.#stream.pause()
   }
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
@@ -67,7 +79,9 @@ class StreamDuplex extends Duplex {
   readonly #onMessage = ({ data }: StreamMessageEvent): void => {
     let wants = true
     for (const part of data instanceof Uint8Array ? [data] : data) wants = this.push(part)
-    if (!wants && this.#stream.readStatus === 'readable') this.#stream.pause()
+    if (wants || this.#stream.readStatus !== 'readable') return
+    if (this.#resuming) this.#full = true
+    else this.#stream.pause()
   }
 
   readonly #onEnd = (): void => {

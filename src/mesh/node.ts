@@ -11,7 +11,13 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { ViolinError } from '#core/errors.ts'
-import { MAX_CONNECTIONS, MAX_INBOUND_PENDING, MAX_INBOUND_PER_SECOND, MAX_MUXED_STREAMS } from './bounds.ts'
+import {
+  MAX_CONNECTIONS,
+  MAX_INBOUND_PENDING,
+  MAX_INBOUND_PER_SECOND,
+  MAX_MUXED_STREAMS,
+  MAX_STREAM_WINDOW_BYTES
+} from './bounds.ts'
 import { BoundedDatastore } from './datastore.ts'
 import { gossipService } from './gossip.ts'
 import { asError } from './peer.ts'
@@ -53,7 +59,17 @@ export async function createNode(
       tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })
     ],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ maxInboundStreams: MAX_MUXED_STREAMS, maxOutboundStreams: MAX_MUXED_STREAMS })],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: MAX_MUXED_STREAMS,
+        maxOutboundStreams: MAX_MUXED_STREAMS,
+        // Its own windows grow above what a paused reader may hold, which then resets the stream.
+        streamOptions: {
+          maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+          maxReadBufferLength: 2 * MAX_STREAM_WINDOW_BYTES
+        }
+      })
+    ],
     connectionGater: {
       // Hosts on private addresses, and several on one machine, are meant to meet.
       denyDialMultiaddr: () => false,

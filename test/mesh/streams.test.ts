@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { Writable } from 'node:stream'
 import { buffer, text as readText } from 'node:stream/consumers'
 import { ViolinError } from '#core/errors.ts'
 import { bytes, join, node, soon, text } from './nodes.ts'
@@ -107,4 +108,31 @@ test('a hundred requests at once are all answered, each with its own answer', as
     await Promise.all(asked),
     Array.from({ length: 100 }, (_, i) => String(i))
   )
+})
+
+test('a reader that lags behind a fast writer gets every byte, and the stream is not reset', async () => {
+  await using a = await node('a')
+  await using b = await node('b')
+  const { promise, resolve } = Promise.withResolvers<Buffer>()
+  b.mesh.serveStream('slow', (stream) => {
+    const parts: Buffer[] = []
+    // Each chunk is taken in a turn of its own, while others come in.
+    const slow = new Writable({
+      highWaterMark: 1024,
+      write(chunk: Buffer, _encoding, taken) {
+        parts.push(chunk)
+        setImmediate(taken)
+      },
+      final(done) {
+        resolve(Buffer.concat(parts))
+        done()
+      }
+    })
+    stream.pipe(slow)
+  })
+  await join(a, b)
+  const stream = await a.mesh.open(b.id, 'slow', soon())
+  const sent = randomBytes(32 * 1024 * 1024)
+  stream.end(sent)
+  assert.equal(digest(await promise), digest(sent))
 })
