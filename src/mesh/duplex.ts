@@ -42,7 +42,11 @@ class StreamDuplex extends Duplex {
     this.#resuming = true
     this.#stream.resume()
     this.#resuming = false
-    if (this.#full && this.#stream.readStatus === 'readable') this.#stream.pause()
+    if (this.#full) this.#hold()
+  }
+
+  #hold(): void {
+    if (this.#stream.readStatus === 'readable') this.#stream.pause()
   }
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
@@ -79,9 +83,9 @@ class StreamDuplex extends Duplex {
   readonly #onMessage = ({ data }: StreamMessageEvent): void => {
     let wants = true
     for (const part of data instanceof Uint8Array ? [data] : data) wants = this.push(part)
-    if (wants || this.#stream.readStatus !== 'readable') return
+    if (wants) return
     if (this.#resuming) this.#full = true
-    else this.#stream.pause()
+    else this.#hold()
   }
 
   readonly #onEnd = (): void => {
