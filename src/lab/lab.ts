@@ -16,6 +16,8 @@ import { identify, isAlive, kill, type ProcessId, processesIn, waitGone } from '
 
 /** A keeper takes its lab down in seconds. */
 const downMs = 60_000
+/** Records travel in well under a second. */
+const settledMs = 30_000
 
 export class Lab implements AsyncDisposable {
   readonly plan: LabPlan
@@ -41,7 +43,7 @@ export class Lab implements AsyncDisposable {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit']
     })
-    const input = keeper.stdin as Writable
+    const input = keeper.stdin
     input.on('error', () => undefined)
     input.write(`${JSON.stringify(plan)}\n`)
     await ready(keeper)
@@ -67,6 +69,20 @@ export class Lab implements AsyncDisposable {
     await first.startDaemon()
     const token = await this.invite(others.length)
     await Promise.all(others.map((host) => join(host, token)))
+    await this.settled()
+  }
+
+  /** Resolves when the given hosts know every host. Throws when that does not come. */
+  async settled(at: readonly LabHost[] = this.hosts): Promise<void> {
+    const end = performance.now() + settledMs
+    const waiting = new Set(at)
+    while (waiting.size > 0) {
+      for (const host of waiting) {
+        const rows = (await host.json('hosts')) as { readonly state: string }[]
+        if (rows.filter(({ state }) => state === 'alive').length >= this.hosts.length) waiting.delete(host)
+        else if (performance.now() > end) throw new Error(`${host.name} knows only ${rows.length} hosts`)
+      }
+    }
   }
 
   /** A token of the first host for so many joiners. */

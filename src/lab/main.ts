@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { errorCodes, errorData, ViolinError } from '#core/errors.ts'
+import { demo } from './demo.ts'
 import { keep } from './keeper.ts'
 import { Lab, sweep } from './lab.ts'
 import { maxHosts, type Place, sites } from './plan.ts'
@@ -22,6 +23,8 @@ async function main(): Promise<number> {
     case 'keep':
       await keep()
       return 0
+    case 'demo':
+      return demo({ keep: values.keep, json: values.json })
     case 'up':
       return up(Number(values.hosts), values.json)
     case 'down':
