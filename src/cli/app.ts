@@ -1,5 +1,6 @@
 /** The command line as a tree: one file a verb. */
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core'
+import { version } from './version.ts'
 import type { Context } from './context.ts'
 import { apply } from './verbs/apply.ts'
 import { consoleVerb } from './verbs/console.ts'
@@ -20,6 +21,21 @@ import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
 import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
+
+/** Verbs of later versions: told as such, not as a slip of the pen. */
+const laterVerbs: ReadonlySet<string> = new Set([
+  'revoke',
+  'ping',
+  'bugreport',
+  'nic',
+  'link',
+  'jetway',
+  'capture',
+  'top',
+  'image',
+  'kernel',
+  'ui'
+])
 
 /** Builds the command line. `failed` reports what a verb threw and gives the exit status. */
 export function buildApp(failed: (error: unknown) => number): Application<Context> {
@@ -55,11 +71,23 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
   })
   return buildApplication(root, {
     name: 'violin',
-    scanner: { caseStyle: 'original', allowArgumentEscapeSequence: true },
-    documentation: { caseStyle: 'original', useAliasInUsageLine: false },
+    versionInfo: { currentVersion: version },
+    scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: 'convert-camel-to-kebab', useAliasInUsageLine: false },
     determineExitCode: failed,
     localization: {
-      text: { ...text_en, exceptionWhileRunningCommand: () => '', commandErrorResult: () => '' }
+      text: {
+        ...text_en,
+        noCommandRegisteredForInput: ({ input, corrections }) => unknownVerb(input, corrections),
+        exceptionWhileRunningCommand: () => '',
+        commandErrorResult: () => ''
+      }
     }
   })
+}
+
+function unknownVerb(input: string, corrections: readonly string[]): string {
+  if (laterVerbs.has(input)) return `\`${input}\` is not yet supported`
+  const meant = corrections.length === 0 ? '' : `, did you mean ${corrections.join(' or ')}?`
+  return `no command \`${input}\`${meant}`
 }

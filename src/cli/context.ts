@@ -59,7 +59,7 @@ export function createContext(options: GlobalOptions, stdio: CommandContext['pro
 /** One line for a person: what, why, and what to do; the stack only for who asks. Gives the exit status. */
 export function reportError(error: unknown, debug: boolean): number {
   const data = errorData(error)
-  process.stderr.write(`violin: ${data.message}; ${data.remedy}\n`)
+  process.stderr.write(`violin: ${`${data.message}; ${data.remedy}`.replaceAll(/\s*\n\s*/g, ' ')}\n`)
   if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
   return errorCodes[data.code]
 }

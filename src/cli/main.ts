@@ -3,6 +3,10 @@ import { run } from '@stricli/core'
 import { buildApp } from './app.ts'
 import { complete } from './complete.ts'
 import { createContext, globalOptions, reportError } from './context.ts'
+import { overview } from './overview.ts'
+
+/** Words that ask for the overview. */
+const wantsHelp: ReadonlySet<string> = new Set(['help', '--help', '-h', '--help-all', '-H'])
 
 /** A reader that went away (`violin list | head -1`) is no failure. */
 function quietWhenClosed(error: NodeJS.ErrnoException): void {
@@ -19,8 +23,13 @@ async function main(args: readonly string[]): Promise<void> {
       process.exitCode = reportError(error, debug)
       return process.exitCode
     })
-    if (options.rest[0] === '__complete') {
-      await complete(app, options.rest.slice(1), (stdio) => createContext(options, stdio))
+    const [verb, ...others] = options.rest
+    if (verb === undefined || (wantsHelp.has(verb) && others.length === 0)) {
+      process.stdout.write(overview(app))
+      return
+    }
+    if (verb === '__complete') {
+      await complete(app, others, (stdio) => createContext(options, stdio))
       return
     }
     // The scanner's own refusals come as text with negative codes; ours are told above.
@@ -29,7 +38,8 @@ async function main(args: readonly string[]): Promise<void> {
       stderr: { write: (text: string) => process.stderr.write(oneLine(text)) },
       exitCode: undefined as number | undefined
     }
-    await run(app, options.rest, createContext(options, stdio as never))
+    const words = verb === 'help' ? [...others, '--help'] : options.rest
+    await run(app, words, createContext(options, stdio as never))
     const code = Number(stdio.exitCode ?? 0)
     if (code < 0) process.exitCode = 2
   } catch (error: unknown) {

@@ -1,10 +1,9 @@
 /** Starts the programs that lie beside this one: the daemon's and the lab's. */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { errorFrom, type ErrorData, ViolinError } from '#core/errors.ts'
-
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 function pathOf(program: 'daemon' | 'lab'): string {
   const url = import.meta.url.endsWith('.ts')
@@ -13,23 +12,20 @@ function pathOf(program: 'daemon' | 'lab'): string {
   return fileURLToPath(url)
 }
 
-/** Runs a program in the foreground with this one's terminal; signals go to it. Gives its exit status. */
-export function runProgram(program: 'daemon' | 'lab', args: readonly string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...nodeFlags(program), pathOf(program), ...args], {
-      stdio: 'inherit'
-    })
-    // A terminal sends Ctrl-C to both; a signal to this one alone is passed on.
-    const forward = (signal: NodeJS.Signals): void => {
-      child.kill(signal)
-    }
-    for (const signal of signals) process.on(signal, forward)
-    child.once('error', reject)
-    child.once('exit', (code, signal) => {
-      for (const one of signals) process.off(one, forward)
-      resolve(code ?? (signal === null ? 1 : 128 + 15))
-    })
-  })
+/**
+ * Becomes another program: same process, terminal and signals, so that who started `violin daemon` (a shell,
+ * systemd) has the daemon itself.
+ */
+export function becomeProgram(program: 'daemon' | 'lab', args: readonly string[]): never {
+  const path = pathOf(program)
+  if (!existsSync(path)) {
+    throw new ViolinError('tool-missing', `${path} is missing`, 'install violin again')
+  }
+  const { execve } = process
+  if (execve === undefined) {
+    throw new ViolinError('tool-missing', `Node ${process.version} is too old`, 'start it by bin/violin')
+  }
+  return execve(process.execPath, [process.execPath, ...nodeFlags(program), path, ...args], process.env)
 }
 
 /** Asks the daemon's program for one thing that needs no running daemon. Throws what it refused. */

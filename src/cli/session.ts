@@ -92,7 +92,7 @@ async function feed(stream: Duplex, input: Readable, signal: AbortSignal): Promi
 /** Writes what comes out until the session tells its end. */
 export async function drain(stream: Duplex, ends: Pick<SessionEnds, 'output' | 'errors'>): Promise<number> {
   const decoder = new SessionDecoder()
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of untilBroken(stream)) {
     for (const { type, payload } of decoder.push(chunk)) {
       if (type === sessionFrame.stdout) await write(ends.output, payload)
       else if (type === sessionFrame.stderr) await write(ends.errors, payload)
@@ -106,6 +106,20 @@ export async function drain(stream: Duplex, ends: Pick<SessionEnds, 'output' | '
     'the session broke off',
     'see whether the entity and its host still run'
   )
+}
+
+/** What the stream brings; a connection that breaks ends it. */
+async function* untilBroken(stream: Duplex): AsyncGenerator<Buffer, void, void> {
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk
+  } catch (error: unknown) {
+    throw new ViolinError(
+      'nobody-reachable',
+      `the session broke off: ${(error as Error).message}`,
+      'see whether the entity and its host still run',
+      { cause: error }
+    )
+  }
 }
 
 async function write(target: Writable, payload: Uint8Array): Promise<void> {

@@ -1,28 +1,39 @@
 /** Finds and reads the topology file that `apply` and `plan` were given. */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
 import type { Topology } from '#core/spec.ts'
-import { parseTopology } from '#topology/parse.ts'
+import { type LocalFile, parseTopology } from '#topology/parse.ts'
+
+/** Nothing larger is read: a topology is refused above this, and its files far below. */
+const maxReadBytes: number = 1024 * 1024
 
 /** Reads FILE, standard input (`-`), or the one `*.violin.yaml` of this folder. Throws ViolinError. */
-export function readTopology(file: string | undefined): Topology {
+export async function readTopology(file: string | undefined): Promise<Topology> {
   const path = file ?? onlyOne()
-  const text = path === '-' ? readFileSync(0, 'utf8') : read(path)
+  const text = path === '-' ? await readInput() : readText(path)
   const base = path === '-' ? '.' : dirname(path)
   return parseTopology(text, {
     file: path === '-' ? 'standard input' : path,
-    readFile: (local) => {
-      const full = join(base, local)
-      const { mode } = statSync(full)
-      return { data: readFileSync(full), mode: (mode & 0o111) === 0 ? 0o644 : 0o755 }
-    }
+    readFile: (local) => readLocal(resolve(base, local))
   })
 }
 
-function read(path: string): string {
+async function readInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    bytes += chunk.length
+    // The parser says how large is too large.
+    if (bytes > maxReadBytes) break
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function readText(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return new TextDecoder().decode(readLocal(path).data)
   } catch (error: unknown) {
     throw new ViolinError(
       'usage',
@@ -32,13 +43,17 @@ function read(path: string): string {
   }
 }
 
+function readLocal(path: string): LocalFile {
+  const info = statSync(path)
+  if (!info.isFile()) throw new Error('it is no file')
+  if (info.size > maxReadBytes) throw new Error(`it is larger than ${maxReadBytes} bytes`)
+  return { data: readFileSync(path), mode: (info.mode & 0o111) === 0 ? 0o644 : 0o755 }
+}
+
 function onlyOne(): string {
   const found = readdirSync('.').filter((name) => name.endsWith('.violin.yaml'))
   const [only] = found
   if (only !== undefined && found.length === 1) return only
-  const what =
-    found.length === 0
-      ? 'no *.violin.yaml is in this folder'
-      : `${found.length} *.violin.yaml are in this folder`
-  throw new ViolinError('usage', what, 'name the topology file: violin apply FILE')
+  const count = found.length === 0 ? 'no *.violin.yaml is' : `${found.length} *.violin.yaml are`
+  throw new ViolinError('usage', `${count} in this folder`, 'name the topology file: violin apply FILE')
 }

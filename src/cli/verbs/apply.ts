@@ -1,15 +1,17 @@
-import { buildCommand, type Command } from '@stricli/core'
-import type { Context } from '../context.ts'
-import { showProgress } from '../print/progress.ts'
+import { buildCommand, type Command, type TypedPositionalParameters } from '@stricli/core'
+import type { Topology } from '#core/spec.ts'
+import { confirm, type Context } from '../context.ts'
+import { planText, showProgress } from '../print/progress.ts'
 import { readTopology } from '../topology-file.ts'
-import { durationFlag, type JsonFlag, jsonFlag } from './common.ts'
+import { durationFlag, type JsonFlag, jsonFlag, yesFlag } from './common.ts'
 
 interface Flags extends JsonFlag {
   readonly wait: boolean
   readonly timeout: number
+  readonly yes?: boolean
 }
 
-export const fileArgument = {
+export const fileArgument: TypedPositionalParameters<[file?: string], Context> = {
   kind: 'tuple',
   parameters: [
     {
@@ -19,7 +21,7 @@ export const fileArgument = {
       brief: 'Topology file, or - (default: the one *.violin.yaml here)'
     }
   ]
-} as const
+}
 
 export const apply: Command<Context> = buildCommand<Flags, [file?: string], Context>({
   docs: { brief: 'Create a VIOLIN, or change it in place, to match a topology file' },
@@ -27,11 +29,25 @@ export const apply: Command<Context> = buildCommand<Flags, [file?: string], Cont
     flags: {
       wait: { kind: 'boolean', default: true, brief: 'Wait until it runs' },
       timeout: durationFlag('How long to wait', '120s'),
+      ...yesFlag,
       ...jsonFlag
     },
     positional: fileArgument
   },
-  async func({ wait, timeout, json = false }, file) {
-    await showProgress(this.service.apply({ topology: readTopology(file), wait, timeoutMs: timeout }), json)
+  async func({ wait, timeout, yes = false, json = false }, file) {
+    const topology = await readTopology(file)
+    await confirmLosses(this, topology, yes)
+    await showProgress(this.service.apply({ topology, wait, timeoutMs: timeout }), json)
   }
 })
+
+/** Whoever sits at a terminal is asked before a machine is removed or starts anew. */
+async function confirmLosses({ service }: Context, topology: Topology, yes: boolean): Promise<void> {
+  if (yes || !process.stdin.isTTY) return
+  const plan = await service.plan({ topology })
+  const losses = plan.steps.filter(({ kind }) => kind === 'remove' || kind === 'restart')
+  if (losses.length === 0) return
+  process.stderr.write(planText(plan))
+  const names = losses.map(({ kind, name }) => `${kind} ${name}`).join(', ')
+  await confirm(`${names}: what is in them goes for good?`, false)
+}

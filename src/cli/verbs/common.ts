@@ -7,9 +7,11 @@ export interface JsonFlag {
 }
 
 export const jsonFlag = {
-  json: { kind: 'boolean', optional: true, brief: 'One JSON document on standard output' }
+  json: { kind: 'boolean', optional: true, withNegated: false, brief: 'One JSON document on standard output' }
 } as const
-export const yesFlag = { yes: { kind: 'boolean', optional: true, brief: 'Do not ask' } } as const
+export const yesFlag = {
+  yes: { kind: 'boolean', optional: true, withNegated: false, brief: 'Do not ask' }
+} as const
 export const listenFlag = {
   listen: {
     kind: 'parsed',

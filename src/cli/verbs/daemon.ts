@@ -1,6 +1,6 @@
 import { buildCommand, type Command } from '@stricli/core'
 import type { Context } from '../context.ts'
-import { runProgram } from '../program.ts'
+import { becomeProgram } from '../program.ts'
 import { listenFlag } from './common.ts'
 
 interface Flags {
@@ -14,8 +14,8 @@ export const daemon: Command<Context> = buildCommand<Flags, [], Context>({
       'Machines go on when the daemon ends, and the next one adopts them; `violin leave` ends them.'
   },
   parameters: { flags: listenFlag },
-  async func({ listen = [] }) {
+  func({ listen = [] }) {
     const args = ['run', '--dir', this.dir, ...listen.flatMap((address) => ['--listen', address])]
-    process.exitCode = await runProgram('daemon', this.debug ? [...args, '--debug'] : args)
+    becomeProgram('daemon', this.debug ? [...args, '--debug'] : args)
   }
 })

@@ -1,6 +1,6 @@
 import { buildCommand, buildRouteMap, type Command, type RouteMap } from '@stricli/core'
 import type { Context } from '../context.ts'
-import { runProgram } from '../program.ts'
+import { becomeProgram } from '../program.ts'
 import { type JsonFlag, jsonFlag } from './common.ts'
 
 interface DemoFlags extends JsonFlag {
@@ -11,36 +11,57 @@ export const demo: Command<Context> = buildCommand<DemoFlags, [], Context>({
   docs: { brief: "The paper's Figure 2 on this machine, from nothing to failover" },
   parameters: {
     flags: {
-      keep: { kind: 'boolean', optional: true, brief: 'Leave it running, and say how to look around' },
+      keep: {
+        kind: 'boolean',
+        optional: true,
+        withNegated: false,
+        brief: 'Leave it running, and say how to look around'
+      },
       ...jsonFlag
     }
   },
-  async func({ keep, json }) {
-    process.exitCode = await runProgram('lab', [
-      'demo',
-      ...(keep === true ? ['--keep'] : []),
-      ...(json === true ? ['--json'] : [])
-    ])
+  func({ keep, json }) {
+    becomeProgram('lab', ['demo', ...flag('--keep', keep), ...flag('--json', json)])
   }
 })
 
-const up: Command<Context> = buildCommand<{ readonly hosts: number }, [], Context>({
+interface UpFlags extends JsonFlag {
+  readonly hosts: string
+}
+
+const up: Command<Context> = buildCommand<UpFlags, [], Context>({
   docs: { brief: 'Overlay hosts in network namespaces, joined by an underlay with delays' },
   parameters: {
-    flags: { hosts: { kind: 'parsed', parse: Number, default: '5', placeholder: 'N', brief: 'How many' } }
+    flags: {
+      hosts: { kind: 'parsed', parse: String, default: '5', placeholder: 'N', brief: 'How many' },
+      ...jsonFlag
+    }
   },
-  async func({ hosts }) {
-    process.exitCode = await runProgram('lab', ['up', '--hosts', String(hosts)])
+  func({ hosts, json }) {
+    becomeProgram('lab', ['up', '--hosts', hosts, ...flag('--json', json)])
   }
 })
 
-const down: Command<Context> = buildCommand<Record<never, never>, [], Context>({
+interface DownFlags extends JsonFlag {
+  readonly all?: boolean
+}
+
+const down: Command<Context> = buildCommand<DownFlags, [], Context>({
   docs: { brief: 'Take the lab away, whatever is left of it' },
-  parameters: { flags: {} },
-  async func() {
-    process.exitCode = await runProgram('lab', ['down'])
+  parameters: {
+    flags: {
+      all: { kind: 'boolean', optional: true, withNegated: false, brief: 'Every lab of this machine' },
+      ...jsonFlag
+    }
+  },
+  func({ all, json }) {
+    becomeProgram('lab', ['down', ...flag('--all', all), ...flag('--json', json)])
   }
 })
+
+function flag(name: string, given: boolean | undefined): readonly string[] {
+  return given === true ? [name] : []
+}
 
 export const lab: RouteMap<Context> = buildRouteMap({
   routes: { up, down },

@@ -10,7 +10,10 @@ interface Flags extends JsonFlag {
 export const events: Command<Context> = buildCommand<Flags, [], Context>({
   docs: { brief: 'Tell what happened on this host, and why' },
   parameters: {
-    flags: { follow: { kind: 'boolean', optional: true, brief: 'Go on with what comes' }, ...jsonFlag },
+    flags: {
+      follow: { kind: 'boolean', optional: true, withNegated: false, brief: 'Go on with what comes' },
+      ...jsonFlag
+    },
     aliases: { f: 'follow' }
   },
   async func({ follow = false, json }) {
