@@ -46,27 +46,21 @@ export class Machines implements AsyncDisposable {
     const number = this.#children.length
     const initrd = join(this.folder, `initrd${number}`)
     writeFileSync(initrd, initialFiles(options))
-    const child = spawn(
-      'bwrap',
-      [
-        ...[
-          '--dev-bind',
-          '/',
-          '/',
-          '--proc',
-          '/proc',
-          '--unshare-pid',
-          '--die-with-parent',
-          '--',
-          'setarch',
-          '-R'
-        ],
-        ...['linux.uml', `mem=${options.memoryMiB ?? 64}M`, `initrd=${initrd}`, 'con=null', 'con0=null,fd:1'],
-        ...['quiet', 'panic=-1', `uml_dir=${this.folder}`, `umid=m${number}`],
-        ...options.devices.map((device) => `virtio_uml.device=${device}`)
-      ],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin', TMPDIR: '/dev/shm' } }
-    )
+    const jail = ['--dev-bind', '/', '/', '--proc', '/proc', '--unshare-pid', '--die-with-parent', '--']
+    const kernel = [
+      `mem=${options.memoryMiB ?? 64}M`,
+      `initrd=${initrd}`,
+      'con=null',
+      'con0=null,fd:1',
+      'quiet'
+    ]
+    const names = ['panic=-1', `uml_dir=${this.folder}`, `umid=m${number}`]
+    const devices = options.devices.map((device) => `virtio_uml.device=${device}`)
+    const argv = [...jail, 'setarch', '-R', 'linux.uml', ...kernel, ...names, ...devices]
+    const child = spawn('bwrap', argv, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: '/usr/bin:/bin', TMPDIR: '/dev/shm' }
+    })
     const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
     this.#children.push({ child, ended })
     return new Machine(child, ended)
@@ -98,9 +92,6 @@ export class Machine {
         this.#console += chunk.toString('latin1')
         for (const look of this.#looks) look()
       })
-    void ended.then(() => {
-      for (const look of this.#looks) look()
-    })
   }
 
   /** The console so far. */
