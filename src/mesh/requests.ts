@@ -2,7 +2,6 @@
  * Requests: one length-prefixed message each way on a stream of its own, then the stream ends. An answer
  * begins with a byte: 0, and the answer follows; 1, and a refusal follows as JSON.
  */
-import { messageStreamToDuplex } from '@libp2p/utils'
 import { decode, encode } from 'it-length-prefixed'
 import { pipe } from 'it-pipe'
 import { concat } from 'uint8arrays/concat'
@@ -15,12 +14,12 @@ import {
   MAX_ANSWER_BYTES,
   MAX_ASKING,
   MAX_ASKING_WAITING,
-  MAX_LENGTH_BYTES,
   READ_REQUEST_MS
 } from './bounds.ts'
+import { messagesOf } from './messages.ts'
 import { asError, hostIdOf } from './peer.ts'
 import { Turns } from './turns.ts'
-import type { Connection, Stream, StreamMessageEvent } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { ErrorCode } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
@@ -79,8 +78,8 @@ export class Requests {
     const done = this.#begin(from, connection)
     try {
       if (done === null) throw new Error('too many requests at once')
-      // Readers are attached before the first wait: what arrives meanwhile would be lost.
-      const duplex = messageStreamToDuplex(bounded(stream, options.maxRequestBytes))
+      // Taken over before the first wait: what arrives meanwhile would be lost.
+      const duplex = messagesOf(stream, options.maxRequestBytes)
       if (options.strangers !== true && !(await this.#membership.whenMember(connection))) {
         throw new Error('the peer is not a member')
       }
@@ -101,7 +100,7 @@ export class Requests {
     if (signal.aborted) giveUp()
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      const duplex = messageStreamToDuplex(bounded(stream, MAX_ANSWER_BYTES + 1))
+      const duplex = messagesOf(stream, MAX_ANSWER_BYTES + 1)
       return await pipe(
         [body],
         (source) => encode(source),
@@ -146,21 +145,6 @@ export class Requests {
       else this.#answering.set(from, left)
     }
   }
-}
-
-/**
- * Aborts a stream that sends more than one message of this size: nothing else bounds what waits unread.
- * Throws where the stream is over already: it tells so only once, and who reads it would wait for ever.
- */
-function bounded(stream: Stream, maxBytes: number): Stream {
-  if (stream.status !== 'open') throw new Error(`the stream was ${stream.status}`)
-  let received = 0
-  stream.addEventListener('message', ({ data }: StreamMessageEvent) => {
-    received += data.byteLength
-    if (received <= maxBytes + MAX_LENGTH_BYTES) return
-    queueMicrotask(() => stream.abort(new Error(`more than ${maxBytes} bytes`)))
-  })
-  return stream
 }
 
 /** The one message of a source that ends after it. */
