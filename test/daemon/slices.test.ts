@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
+import { buildTiny } from '#images/tiny.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import { ownProgram, type SliceProgram } from '#daemon/slices/jail.ts'
@@ -25,6 +26,10 @@ const needs = {
     skip: root && jails && existsSync('/dev/net/tun') ? false : 'needs root, /dev/net/tun and bubblewrap',
     timeout: 90_000
   }
+}
+const uml = {
+  skip: existsSync('/usr/bin/linux.uml') ? needs.root.skip : 'needs linux.uml',
+  timeout: 180_000
 }
 const self = '12D3KooWSelf' as HostId
 const peer = '12D3KooWPeer' as HostId
@@ -331,6 +336,28 @@ test(
     assert.ok(moved.active === to && moved.term > term)
   }
 )
+
+test('a virtual machine and a namespace reach each other on one vLAN', uml, async (context) => {
+  const host = await Host.make(context)
+  await buildTiny(join(host.folder, 'images', 'tiny'))
+  const slice = await host.slices.ensure(first)
+  const vm = entity('vm', 2, {
+    driver: 'uml',
+    memoryMiB: 64,
+    run: 'echo "$COLOUR" > /tmp/colour',
+    env: { COLOUR: 'blue' }
+  })
+  await slice.call('configure', wish(1, [entity('a', 1), vm]))
+  await host.until('both run', () => ['a', 'vm'].every((name) => host.entity(name)?.state === 'running'))
+  const ping = ['sh', '-c', 'until ping -c 1 -W 1 "$0"; do :; done']
+  assert.equal((await exec(slice, 'a', [...ping, 'vm'])).status, 0)
+  assert.equal((await exec(slice, 'vm', [...ping, 'a'])).status, 0)
+  const apart = await exec(slice, 'vm', ['sh', '-c', 'cat /tmp/colour -; echo oops >&2; exit 7'], 'typed')
+  assert.deepEqual(apart, { stdout: 'blue\ntyped', stderr: 'oops\n', status: 7 })
+  const { user } = slice
+  await host.slices.remove(first)
+  assert.deepEqual(await processesOf(user as number), [])
+})
 
 test('an entity that dies after it ran is started again, by itself', needs.root, async (context) => {
   const host = await Host.make(context)
