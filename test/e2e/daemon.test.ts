@@ -1,0 +1,83 @@
+/** Where and as whom a daemon runs. */
+import assert from 'node:assert/strict'
+import { chmodSync, chownSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { Lab } from '#lab/lab.ts'
+import type { LabHost } from '#lab/host.ts'
+import { refused, succeeded, until } from './world.ts'
+
+const nobody = 65_534
+
+const lab = await Lab.create([
+  { name: 'h1', delayMs: 0 },
+  { name: 'h2', delayMs: 0 }
+])
+after(() => lab[Symbol.asyncDispose]())
+const [first, second] = lab.hosts as [LabHost, LabHost]
+
+test('a second daemon on one folder is refused, and the first goes on', async () => {
+  await first.violin('init', '--name', 'h1')
+  await first.startDaemon()
+  refused(await first.try(['daemon'], { timeoutMs: 30_000 }), /already|runs|in use/)
+  assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
+})
+
+test('a second daemon on one port is refused with what to do', async () => {
+  const other = join(first.folder, '..', 'other')
+  await first.violin('init', '--name', 'other', '--dir', other)
+  refused(await first.try(['daemon', '--dir', other], { timeoutMs: 30_000 }), /4780.*--listen/)
+})
+
+test('a socket that a killed daemon left does not keep the next one away', async () => {
+  await first.killDaemon()
+  refused(await first.try(['hosts']), /no daemon|not running/)
+  await first.startDaemon()
+  assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
+})
+
+test('an ordinary user runs a host, a slice and a virtual machine', async () => {
+  const folder = join(second.folder, 'nobody')
+  mkdirSync(folder)
+  chownSync(folder, nobody, nobody)
+  chmodSync(folder, 0o700)
+  const as = (...args: readonly string[]): string[] => [
+    ...['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--no-new-privs'],
+    ...['--bounding-set=-all', '--inh-caps=-all', '--'],
+    ...second.command(...args, '--dir', folder)
+  ]
+  const run = (...args: readonly string[]): Promise<string> =>
+    second.run(as(...args)).then((outcome) => succeeded(outcome).stdout)
+  await run('init', '--name', 'mine', '--listen', '/ip4/127.0.0.1/tcp/4781')
+  const daemon = second.spawn(as('daemon'))
+  const log: string[] = []
+  daemon.stderr?.on('data', (chunk: Buffer) => log.push(chunk.toString()))
+  const up = new Promise<void>((resolve) => daemon.stdout?.once('data', () => resolve()))
+  const ended = new Promise<void>((resolve) => daemon.once('exit', () => resolve()))
+  try {
+    await Promise.race([up, ended])
+    const topology =
+      'name: net\nlans:\n  lan1: { subnet: 10.0.0.0/24 }\nhosts:\n  a: { lan: lan1 }\n  b: { lan: lan1 }\n'
+    succeeded(await second.run(as('apply', '-'), { input: topology }))
+    const exec = (command: string): string[] => {
+      const argv = as('exec', 'net/a')
+      return [...argv, '--', 'sh', '-c', command]
+    }
+    assert.match(succeeded(await second.run(exec('ping -c 2 -W 5 b'))).stdout, /2 packets received/)
+    // Root in there, and yet nobody's files are out of its reach.
+    assert.match(succeeded(await second.run(exec('id -u; ls /'))).stdout, /^0\n/)
+    const netns = topology.replace('name: net\n', 'name: ns\ndriver: netns\n')
+    refused(await second.run(as('apply', '-', '--timeout', '20s'), { input: netns }), /root/)
+    await second.run(as('delete', 'ns', '--yes'))
+    await run('delete', 'net', '--yes')
+  } finally {
+    daemon.kill('SIGTERM')
+    await ended
+  }
+  await until(
+    'all of it ended',
+    async () => second.processes(),
+    (left) => left.length === 0
+  )
+  assert.equal(log.join(''), '')
+})

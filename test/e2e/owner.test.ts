@@ -1,0 +1,46 @@
+/** A VIOLIN belongs to who made it: another member can neither change nor end it, nor get into its machines. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { apply, exec, inside, meshOf, refused, remove, show } from './world.ts'
+
+const lab = await meshOf('owner', 'runner', 'other')
+after(() => lab[Symbol.asyncDispose]())
+const [owner, runner, other] = [lab.host('owner'), lab.host('runner'), lab.host('other')]
+
+const topology = `
+name: net
+driver: netns
+lans:
+  lan1: { subnet: 10.0.0.0/24 }
+hosts:
+  a: { lan: lan1, on: runner }
+  b: { lan: lan1, on: other }
+`
+
+test('another member’s delete is refused, by its own daemon and for good', async () => {
+  await apply(owner, topology)
+  for (const host of [runner, other]) refused(await host.try(['delete', 'net', '--yes']), /owner|belongs/)
+  assert.equal((await show(owner, 'net')).state, 'running')
+})
+
+test('another member’s apply of the same name does not change it', async () => {
+  const { version } = await show(owner, 'net')
+  const changed = topology.replace('  b: { lan: lan1, on: other }\n', '')
+  refused(await other.try(['apply', '-'], { input: changed }), /owner|belongs|name/)
+  const after = await show(owner, 'net')
+  assert.equal(after.version, version)
+  assert.equal(after.entities.length, 2)
+})
+
+test('another member gets into no machine but those that run on its own host', async () => {
+  assert.equal(await inside(owner, 'net/a', 'hostname'), 'a')
+  // The operator of the host where it runs could read its memory anyway.
+  assert.equal(await inside(other, 'net/b', 'hostname'), 'b')
+  const outcome = await exec(other, 'net/a', 'hostname')
+  assert.equal(outcome.status, 125)
+  assert.match(outcome.stderr, /owner|belongs/)
+})
+
+test('the owner ends it', async () => {
+  await remove(owner, 'net')
+})
