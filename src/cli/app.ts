@@ -1,7 +1,15 @@
 /** The command line as a tree: one file a verb. */
-import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core'
-import { version } from './version.ts'
+import {
+  type Application,
+  ArgumentScannerError,
+  buildApplication,
+  buildRouteMap,
+  formatMessageForArgumentScannerError,
+  text_en
+} from '@stricli/core'
+import { ViolinError } from '#core/errors.ts'
 import type { Context } from './context.ts'
+import { version } from './version.ts'
 import { apply } from './verbs/apply.ts'
 import { consoleVerb } from './verbs/console.ts'
 import { cp } from './verbs/cp.ts'
@@ -79,6 +87,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
       text: {
         ...text_en,
         noCommandRegisteredForInput: ({ input, corrections }) => unknownVerb(input, corrections),
+        exceptionWhileParsingArguments: wrongUsage,
         exceptionWhileRunningCommand: () => '',
         commandErrorResult: () => ''
       }
@@ -90,4 +99,15 @@ function unknownVerb(input: string, corrections: readonly string[]): string {
   if (laterVerbs.has(input)) return `\`${input}\` is not yet supported`
   const meant = corrections.length === 0 ? '' : `, did you mean ${corrections.join(' or ')}?`
   return `no command \`${input}\`${meant}`
+}
+
+/** What the scanner refuses; a value that one of our parsers refused with what to write instead. */
+function wrongUsage(error: unknown): string {
+  if (!(error instanceof ArgumentScannerError)) return error instanceof Error ? error.message : String(error)
+  return formatMessageForArgumentScannerError(error, {
+    ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) => {
+      const remedy = exception instanceof ViolinError ? `: ${exception.remedy}` : ''
+      return `${name}: ${exception instanceof Error ? exception.message : String(exception)}${remedy}`
+    }
+  })
 }

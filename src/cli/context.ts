@@ -22,7 +22,10 @@ export interface GlobalOptions {
   readonly rest: readonly string[]
 }
 
-/** Takes `--dir DIR` and `--debug` out of the arguments, wherever they stand before `--`. Throws `usage`. */
+/**
+ * Takes `--dir DIR` and `--debug` out of the arguments, wherever they stand before `--`; a `--json` before the
+ * verb is moved behind it. Throws `usage`.
+ */
 export function globalOptions(args: readonly string[], env: NodeJS.ProcessEnv): GlobalOptions {
   const rest: string[] = []
   let dir = env['VIOLIN_DIR']
@@ -40,7 +43,14 @@ export function globalOptions(args: readonly string[], env: NodeJS.ProcessEnv): 
       if (dir === undefined) throw new ViolinError('usage', '--dir names no folder', 'violin --dir DIR …')
     } else rest.push(arg)
   }
+  if (rest[0] === '--json' && rest.length > 1) rest.splice(endOfFlags(rest), 0, ...rest.splice(0, 1))
   return { dir: resolve(dir === undefined || dir === '' ? defaultDir() : dir), debug, rest }
+}
+
+/** Where `--` stands once the first word is gone, or the end. */
+function endOfFlags(words: readonly string[]): number {
+  const escape = words.indexOf('--')
+  return (escape < 0 ? words.length : escape) - 1
 }
 
 function defaultDir(): string {

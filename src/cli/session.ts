@@ -42,9 +42,18 @@ export async function runSession(
 ): Promise<number> {
   const stream = await service.session(request)
   const over = new AbortController()
-  const feeding = ends.input === null ? endInput(stream) : feed(stream, ends.input, over.signal)
+  let unread: unknown = null
+  const feeding = (ends.input === null ? endInput(stream) : feed(stream, ends.input, over.signal)).catch(
+    (error: unknown) => {
+      // Input that cannot be read ends the session, and is what the caller hears of.
+      unread = error
+      stream.destroy()
+    }
+  )
   try {
     return await drain(stream, ends)
+  } catch (error: unknown) {
+    throw unread ?? error
   } finally {
     over.abort()
     stream.destroy()
@@ -53,7 +62,10 @@ export async function runSession(
 }
 
 /** Sends a new size of the terminal. */
-export function resize(stream: Duplex, rows: number, columns: number): void {
+export function resize(
+  stream: Duplex,
+  { rows, columns }: { readonly rows: number; readonly columns: number }
+): void {
   const payload = new Uint8Array(4)
   const view = new DataView(payload.buffer)
   view.setUint16(0, rows)
@@ -123,6 +135,7 @@ async function* untilBroken(stream: Duplex): AsyncGenerator<Buffer, void, void> 
 }
 
 async function write(target: Writable, payload: Uint8Array): Promise<void> {
+  if (target.destroyed) throw new ViolinError('refused', 'the output was closed', 'try again')
   // The decoder reuses its buffer.
   if (!target.write(Buffer.from(payload))) await once(target, 'drain')
 }

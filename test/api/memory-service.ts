@@ -38,7 +38,7 @@ export function createMemoryService(): MemoryService {
   let programs = 0
 
   const find = (name: string): Topology => {
-    const topology = violins.get(name)
+    const topology = violins.get(name) ?? [...violins.values()].find((one) => idOf(one.name) === name)
     if (topology !== undefined) return topology
     throw new ViolinError(
       'unknown-violin',

@@ -15,7 +15,7 @@ export const yesFlag = {
 export const listenFlag = {
   listen: {
     kind: 'parsed',
-    parse: String,
+    parse: (text: string): string => text,
     optional: true,
     variadic: true,
     placeholder: 'MULTIADDR',
@@ -25,7 +25,7 @@ export const listenFlag = {
 export const nameFlag = {
   name: {
     kind: 'parsed',
-    parse: String,
+    parse: (text: string): string => text,
     optional: true,
     placeholder: 'N',
     brief: "The host's name for people"
@@ -40,25 +40,35 @@ export function durationFlag<const D extends string>(
   return { kind: 'parsed', parse: parseDuration, default: standard, placeholder: 'TIME', brief }
 }
 
+/** Who cannot be asked proposes nothing: a completion is no place for a refusal. */
+function nothing(): readonly never[] {
+  return []
+}
+
 /** The name of a VIOLIN; the daemon proposes those that it knows. */
 export const violinArgument = {
-  parse: String,
+  parse: (text: string): string => text,
   placeholder: 'NAME',
   brief: 'Name, id or name@owner',
   async proposeCompletions(this: Context): Promise<readonly string[]> {
-    return (await this.service.list({})).map(({ name }) => name)
+    const violins = await this.service.list({}).catch(nothing)
+    return violins.map(({ name }) => name)
   }
 } as const
 
 /** NAME/ENTITY; the daemon proposes those that it knows. */
 export const entityArgument = {
-  parse: String,
+  parse: (text: string): string => text,
   placeholder: 'NAME/ENTITY',
   brief: 'An entity of a VIOLIN',
   async proposeCompletions(this: Context): Promise<readonly string[]> {
-    const violins = await this.service.list({})
-    const shows = await Promise.all(violins.map(({ id }) => this.service.show({ name: id })))
-    return shows.flatMap((show) => show.entities.map(({ name }) => `${show.name}/${name}`))
+    const violins = await this.service.list({}).catch(nothing)
+    const shows = await Promise.all(
+      violins.map(({ id }) => this.service.show({ name: id }).catch(() => null))
+    )
+    return shows
+      .filter((show) => show !== null)
+      .flatMap((show) => show.entities.map(({ name }) => `${show.name}/${name}`))
   }
 } as const
 

@@ -16,9 +16,9 @@ export const consoleVerb: Command<Context> = buildCommand<Record<never, never>, 
     if (!stdin.isTTY || !stdout.isTTY) {
       throw new ViolinError('usage', 'a console wants a terminal', 'use violin exec for scripts')
     }
-    const terminal = { rows: stdout.rows, columns: stdout.columns }
+    const terminal = sizeOf(stdout)
     const stream = await this.service.session({ ...parseTarget(target), argv: [], terminal })
-    const resized = (): void => resize(stream, stdout.rows, stdout.columns)
+    const resized = (): void => resize(stream, sizeOf(stdout))
     let left = false
     const typed = (keys: Buffer): void => {
       const end = keys.indexOf(leaveKey)
@@ -30,7 +30,7 @@ export const consoleVerb: Command<Context> = buildCommand<Record<never, never>, 
       left = true
       stream.destroy()
     }
-    process.stderr.write(`${target}; Ctrl-] leaves\r\n`)
+    process.stderr.write(`${target}; Ctrl-] leaves\n`)
     stdin.setRawMode(true)
     stdin.on('data', typed)
     stdout.on('resize', resized)
@@ -46,3 +46,8 @@ export const consoleVerb: Command<Context> = buildCommand<Record<never, never>, 
     }
   }
 })
+
+/** Some terminals do not know their size. */
+function sizeOf(terminal: NodeJS.WriteStream): { readonly rows: number; readonly columns: number } {
+  return { rows: terminal.rows || 24, columns: terminal.columns || 80 }
+}
