@@ -89,7 +89,7 @@ export interface TopologyFile {
   readonly routers?: Readonly<Record<string, FileEntity | null>>
 }
 
-const entityWords = [...Object.keys(entity.shape)]
+const entityWords = Object.keys(entity.shape)
 
 /** The words of each place in a file, `*` for any name; for telling the nearest right one. */
 export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
