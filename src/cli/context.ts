@@ -78,8 +78,10 @@ export function reportError(error: unknown, debug: boolean): number {
 export async function confirm(question: string, yes: boolean): Promise<void> {
   if (yes || !process.stdin.isTTY) return
   const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-D and Ctrl-C close it, which is no yes either.
+  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
   try {
-    const answer = await lines.question(`${question} [y/N] `)
+    const answer = await Promise.race([lines.question(`${question} [y/N] `), closed])
     if (!/^y(es)?$/i.test(answer.trim()))
       throw new ViolinError('refused', 'not confirmed', 'answer y, or use --yes')
   } finally {

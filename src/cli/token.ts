@@ -1,10 +1,11 @@
 /** A token as it is given: the text itself, `@FILE`, `-` for standard input, or $VIOLIN_TOKEN. */
 import { readFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
 import { ViolinError } from '#core/errors.ts'
 
 /** The token's text. Throws ViolinError `usage`. */
-export function readToken(given: string | undefined): string {
-  if (given === '-') return readFileSync(0, 'utf8').trim()
+export async function readToken(given: string | undefined): Promise<string> {
+  if (given === '-') return (await text(process.stdin)).trim()
   if (given?.startsWith('@') === true) {
     try {
       return readFileSync(given.slice(1), 'utf8').trim()

@@ -430,6 +430,8 @@ describe('what destroys', () => {
     assert.equal(refusal.status, 1)
     assert.match(refusal.stdout, /asked and all that is in its machines goes for good\? \[y\/N\]/)
     assert.ok((await names()).includes('asked'))
+    assert.equal((await onTerminal(['delete', 'asked'], '\x04')).status, 1)
+    assert.ok((await names()).includes('asked'))
     const removal = await onTerminal(['apply', await without('b')], 'n\n')
     assert.match(removal.stdout, /remove b: what is in them goes for good\? \[y\/N\]/)
     assert.equal((await bench.service.show({ name: 'asked' })).entities.length, 2)

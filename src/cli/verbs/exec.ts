@@ -7,6 +7,7 @@ import { entityArgument } from './common.ts'
 export const exec: Command<Context> = buildCommand<Record<never, never>, string[], Context>({
   docs: {
     brief: 'Run a command in an entity, wherever it runs',
+    customUsage: ['NAME/ENTITY -- CMD...'],
     fullDescription:
       'violin exec NAME/ENTITY -- CMD...: standard input, output and error apart; exits with its status; 125: not reached, 126: cannot run, 127: not found.'
   },

@@ -49,7 +49,7 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
   },
   async func(flags) {
     if (flags.cancel !== undefined) {
-      await this.service.cancelInvite({ token: readToken(flags.cancel) })
+      await this.service.cancelInvite({ token: await readToken(flags.cancel) })
       if (flags.json === true) printJson({})
       else process.stderr.write('the invite is taken back\n')
       return

@@ -26,7 +26,7 @@ export const join: Command<Context> = buildCommand<Flags, [token?: string], Cont
     }
   },
   async func({ json, ...options }, token) {
-    const joined = (await askProgram('join', this.dir, { token: readToken(token), ...options })) as {
+    const joined = (await askProgram('join', this.dir, { token: await readToken(token), ...options })) as {
       name: string
       id: string
     }
