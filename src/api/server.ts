@@ -15,6 +15,8 @@ import type { Service } from './contract.ts'
 import { type Method, maxBodyBytes, methods, sessionRequest, sessionUpgrade, tooLarge } from './methods.ts'
 import { splice } from './splice.ts'
 
+/** Streams that do not end within this time are cut off when the server closes. */
+const endingMs = 300
 /** The first frame of a session comes within this time. */
 const openTimeoutMs = 10_000
 
@@ -29,10 +31,11 @@ export interface ApiServer {
  */
 export async function serveApi(path: string, service: Service): Promise<ApiServer> {
   await makeRoom(path)
-  const app = fastify({ bodyLimit: maxBodyBytes, forceCloseConnections: true })
+  const app = fastify({ bodyLimit: maxBodyBytes, forceCloseConnections: 'idle' })
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: usage('no such method') }))
   app.setErrorHandler((error, _request, reply) => refuseRequest(error as FastifyError, reply))
-  for (const method of Object.keys(methods) as Method[]) route(app, method, service)
+  const streams = new Set<Readable>()
+  for (const method of Object.keys(methods) as Method[]) route(app, method, service, streams)
   const sessions = new Set<Duplex>()
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     sessions.add(socket)
@@ -48,7 +51,12 @@ export async function serveApi(path: string, service: Service): Promise<ApiServe
   return {
     async close() {
       for (const socket of sessions) socket.destroy()
+      // An answer that comes to its end is still delivered; who follows is cut off.
+      const patience = setTimeout(() => {
+        for (const rows of streams) rows.destroy()
+      }, endingMs)
       await app.close()
+      clearTimeout(patience)
     }
   }
 }
@@ -94,7 +102,7 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-function route(app: FastifyInstance, method: Method, service: Service): void {
+function route(app: FastifyInstance, method: Method, service: Service, streams: Set<Readable>): void {
   const { request: schema, stream } = methods[method]
   app.post(`/${method}`, async (request, reply) => {
     const parsed = schema.safeParse(request.body)
@@ -109,6 +117,8 @@ function route(app: FastifyInstance, method: Method, service: Service): void {
     ) => Promise<unknown> | AsyncIterable<unknown>
     if (stream) {
       const rows = Readable.from(lines(call(parsed.data) as AsyncIterable<unknown>))
+      streams.add(rows)
+      rows.once('end', () => streams.delete(rows)).once('close', () => streams.delete(rows))
       return reply.type('application/x-ndjson').send(rows)
     }
     try {

@@ -4,6 +4,7 @@
  */
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
+import { memoryOf } from './limits.ts'
 import type { Placement } from './resolve.ts'
 import type { DriverName, Spec, Topology, TopologyEntity, TopologyLan } from './spec.ts'
 
@@ -58,10 +59,6 @@ export function place(
   for (const lan of topology.lans)
     lans.set(lan.name, placeSwitch(lan, topology, entities, hosts, previous, rank))
   return { entities, lans }
-}
-
-function memoryOf(entity: { readonly driver: DriverName; readonly memoryMiB: number }): number {
-  return entity.driver === 'uml' ? entity.memoryMiB : 0
 }
 
 function placeEntity(

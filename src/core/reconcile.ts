@@ -4,7 +4,7 @@
  */
 import type { HostId, ViolinId } from './ids.ts'
 import { namesOf } from './resolve.ts'
-import type { Spec } from './spec.ts'
+import type { Spec, SpecLan } from './spec.ts'
 
 /** Up to this many hosts every pair on a vLAN keeps a trunk; above, edges keep them to the first candidates. */
 const fullMeshHosts = 8
@@ -22,7 +22,8 @@ export interface WantedViolin {
 export interface Part {
   readonly name: string
   readonly version: number
-  readonly lans: Spec['lans']
+  /** With the hosts that have a port on the vLAN, or a candidacy for its vSwitch. */
+  readonly lans: readonly (SpecLan & { readonly members: readonly HostId[] })[]
   readonly entities: Spec['entities']
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   readonly peers: readonly HostId[]
@@ -70,7 +71,7 @@ export function partOf(self: HostId, version: number, spec: Spec): Part | null {
   return {
     name: spec.name,
     version,
-    lans: lans.map((lan) => ({ ...lan })),
+    lans: lans.map((lan) => ({ ...lan, members: membersOf.get(lan.name) ?? [] })),
     entities,
     names: namesOf(spec),
     peers: [...peers].toSorted()

@@ -14,7 +14,7 @@ import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
-import { type Identity, loadIdentity } from './identity.ts'
+import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { Reconciler } from './reconciler.ts'
@@ -87,7 +87,11 @@ export async function startDaemon(
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh)
   const violins = new Violins({ host, records, peers, slices, statuses, loads, mesh, journal })
-  const gone = Promise.withResolvers<void>()
+  const left = Promise.withResolvers<void>()
+  const gone = async (): Promise<void> => {
+    await owned.disposeAsync()
+    await forgetIdentity(dir)
+  }
   const departure = new Departure({
     host,
     records,
@@ -96,7 +100,8 @@ export async function startDaemon(
     violins,
     mesh,
     journal,
-    gone: gone.resolve
+    gone,
+    end: left.resolve
   })
   const service = createService({
     host,
@@ -121,13 +126,16 @@ export async function startDaemon(
   )
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
-  undo.adopt(await serveApi(join(dir, 'api.sock'), service), (one) => one.close())
+  const api = await serveApi(join(dir, 'api.sock'), service)
   const owned = undo.move()
   return {
     identity,
     mesh,
-    left: gone.promise,
-    close: () => owned.disposeAsync()
+    left: left.promise,
+    async close() {
+      await api.close()
+      await owned.disposeAsync()
+    }
   }
 }
 

@@ -24,7 +24,8 @@ export class Departure {
   readonly #violins: Violins
   readonly #mesh: Mesh
   readonly #journal: Journal
-  readonly #gone: () => void
+  readonly #gone: () => Promise<void>
+  readonly #end: () => void
 
   constructor(parts: {
     readonly host: Host
@@ -34,8 +35,10 @@ export class Departure {
     readonly violins: Violins
     readonly mesh: Mesh
     readonly journal: Journal
-    /** Called when the host has left: forget the identity and end. */
-    readonly gone: () => void
+    /** Called when the host has left: ends everything but the API and forgets the identity. */
+    readonly gone: () => Promise<void>
+    /** Called last: the daemon shall end. */
+    readonly end: () => void
   }) {
     this.#host = parts.host
     this.#records = parts.records
@@ -45,6 +48,7 @@ export class Departure {
     this.#mesh = parts.mesh
     this.#journal = parts.journal
     this.#gone = parts.gone
+    this.#end = parts.end
   }
 
   /** Leaves; `stop` also stops entities that run here. Throws `entities-running` otherwise. */
@@ -71,8 +75,9 @@ export class Departure {
         .map((peer) => this.#records.exchange(peer, [], signal))
     )
     this.#journal.note('left', null, 'this host left the mesh')
+    await this.#gone()
     yield { kind: 'done', text: `${this.#host.identity.name} has left the mesh` }
-    this.#gone()
+    this.#end()
   }
 
   async *#handOverSwitches(): AsyncGenerator<Progress, void, void> {

@@ -11,7 +11,6 @@ import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
 import { startDaemon } from './daemon.ts'
 import { doctor } from './doctor.ts'
 import { found, join } from './founding.ts'
-import { forgetIdentity } from './identity.ts'
 
 const founding = z.strictObject({ name: z.string().optional(), listen: z.array(z.string()).optional() })
 const joining = founding.extend({ token: z.string().max(64 * 1024) })
@@ -28,9 +27,8 @@ async function run(dir: string, listen: readonly string[], debug: boolean): Prom
     process.once('SIGTERM', () => resolve())
     process.once('SIGINT', () => resolve())
   })
-  const left = await Promise.race([asked.then(() => false), daemon.left.then(() => true)])
+  await Promise.race([asked, daemon.left])
   await daemon.close()
-  if (left) await forgetIdentity(dir)
 }
 
 async function once<T>(work: () => Promise<T>): Promise<void> {

@@ -67,7 +67,7 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
   assert.deepEqual(partOf(id('A'), 7, spec), {
     name: 'net',
     version: 7,
-    lans: [spec.lans[0]],
+    lans: [{ ...spec.lans[0], members: lanMembers(spec, spec.lans[0]?.name ?? '') }],
     entities: [spec.entities[0]],
     names: [
       { name: 'x', ip: '10.0.0.1' },
@@ -76,11 +76,17 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
     peers: [id('B')]
   })
   const ofB = partOf(id('B'), 7, spec)
-  assert.deepEqual(ofB?.lans, spec.lans)
+  assert.deepEqual(
+    ofB?.lans,
+    spec.lans.map((lan) => ({ ...lan, members: lanMembers(spec, lan.name) }))
+  )
   assert.deepEqual(ofB?.peers, [id('A'), id('C')])
   // A candidate without a port switches and nothing else.
   const ofC = partOf(id('C'), 7, spec)
-  assert.deepEqual([ofC?.entities, ofC?.lans, ofC?.peers], [[], [spec.lans[1]], [id('B')]])
+  assert.deepEqual(
+    [ofC?.entities, ofC?.lans.map(({ name }) => name), ofC?.peers],
+    [[], [spec.lans[1]?.name], [id('B')]]
+  )
   assert.equal(partOf(id('Z'), 7, spec), null)
   assert.deepEqual(lanMembers(spec, 'b'), [id('B'), id('C')])
   assert.deepEqual(namedHosts(spec), [id('A'), id('B'), id('C')])

@@ -79,6 +79,7 @@ function statusOf(wish: SliceWish): SliceStatus {
     pid: process.pid,
     version: wish.version,
     port: 1,
+    memoryBytes: 0,
     entities: wish.entities.map(({ name }) => ({ name, state: 'running', reason: '', bootMs: 1, nics: [] })),
     switches: wish.lans.map((lan) => ({
       lan: lan.name,
