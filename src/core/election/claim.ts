@@ -87,12 +87,12 @@ export class Claim {
     const { followed } = ground
     if (followed === null) return Infinity
     const { living, lost } = this.#count(lostAt)
-    if (living > 0 && living >= lost) return Infinity
+    if (living > 0 && living >= lost && !followed.resigned) return Infinity
     const isStandby = this.#edge.standby === ground.self
     const peer = ground.peers.get(followed.peer)
     // Nobody says so too: with nobody to ask silence must last longer, else their answers are awaited.
     let base = lostAt
-    if (living + lost === 0) {
+    if (living + lost === 0 && !followed.resigned) {
       const patience = peer?.refused === true ? refusedMs : aloneMs
       const heardAt = Math.max(peer?.heardAt ?? 0, followed.since)
       const askable = this.#askable(followed.peer)

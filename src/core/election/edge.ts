@@ -35,6 +35,8 @@ export class Edge {
   /** The newest beat of each that switches. */
   readonly #beats = new Map<HostKey, { readonly beat: Beat; readonly term: Term; readonly at: Instant }>()
   readonly #taken = new Map<HostKey, Taken>()
+  /** The last of the followed, for when it resigned: it named who comes next. */
+  #lastBeat: Beat | null = null
   /** Another active that was heard while this host is loyal. */
   #rival: { readonly term: Term; readonly at: Instant } | null = null
 
@@ -79,6 +81,7 @@ export class Edge {
     if (beat.state === 'over') this.#ended(from.key, beat.successor)
     else {
       this.#beats.set(from.key, { beat, term, at: ground.now })
+      if (ground.followed?.peer === from.key) this.#lastBeat = beat
       if (ground.followed?.peer === from.key) this.#ofFollowed(ground.followed, beat, term)
       else if (ground.reign?.state !== 'active') this.#ofAnother(beat, term, from)
       this.#takeSuccessor()
@@ -92,9 +95,11 @@ export class Edge {
     const { followed } = this.#ground
     if (followed === null || followed.peer !== from || sameTerm(follows, followed.term)) return
     if (follows?.host === from && compareTerms(follows, followed.term) > 0) return
+    if (follows !== null && this.#succeed(follows)) return
     // It was not let yet: it reigns as soon as its predecessor's word arrives.
     if (this.#beats.get(from)?.beat.state === 'offer') return
     // It holds the term no longer: loyalty ends.
+    followed.resigned = true
     this.#lose(followed)
     const next = follows === null ? undefined : this.#beats.get(follows.host)
     if (next !== undefined) this.#tryFollow(next.beat, next.term)
@@ -105,7 +110,9 @@ export class Edge {
     const { followed } = this.#ground
     this.#beats.delete(peer)
     this.#drop(peer)
-    if (followed?.peer === peer) this.#lose(followed)
+    if (followed?.peer !== peer) return
+    followed.resigned = true
+    this.#lose(followed)
   }
 
   /** A host has no part any more. */
@@ -154,6 +161,7 @@ export class Edge {
       const beatAt = this.#beats.get(followed.peer)?.at ?? -Infinity
       if (beatAt < followed.lostAt || peer.echoedAt <= followed.lostAt) return this.#probeAll(followed, peer)
       followed.lostAt = followed.suspectAt = followed.challengedAt = null
+      followed.resigned = false
     }
     this.#challenge(followed, peer)
     const heardAt = Math.max(peer.heardAt, followed.since)
@@ -226,15 +234,21 @@ export class Edge {
     ground.raiseFloor(term)
     followed.tag = beat.tag
     if (this.#taken.get(followed.peer)?.tag !== beat.tag) this.#take(followed.peer, term, beat.tag)
-    if (beat.state !== 'retiring' || beat.successor === null) return
+    if (beat.state !== 'retiring' || beat.successor === null || this.#succeed(beat.successor)) return
     const next = this.#beats.get(beat.successor.host)
-    if (ground.reign?.state === 'offer' && sameTerm(ground.reign.term, beat.successor)) {
-      ground.reign.state = 'active'
-      ground.raiseFloor(ground.reign.term)
-      this.leave(formerMs)
-    } else if (next !== undefined && this.#isOffer(next, beat.successor)) {
+    if (next !== undefined && this.#isOffer(next, beat.successor)) {
       this.follow(next.term, next.beat.tag, formerMs)
     } else this.#lose(followed)
+  }
+
+  /** The active follows this host's offer: this host is the active from now on. */
+  #succeed(term: Term): boolean {
+    const ground = this.#ground
+    if (ground.reign?.state !== 'offer' || !sameTerm(ground.reign.term, term)) return false
+    ground.reign.state = 'active'
+    ground.raiseFloor(term)
+    this.leave(formerMs)
+    return true
   }
 
   #ofAnother(beat: Beat, term: Term, from: Peer): void {
@@ -273,6 +287,7 @@ export class Edge {
     const former = ground.followed?.peer ?? null
     this.leave(formerForMs)
     this.#take(term.host, term, tag)
+    this.#lastBeat = null
     ground.followed = {
       peer: term.host,
       term,
@@ -280,6 +295,7 @@ export class Edge {
       since: ground.now,
       suspectAt: null,
       lostAt: null,
+      resigned: false,
       challengedAt: null
     }
     ground.raiseFloor(term)
@@ -329,8 +345,10 @@ export class Edge {
     const ground = this.#ground
     this.#beats.delete(host)
     this.#drop(host)
-    if (ground.followed?.peer !== host) return
-    this.#lose(ground.followed)
+    const { followed } = ground
+    if (followed?.peer !== host) return
+    followed.resigned = true
+    this.#lose(followed)
     const next = successor === null ? undefined : this.#beats.get(successor.host)
     if (next !== undefined) this.#tryFollow(next.beat, next.term)
   }
@@ -371,7 +389,8 @@ export class Edge {
 
   #followedBeat(): Beat | null {
     const { followed } = this.#ground
-    return followed === null ? null : (this.#beats.get(followed.peer)?.beat ?? null)
+    if (followed === null) return null
+    return this.#beats.get(followed.peer)?.beat ?? (followed.resigned ? this.#lastBeat : null)
   }
 
   #isFast(): boolean {

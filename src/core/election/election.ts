@@ -29,6 +29,8 @@ interface Announcement {
   readonly parts: (readonly Mac[] | null)[]
 }
 
+const nothing: readonly Effect<Message>[] = []
+
 export class Election {
   readonly #ground: Ground
   readonly #edge: Edge
@@ -37,6 +39,8 @@ export class Election {
   readonly #announced = new Map<HostKey, Announcement>()
   #configured = false
   #role: Role = { kind: 'edge', uplink: null }
+  /** What the role was made of. */
+  #roleMade: readonly unknown[] = []
   #view: SwitchView = { active: null, standby: null, term: 0, role: 'edge' }
 
   constructor(options: ElectionOptions) {
@@ -59,16 +63,24 @@ export class Election {
   handle(input: Input<Message>, now: Instant): readonly Effect<Message>[] {
     const ground = this.#ground
     ground.now = now
+    if (input.kind === 'alive') return this.#alive(input.from)
     const effects: Effect<Message>[] = []
     ground.effects = effects
     this.#take(input)
-    if (!this.#configured) return effects
     ground.forgetDeadline()
+    if (!this.#configured) return effects
     this.#edge.watch()
     if (this.#claim.due()) this.#rule.claim()
     this.#rule.watch()
     this.#settle()
     return effects
+  }
+
+  /** So frequent that it changes only what the next tick sees. */
+  #alive(from: HostKey): readonly Effect<Message>[] {
+    const peer = this.#ground.peers.get(from)
+    if (peer !== undefined) peer.heardAt = this.#ground.now
+    return nothing
   }
 
   #take(input: Input<Message>): void {
@@ -85,11 +97,8 @@ export class Election {
       case 'heard':
         this.#hear(input.from, input.message)
         return
-      case 'alive': {
-        const peer = ground.peers.get(input.from)
-        if (peer !== undefined) peer.heardAt = ground.now
+      case 'alive':
         return
-      }
       case 'refused':
         ground.peers.get(input.from)?.refuse(ground.now)
         return
@@ -98,6 +107,10 @@ export class Election {
         return
       case 'handoff':
         this.#rule.handoff(input.to)
+        return
+      case 'leave':
+        this.#rule.leave()
+        this.#configured = false
         return
       default:
         unreachable(input)
@@ -209,10 +222,12 @@ export class Election {
 
   /** Tells what changed: where frames go, and who switches. */
   #settle(): void {
-    const role = this.#newRole()
-    if (!sameRole(role, this.#role)) {
-      this.#role = role
-      this.#ground.effects.push({ kind: 'role', role })
+    if (this.#rolesDiffer()) {
+      const role = this.#newRole()
+      if (!sameRole(role, this.#role)) {
+        this.#role = role
+        this.#ground.effects.push({ kind: 'role', role })
+      }
     }
     const view = this.#newView()
     const old = this.#view
@@ -224,6 +239,15 @@ export class Election {
     if (same) return
     this.#view = view
     this.#ground.effects.push({ kind: 'view', view })
+  }
+
+  /** Whether anything changed that the role is made of: spares building it for every message. */
+  #rolesDiffer(): boolean {
+    const { reign, followed } = this.#ground
+    const made = [reign, reign?.state, reign?.revision, followed?.peer, followed?.tag]
+    const differ = made.some((part, index) => part !== this.#roleMade[index])
+    if (differ) this.#roleMade = made
+    return differ
   }
 
   #newRole(): Role {

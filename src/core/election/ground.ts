@@ -20,6 +20,8 @@ export interface Followed {
   suspectAt: Instant | null
   /** When it was found lost. Its tag stays in use until another is followed. */
   lostAt: Instant | null
+  /** It said itself that it reigns no more: nobody need be asked. */
+  resigned: boolean
   /** When it was asked to prove itself because another claims. */
   challengedAt: Instant | null
 }

@@ -11,7 +11,7 @@ import type { Tag, Tags, Term } from './types.ts'
 export interface Seat {
   readonly peer: HostKey
   readonly tag: Tag
-  /** It accepts frames under the tag. */
+  /** It accepts frames under the tag. Set by {@link Reign.take}. */
   taken: boolean
   /** It sends its frames here. */
   follows: boolean
@@ -62,6 +62,8 @@ export class Reign {
   emptyAt: Instant = Infinity as Instant
   /** Beats go fast to those that do not follow until then. */
   eagerUntil: Instant
+  /** Grows with every change of the downlinks. */
+  revision = 0
   readonly #tags: Tags
 
   constructor(term: Term, state: ReignState, tags: Tags, now: Instant, eagerUntil: Instant) {
@@ -91,8 +93,15 @@ export class Reign {
     return seat
   }
 
+  /** Notes whether a host accepts frames. */
+  take(seat: Seat, taken: boolean): void {
+    if (seat.taken !== taken) this.revision++
+    seat.taken = taken
+  }
+
   /** Ends a seat. The caller retires its tag. */
   vacate(seat: Seat): void {
+    this.take(seat, false)
     this.seats.delete(seat.peer)
     this.#tags.release(seat.peer, seat.tag)
   }

@@ -60,16 +60,22 @@ export class Rule {
     this.#ground.send(target, { kind: 'handoff', counter: reign.term.counter })
   }
 
+  /** Gives up at once, whoever takes over. */
+  leave(): void {
+    const { reign } = this.#ground
+    if (reign !== null) this.#over(reign)
+  }
+
   // What is heard.
 
   /** What every message of a host says of whom it follows. */
   hearFollows(from: HostKey, follows: Term | null): void {
     const { reign, self, now } = this.#ground
     const seat = reign?.seats.get(from)
-    if (seat === undefined) return
+    if (reign === null || seat === undefined) return
     seat.follows = follows?.host === self
     if (!seat.follows) return
-    seat.taken = true
+    reign.take(seat, true)
     seat.answeredAt = now
   }
 
@@ -80,7 +86,7 @@ export class Rule {
     if (reign === null) return
     const seat = reign.seats.get(from.key)
     if (seat === undefined) return
-    seat.taken = seat.follows || status.took?.host === ground.self
+    reign.take(seat, seat.follows || status.took?.host === ground.self)
     seat.answeredAt = ground.now
     seat.tookSuccessor = isAtLeast(status.took, reign) || isAtLeast(status.follows, reign)
     if (reign.state === 'active') this.#hearAllegiance(reign, status, from)
@@ -107,14 +113,17 @@ export class Rule {
   greet(peer: Peer): void {
     const { reign, now } = this.#ground
     if (reign === null || !peer.up) return
-    if (now - (this.#beatAt.get(peer.key) ?? -Infinity) >= promptMs) this.#beat(reign, peer.key)
+    if (now - (this.#beatAt.get(peer.key) ?? -Infinity) >= promptMs) {
+      this.#beat(reign, peer.key, reign.edges(now - echoMs))
+    }
   }
 
   restarted(peer: HostKey): void {
     const { reign } = this.#ground
     const seat = reign?.seats.get(peer)
-    if (seat !== undefined) {
-      seat.taken = seat.follows = seat.tookSuccessor = false
+    if (reign !== null && seat !== undefined) {
+      reign.take(seat, false)
+      seat.follows = seat.tookSuccessor = false
       seat.have = 0
     }
     reign?.rivals.delete(peer)
@@ -137,7 +146,7 @@ export class Rule {
     const { reign, now } = ground
     if (reign === null) return
     if (reign.state === 'active') {
-      reign.appoint(ground.candidates, now)
+      if (now >= this.#gridAt || reign.standby === null) reign.appoint(ground.candidates, now)
       if (!ground.isCandidate) this.handoff(null)
       this.#settleRivals(reign)
       this.#handOver(reign)
@@ -153,9 +162,11 @@ export class Rule {
     const ground = this.#ground
     const { now } = ground
     if (now >= this.#gridAt) {
-      const slow = Math.floor(this.#gridAt / slowBeatMs) !== Math.floor(now / slowBeatMs)
+      const before = this.#gridAt - beatMs
+      const slow = Math.floor(before / slowBeatMs) !== Math.floor(now / slowBeatMs)
+      const edges = reign.edges(now - echoMs)
       for (const peer of ground.peers.values()) {
-        if (peer.up && (slow || this.#isFast(reign, peer.key))) this.#beat(reign, peer.key)
+        if (peer.up && (slow || this.#isFast(reign, peer.key))) this.#beat(reign, peer.key, edges)
       }
       if (reign.handing !== null && reign.handing.term === null && !reign.handing.forced) {
         ground.send(reign.handing.peer, { kind: 'handoff', counter: reign.term.counter })
@@ -171,12 +182,13 @@ export class Rule {
   }
 
   #beatAll(): void {
-    const { reign, peers } = this.#ground
+    const { reign, peers, now } = this.#ground
     if (reign === null) return
-    for (const peer of peers.values()) if (peer.up) this.#beat(reign, peer.key)
+    const edges = reign.edges(now - echoMs)
+    for (const peer of peers.values()) if (peer.up) this.#beat(reign, peer.key, edges)
   }
 
-  #beat(reign: Reign, to: HostKey): void {
+  #beat(reign: Reign, to: HostKey, edges: number): void {
     const ground = this.#ground
     const seat = reign.seat(to, (made) => {
       ground.effects.push({ kind: 'accept', from: to, tag: made.tag })
@@ -188,7 +200,7 @@ export class Rule {
       counter: reign.term.counter,
       tag: seat.tag,
       fast: reign.isFast(to),
-      edges: reign.edges(ground.now - echoMs),
+      edges,
       have: seat.have,
       standby: reign.standby,
       successor: reign.handing?.term ?? null,

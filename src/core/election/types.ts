@@ -67,6 +67,8 @@ export type Input<M> =
     }
   /** The owner's or operator's wish to move the switch; ignored by all but the active. */
   | { readonly kind: 'handoff'; readonly to: HostKey | null }
+  /** The last: this host takes no part any more. What it gave ends, and its edges are told. */
+  | { readonly kind: 'leave' }
 
 export type Effect<M> =
   | { readonly kind: 'send'; readonly to: HostKey; readonly message: M }

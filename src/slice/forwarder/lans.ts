@@ -100,9 +100,14 @@ export class Lans {
   remove(key: LanKey): void {
     const lan = this.#byKey.get(key)
     if (lan === undefined) return
+    this.#feed(lan, { kind: 'leave' })
     this.#byKey.delete(key)
-    this.#deadlineMs = -Infinity
     for (const peer of lan.hosts) if (peer !== this.#self) this.#trunks.of(peer).tags.forget(key)
+  }
+
+  /** Leaves all vLANs. */
+  closeAll(): void {
+    for (const key of this.#byKey.keys()) this.remove(key)
   }
 
   addPort(key: LanKey, index: number, mac: Mac): void {

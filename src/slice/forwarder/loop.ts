@@ -92,6 +92,7 @@ export class Loop implements Watcher {
     }
     this.#host.report({ kind: 'ready' })
     while (!this.#stopped) this.#turn()
+    this.#lans.closeAll()
     this.#trunks.closeAll()
     this.#ports.closeAll()
     this.#epoll.close()

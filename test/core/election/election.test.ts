@@ -261,6 +261,18 @@ test('a planned handoff loses no frame and doubles none', () => {
   )
 })
 
+test('an active that takes its leave is replaced within a few round trips', () => {
+  fc.assert(
+    fc.property(seeds, fc.integer({ min: 2, max: 9 }), (seed, hosts) => {
+      const network = settledNetwork(hosts, seed)
+      network.leave(theActive(network).place)
+      network.until('one active', 100, () => network.settled)
+      assertWhole(network)
+    }),
+    { numRuns: 30 }
+  )
+})
+
 test('a handoff to a host that dies meanwhile leaves the switch where it was, or moves it on', () => {
   fc.assert(
     fc.property(seeds, fc.nat({ max: 400 }), (seed, afterMs) => {
@@ -300,6 +312,20 @@ test('the active knows the MACs behind every host, and of a port that came later
   for (const host of network.hosts) {
     if (host !== active) assert.deepEqual(active.fdb.get(host.key), [macOf(host.place)])
   }
+})
+
+test('standby and witnesses hear twenty beats a second, the rest two, and nobody has to ask', () => {
+  const network = settledNetwork(14, 9)
+  const active = theActive(network)
+  network.sent.clear()
+  network.run(10_000)
+  const beats = network.hosts
+    .filter((host) => host !== active)
+    .map((host) => network.sent.get(`beat ${active.place} ${host.place}`) ?? 0)
+  const fast = beats.filter((count) => count >= 195 && count <= 205)
+  const slow = beats.filter((count) => count >= 19 && count <= 21)
+  assert.deepEqual([fast.length, slow.length], [9, 4], beats.join())
+  assert.ok(Array.from(network.sent.keys()).every((way) => !way.startsWith('probe')))
 })
 
 test('equal seeds give equal runs', () => {

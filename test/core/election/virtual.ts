@@ -71,6 +71,8 @@ export class VirtualHost {
 export class Network {
   readonly hosts: VirtualHost[] = []
   readonly frames: Frame[] = []
+  /** Messages that were sent, by kind and way: `beat 0 1`. */
+  readonly sent: Map<string, number> = new Map()
   now = 0
   readonly #options: NetworkOptions
   readonly #candidates: readonly HostKey[]
@@ -79,6 +81,8 @@ export class Network {
   #state: number
   /** Groups of hosts that reach one another; null: all do. Unlisted hosts reach nobody. */
   #groups: readonly (readonly number[])[] | null = null
+  /** Alive, without an election: nothing is refused. */
+  readonly #left = new Set<VirtualHost>()
   readonly #datagrams = new Map<string, { readonly sentAt: number; readonly arrivesAt: number }>()
 
   constructor(options: NetworkOptions) {
@@ -146,6 +150,15 @@ export class Network {
     host.paths.clear()
     host.waiting.length = 0
     host.tickAt = Infinity
+  }
+
+  /** The host takes its leave of the vLAN; its process lives on. */
+  leave(place: number): void {
+    const host = this.host(place)
+    this.#feed(host, { kind: 'leave' })
+    host.election = null
+    host.tickAt = Infinity
+    this.#left.add(host)
   }
 
   /** The process does not run for a while. */
@@ -349,6 +362,8 @@ export class Network {
   #send(host: VirtualHost, to: HostKey, message: Message): void {
     const bytes = encodeMessage(message)
     const peer = this.#byKey(to)
+    const way = `${message.kind} ${host.place} ${peer.place}`
+    this.sent.set(way, (this.sent.get(way) ?? 0) + 1)
     this.#travel(host, peer, () => {
       const decoded = decodeMessage(bytes)
       assert.ok(decoded !== null)
@@ -378,6 +393,7 @@ export class Network {
         if (to.life === lives[1] && from.life === lives[0]) arrive()
         return
       }
+      if (this.#left.has(to)) return
       this.at(this.now + delay(), () => {
         if (from.alive && from.life === lives[0] && this.reaches(from, to))
           this.#feed(from, { kind: 'refused', from: to.key })

@@ -79,7 +79,6 @@ test(
       await using forwarder = startForwarder({
         self,
         udpFd: -1,
-        program: fixedRole,
         onFailed: (error) => assert.fail(error),
         onReport: () => undefined
       })
@@ -89,6 +88,7 @@ test(
         const link = { delayMs: index === 0 ? 10 : 5 }
         forwarder.post({ kind: 'port', port: index, lan, mac, source: { kind: 'tap', fd }, link })
       }
+      // The real election: a host without trunks is its own switch at once.
       const ping = ['ping', '-q', '-c', '100', '-i', '0.004', '-W', '2', '192.168.9.2']
       const { stdout } = await promisify(execFile)('ip', ['netns', 'exec', names[0] as string, ...ping])
       assert.match(stdout, / 0% packet loss/)
