@@ -77,10 +77,11 @@ describe('an archive is unpacked', () => {
       await link(join(source, 'odd'), join(source, 'same'))
       await symlink('../outside', join(source, 'away'))
       await chmod(join(source, 'sub'), 0o555)
-      const options = { stdio: ['ignore', 'pipe', 'inherit'] } as const
       let archive: Buffer
       try {
-        archive = execFileSync(tool, [...args, '-C', source, '-cf', '-', '.'], options)
+        archive = execFileSync(tool, [...args, '-C', source, '-cf', '-', '.'], {
+          stdio: ['ignore', 'pipe', 'inherit']
+        })
       } catch (error: unknown) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return t.skip(`${tool} is not here`)
         throw error
