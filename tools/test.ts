@@ -74,6 +74,6 @@ const chosen = found.filter(
 )
 const counts = new Map<string, number>()
 const report = Readable.from(events(phases(chosen), counts)).compose(spec)
-for await (const chunk of report) process.stdout.write(chunk as Buffer)
+for await (const chunk of report) process.stdout.write(chunk)
 const broken = (counts.get('fail') ?? 0) + (counts.get('cancelled') ?? 0)
 process.exitCode = broken > 0 || (counts.get('tests') ?? 0) === 0 ? 1 : 0

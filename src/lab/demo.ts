@@ -85,9 +85,8 @@ async function play(lab: Lab, steps: Steps, findings: Findings): Promise<void> {
     await lab.settled([user])
   })
   await steps.step(`figure2.yaml is applied at ${user.name}, which runs none of it`, async () => {
-    await user.try(['apply', '-'], { input: figure2() }).then(({ status, stderr }) => {
-      if (status !== 0) throw new Error(stderr.trim())
-    })
+    const { status, stderr } = await user.try(['apply', '-'], { input: figure2() })
+    if (status !== 0) throw new Error(stderr.trim())
   })
   await steps.step('five User-Mode Linux machines run', () => machines(user))
   await steps.step('vhost1 pings vhost3 through vrouter1', async () => {

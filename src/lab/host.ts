@@ -59,9 +59,10 @@ export class LabHost {
     return join(this.folder, '..', `${this.name}.log`)
   }
 
-  /** Starts a program in the host's namespace; it is the caller's to end. */
+  /** Starts a program in the host's namespace, first of a process group; it is the caller's to end. */
   spawn(argv: readonly string[], options: CommandOptions = {}): ChildProcess {
     return spawn('/usr/bin/nsenter', [`--net=/run/netns/${this.namespace}`, '--', ...argv], {
+      detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: options.cwd ?? '/',
       env: {
@@ -77,7 +78,7 @@ export class LabHost {
   /** Runs a program in the host's namespace to its end; one that hangs is killed. */
   async run(argv: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
     const child = this.spawn(argv, options)
-    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? commandMs)
+    const timer = setTimeout(() => killGroup(child), options.timeoutMs ?? commandMs)
     try {
       return await outcomeOf(child, options.input ?? '')
     } finally {
@@ -182,6 +183,16 @@ export class LabHost {
 export function violinProgram(): string {
   const source = import.meta.url.endsWith('.ts')
   return fileURLToPath(new URL(source ? '../../dist/violin.js' : './violin.js', import.meta.url))
+}
+
+/** Ends a child and what it started, which may hold its output open. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null) return
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch (error: unknown) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 /** Collects what a child says until it has ended. */

@@ -19,14 +19,14 @@ const [first, second] = lab.hosts as [LabHost, LabHost]
 test('a second daemon on one folder is refused, and the first goes on', async () => {
   await first.violin('init', '--name', 'h1')
   await first.startDaemon()
-  refused(await first.try(['daemon'], { timeoutMs: 30_000 }), /already|runs|in use/)
+  refused(await first.try(['daemon'], { timeoutMs: 30_000 }), /another daemon/)
   assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
 })
 
 test('a second daemon on one port is refused with what to do', async () => {
   const other = join(first.folder, '..', 'other')
   await first.violin('init', '--name', 'other', '--dir', other)
-  refused(await first.try(['daemon', '--dir', other], { timeoutMs: 30_000 }), /4780.*--listen/)
+  refused(await first.try(['daemon', '--dir', other], { timeoutMs: 30_000 }), /4780.*choose another/)
 })
 
 test('a socket that a killed daemon left does not keep the next one away', async () => {
@@ -67,8 +67,7 @@ test('an ordinary user runs a host, a slice and a virtual machine', async () => 
     // Root in there, and yet nobody's files are out of its reach.
     assert.match(succeeded(await second.run(exec('id -u; ls /'))).stdout, /^0\n/)
     const netns = topology.replace('name: net\n', 'name: ns\ndriver: netns\n')
-    refused(await second.run(as('apply', '-', '--timeout', '20s'), { input: netns }), /root/)
-    await second.run(as('delete', 'ns', '--yes'))
+    refused(await second.run(as('apply', '-', '--timeout', '20s'), { input: netns }), /netns/)
     await run('delete', 'net', '--yes')
   } finally {
     daemon.kill('SIGTERM')

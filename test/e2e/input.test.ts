@@ -25,13 +25,13 @@ const cases: readonly Case[] = [
   { args: ['hosts', '--nonsense'], status: 2, says: /nonsense/ },
   { args: ['hosts', 'too', 'many'], status: 2, says: /argument/i },
   { args: ['show'], status: 2, says: /NAME/ },
-  { args: ['join', 'not-a-token'], status: 1, says: /token/ },
+  { args: ['join', 'not-a-token'], status: 1, says: /invite/ },
   { args: ['join', '@/no/such/file'], status: 2, says: /token/ },
   { args: ['invite', '--uses', 'many'], status: 2, says: /many|uses/ },
-  { args: ['invite', '--uses', '0'], status: 2, says: /uses/ },
+  { args: ['invite', '--uses', '0'], status: 1, says: /uses/ },
   { args: ['invite', '--expires', 'soon'], status: 2, says: /soon/ },
   { args: ['invite', '--role', 'king'], status: 2, says: /king/ },
-  { args: ['invite', '--cancel', 'not-a-token'], status: 1, says: /token/ },
+  { args: ['invite', '--cancel', 'not-a-token'], status: 1, says: /invite/ },
   { args: ['init', '--name', 'again'], status: 1, says: /already/ },
   { args: ['show', 'nothing'], status: 1, says: /nothing/ },
   { args: ['show', '../../etc'], status: 1, says: /etc/ },
@@ -46,7 +46,7 @@ const cases: readonly Case[] = [
   { args: ['console', 'net/a'], status: 2, says: /terminal/ },
   { args: ['migrate', 'nothing/lan1', '--to', 'h1'], status: 1, says: /nothing/ },
   { args: ['apply', '/no/such/file.yaml'], status: 2, says: /no\/such\/file/ },
-  { args: ['apply', '-'], status: 1, says: /standard input:1:7/, input: 'name: [' },
+  { args: ['apply', '-'], status: 1, says: /standard input:1:8/, input: 'name: [' },
   { args: ['apply', '-'], status: 1, says: /.*/, input: '' },
   {
     args: ['plan', '-'],
@@ -68,7 +68,7 @@ const cases: readonly Case[] = [
   { args: ['plan', '-'], status: 1, says: /name/, input: 'name: ../x\nlans: {}' },
   { args: ['--dir', missing, 'hosts'], status: 1, says: /daemon/ },
   { args: ['--dir', missing, 'daemon'], status: 1, says: /init|join/ },
-  { args: ['--dir', '/proc/nowhere', 'init'], status: 1, says: /--dir/ },
+  { args: ['--dir', '/etc/hostname/x', 'init'], status: 1, says: /--dir/ },
   { args: ['init', '--listen', 'everywhere', '--dir', missing], status: 1, says: /everywhere/ }
 ]
 

@@ -39,7 +39,7 @@ test('two VIOLINs with the same addresses on the same hosts hear nothing of each
     'red/a',
     'sh',
     '-c',
-    'ping -c 200 -i 0.005 10.0.0.2; ping -c 200 -i 0.005 10.0.0.255; arping -c 3 -I eth0 10.0.0.77; :'
+    'ping -c 200 -i 0.005 -W 1 10.0.0.2; ping -c 200 -i 0.005 -W 1 10.0.0.255; arping -c 3 -I eth0 10.0.0.77; :'
   )
   assert.ok((await received('red/b')) - flooded >= 400, 'the red one hears its own pings and broadcasts')
   const heard =
@@ -49,7 +49,7 @@ test('two VIOLINs with the same addresses on the same hosts hear nothing of each
 })
 
 test('nobody inside reaches the underlay, and nobody on the underlay reaches inside', async () => {
-  for (const address of ['10.77.0.1', '10.77.0.2', '127.0.0.1:4780'])
+  for (const address of ['10.77.0.1', '10.77.0.2'])
     assert.notEqual((await exec(h1, 'red/a', 'sh', '-c', `ping -c 1 -W 1 ${address}`)).status, 0, address)
   for (const port of ['4780', '4790', '4791'])
     assert.notEqual((await exec(h1, 'red/a', 'nc', '-z', '-w', '1', '127.0.0.1', port)).status, 0, port)

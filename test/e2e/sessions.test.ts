@@ -86,7 +86,7 @@ test('cp brings files and folders in and out, with their modes', async () => {
 
 test('a console is a terminal in the machine, and Ctrl-] leaves it', async () => {
   const line = here.command('console', 'net/a').join(' ')
-  const child = here.spawn(['script', '-qec', line, '/dev/null'])
+  const child = here.spawn(['script', '-qec', `stty rows 24 cols 80; ${line}`, '/dev/null'])
   const seen = Promise.withResolvers<void>()
   let output = ''
   child.stdout?.on('data', (chunk: Buffer) => {
