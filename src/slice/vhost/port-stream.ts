@@ -16,9 +16,11 @@ type Callback = (error?: Error | null) => void
 
 /**
  * Bytes to and from the guest, with back-pressure both ways. Bytes wait until the guest has opened the port
- * (event `opened`). `end()` is the guest's end of file, and once the guest has seen it, Linux lets no writer of
- * the port go on; so a port that answers is not ended first. The guest's closing is this side's `end`; `close`
- * comes when both sides closed, or after `destroy()`, or without an `end` before it when the machine is gone.
+ * (event `opened`).
+ *
+ * `end()` is the guest's end of file; once it has seen it, Linux lets no writer of the port go on, so a port that
+ * answers is not ended first. The guest's closing is this side's `end`; what is written after it is dropped.
+ * `close` comes when both sides closed, after `destroy()`, or, without an `end`, when the machine is gone.
  */
 export class PortStream extends Duplex {
   readonly port: number

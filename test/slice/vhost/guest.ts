@@ -18,7 +18,7 @@ import { request } from '#slice/vhost/protocol.ts'
 import { Epoll, epollEvents } from '#syscalls/epoll.ts'
 import { closeEventfd, openEventfd, wake } from '#syscalls/eventfd.ts'
 import { close, SyscallError } from '#syscalls/libc.ts'
-import { connectUnix, listenUnix, receiveBytes, sendBytes } from '#syscalls/unix-socket.ts'
+import { acceptUnix, connectUnix, listenUnix, receiveBytes, sendBytes } from '#syscalls/unix-socket.ts'
 
 /** The guest's physical memory starts here; the front end sees it elsewhere. */
 export const guestBase = 0x1c45000
@@ -101,6 +101,7 @@ export class Guest {
   readonly #path: string
   readonly #loop: HandLoop
   readonly #fd: number
+  #channel = -1
   readonly #kicks: number[] = []
   readonly #others: number[] = []
   readonly #availableIndex: number[] = []
@@ -143,9 +144,7 @@ export class Guest {
   start(rings: number, features: bigint, base = 0): void {
     this.ask(request.setOwner, new Uint8Array(0))
     this.ask(request.setFeatures, words64(features | (1n << 32n) | (1n << 30n)))
-    const channel = openEventfd()
-    this.#others.push(channel)
-    this.ask(request.setBackendChannel, new Uint8Array(0), [channel])
+    this.#openChannel()
     const region = words64(1n, BigInt(guestBase), BigInt(memoryBytes), BigInt(userBase), 0n)
     this.ask(request.setMemoryTable, region, [this.memoryFd])
     for (let ring = 0; ring < rings; ring++) {
@@ -160,6 +159,21 @@ export class Guest {
       this.ask(request.setRingAddress, ringAddress(ring))
       this.startLast(ring)
     }
+  }
+
+  /** What the backend said on its channel since the last time. */
+  channel(): number[] {
+    return [...(receiveBytes(this.#channel, 100)?.bytes ?? [])]
+  }
+
+  #openChannel(): void {
+    const path = `${this.#path}.channel`
+    const listening = listenUnix(path, 0o600)
+    this.#channel = connectUnix(path)
+    const given = acceptUnix(listening)
+    this.ask(request.setBackendChannel, new Uint8Array(0), [given])
+    close(given)
+    close(listening)
   }
 
   /** The last two requests for a ring. */
@@ -231,6 +245,7 @@ export class Guest {
   [Symbol.dispose](): void {
     for (const fd of [...this.#kicks, ...this.#others]) closeEventfd(fd)
     close(this.#fd)
+    close(this.#channel)
     closeSync(this.memoryFd)
     rmSync(this.#path, { force: true })
     this.#loop.turn()

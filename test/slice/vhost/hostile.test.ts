@@ -223,19 +223,25 @@ test('a frame that is too short or too long is dropped and the next one passes',
   })
 })
 
-test('the guest reads its MAC, MTU and the state of the cable', () => {
+test('the guest reads its MAC, MTU and the state of the cable, and is told when that changes', () => {
   withPort(({ guest, port }) => {
+    guest.start(2, mergeBuffers)
     const config = (): number[] => [
       ...(guest.ask(request.getConfig, words32(0, 12, 0, 0, 0, 0)) as Uint8Array).subarray(12)
     ]
     assert.deepEqual(config(), [2, 0, 0, 0, 0, 7, 1, 0, 0, 0, 0xdc, 5])
+    assert.deepEqual(guest.channel(), [])
     port.setLink(false)
+    assert.deepEqual(guest.channel(), [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
     assert.equal(config()[6], 0)
   })
 })
 
 const faults: Record<string, (guest: Guest) => void> = {
-  'an index far ahead': (guest) => guest.setAvailable(transmitRing, ringSize + 1),
+  'an index further ahead than the ring is long': (guest) => {
+    guest.describe(transmitRing, 0, { address: guestBase, length: 64, flags: 0, next: 0 })
+    guest.setAvailable(transmitRing, ringSize + 1)
+  },
   'a head outside of the table': (guest) => guest.offer(transmitRing, ringSize),
   'a loop of descriptors': (guest) => {
     guest.describe(transmitRing, 0, { address: guestBase, length: 1, flags: next, next: 0 })
