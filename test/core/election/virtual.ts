@@ -54,7 +54,7 @@ export class VirtualHost {
   clockMs: number
   stalledUntil = 0
   readonly waiting: (() => void)[] = []
-  tickAt = Infinity
+  tickAt: number = Infinity
   terms: { readonly counter: number; readonly at: number }[] = []
 
   constructor(place: number, clockMs: number) {
