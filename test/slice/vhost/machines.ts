@@ -35,10 +35,14 @@ export interface MachineOptions {
 export class Machines implements AsyncDisposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'violin-vhost-'))
   readonly #children: { child: ChildProcess; ended: Promise<void> }[] = []
-  readonly #atExit = (): void => this.#kill()
+  /** However the process ends, its machines go with it. */
+  readonly #atExit = (): void => this.#remove()
+  readonly #atSignal = (): void => process.exit(1)
 
   constructor() {
     process.once('exit', this.#atExit)
+    process.once('SIGTERM', this.#atSignal)
+    process.once('SIGINT', this.#atSignal)
   }
 
   /** Boots a machine. Its console's lines are waited for by {@link Machine.line}. */
@@ -70,6 +74,13 @@ export class Machines implements AsyncDisposable {
     this.#kill()
     await Promise.all(this.#children.map(({ ended }) => ended))
     process.removeListener('exit', this.#atExit)
+    process.removeListener('SIGTERM', this.#atSignal)
+    process.removeListener('SIGINT', this.#atSignal)
+    this.#remove()
+  }
+
+  #remove(): void {
+    this.#kill()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
