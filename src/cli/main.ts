@@ -40,7 +40,7 @@ async function main(args: readonly string[]): Promise<void> {
     }
     const words = verb === 'help' ? [...others, '--help'] : options.rest
     await run(app, words, createContext(options, stdio as never))
-    const code = Number(stdio.exitCode ?? 0)
+    const code = stdio.exitCode ?? 0
     if (code < 0) process.exitCode = 2
   } catch (error: unknown) {
     process.exitCode = reportError(error, debug)

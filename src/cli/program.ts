@@ -21,11 +21,14 @@ export function becomeProgram(program: 'daemon' | 'lab', args: readonly string[]
   if (!existsSync(path)) {
     throw new ViolinError('tool-missing', `${path} is missing`, 'install violin again')
   }
-  const { execve } = process
-  if (execve === undefined) {
+  if (process.execve === undefined) {
     throw new ViolinError('tool-missing', `Node ${process.version} is too old`, 'start it by bin/violin')
   }
-  return execve(process.execPath, [process.execPath, ...nodeFlags(program), path, ...args], process.env)
+  return process.execve(
+    process.execPath,
+    [process.execPath, ...nodeFlags(program), path, ...args],
+    process.env
+  )
 }
 
 /** Asks the daemon's program for one thing that needs no running daemon. Throws what it refused. */

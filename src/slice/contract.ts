@@ -6,7 +6,7 @@
  * Slices outlive daemons: everything here is idempotent, and `configure` always carries the whole wish.
  */
 import type { ErrorData } from '#core/errors.ts'
-import type { HostId, PublicKey, ViolinId } from '#core/ids.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { SpecEntity, SpecLan } from '#core/spec.ts'
 
@@ -194,6 +194,3 @@ export type SliceReplyLine =
 
 /** Longest line either side takes, bytes. Byte arrays stand in a line as `{"$base64": "…"}` (lines.ts). */
 export const maxLineBytes: number = 32 * 1024 * 1024
-
-/** Owner key that the daemon verified for a session, for the slice's log only. */
-export type SessionCaller = PublicKey | 'operator'

@@ -7,7 +7,6 @@ import {
   LineCounter,
   parseDocument,
   type Node,
-  type Pair,
   visit,
   type YAMLError
 } from 'yaml'
@@ -89,7 +88,7 @@ export class Source {
       if (isMap(node)) {
         const pair = node.items.find(
           ({ key }) => (isScalar(key) ? String(key.value) : String(key)) === String(step)
-        ) as Pair<unknown, unknown> | undefined
+        )
         if (pair === undefined) return offset
         offset = startOf(
           last && at === 'key' ? pair.key : (pair.value ?? pair.key),

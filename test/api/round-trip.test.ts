@@ -378,7 +378,7 @@ describe('the socket', () => {
 /** A server whose service differs in some methods. */
 async function serve(changed: Partial<Service>): Promise<AsyncDisposable & { client: Service }> {
   const other = join(folder, 'other.sock')
-  const one = await serveApi(other, { ...memory, ...changed } as Service)
+  const one = await serveApi(other, { ...memory, ...changed })
   return { client: connectApi(other), [Symbol.asyncDispose]: () => one.close() }
 }
 

@@ -2,6 +2,9 @@
 import { parseDuration } from '../duration.ts'
 import type { Context } from '../context.ts'
 
+/** Of verbs that take none. */
+export type NoFlags = Readonly<Record<string, never>>
+
 export interface JsonFlag {
   readonly json?: boolean
 }

@@ -3,12 +3,12 @@ import { ViolinError } from '#core/errors.ts'
 import { encodeSessionFrame, maxSessionPayload, sessionFrame } from '#core/session.ts'
 import type { Context } from '../context.ts'
 import { drain, parseTarget, resize } from '../session.ts'
-import { entityArgument } from './common.ts'
+import { entityArgument, type NoFlags } from './common.ts'
 
 /** Ctrl-] */
 const leaveKey = 0x1d
 
-export const consoleVerb: Command<Context> = buildCommand<Record<never, never>, [target: string], Context>({
+export const consoleVerb: Command<Context> = buildCommand<NoFlags, [target: string], Context>({
   docs: { brief: 'Open a terminal in an entity; Ctrl-] leaves' },
   parameters: { flags: {}, positional: { kind: 'tuple', parameters: [entityArgument] } },
   async func(_flags, target) {

@@ -9,6 +9,7 @@ import { buildCommand, type Command } from '@stricli/core'
 import { ViolinError } from '#core/errors.ts'
 import type { Service } from '#api/contract.ts'
 import type { Context } from '../context.ts'
+import type { NoFlags } from './common.ts'
 import { parseTarget, runSession } from '../session.ts'
 import { unpack } from '../unpack.ts'
 
@@ -18,7 +19,7 @@ interface Remote {
   readonly path: string
 }
 
-export const cp: Command<Context> = buildCommand<Record<never, never>, [from: string, to: string], Context>({
+export const cp: Command<Context> = buildCommand<NoFlags, [from: string, to: string], Context>({
   docs: {
     brief: 'Copy files and folders into an entity, or out of it',
     fullDescription:

@@ -2,9 +2,9 @@ import { buildCommand, type Command } from '@stricli/core'
 import { errorData, ViolinError } from '#core/errors.ts'
 import { type Context, reportError } from '../context.ts'
 import { notReached, parseTarget, runSession } from '../session.ts'
-import { entityArgument } from './common.ts'
+import { entityArgument, type NoFlags } from './common.ts'
 
-export const exec: Command<Context> = buildCommand<Record<never, never>, string[], Context>({
+export const exec: Command<Context> = buildCommand<NoFlags, string[], Context>({
   docs: {
     brief: 'Run a command in an entity, wherever it runs',
     customUsage: ['NAME/ENTITY -- CMD...'],

@@ -2,14 +2,7 @@
  * Keys of a trunk from a Diffie-Hellman secret (RFC 7748) by HKDF-SHA256 (RFC 5869): at the start over a
  * transcript of both halves, later over the chain key, so that each phase hangs on all before it.
  */
-import {
-  createPrivateKey,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  hkdfSync,
-  type KeyObject
-} from 'node:crypto'
+import { createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto'
 
 /** Secrets of one phase: the initiator's direction, the responder's, and what the next phase grows from. */
 export interface PhaseSecrets {
@@ -30,12 +23,6 @@ export function freshDhKey(): DhKey {
   const pair = generateKeyPairSync('x25519')
   const jwk = pair.publicKey.export({ format: 'jwk' })
   return { publicKey: Buffer.from(jwk.x as string, 'base64url'), privateKey: pair.privateKey }
-}
-
-/** An X25519 private key of 32 raw bytes as a key object. */
-export function privateDhKey(raw: Uint8Array): KeyObject {
-  const prefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
-  return createPrivateKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'pkcs8' })
 }
 
 /** The shared secret; null for a public key that is not 32 bytes or gives none (a point of small order). */

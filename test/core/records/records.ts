@@ -13,7 +13,7 @@ import {
 } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
 import type { Spec } from '#core/spec.ts'
-import { type TestHost, after, crypto, dayMs, root, start } from '../admission/keys.ts'
+import { type TestHost, crypto, dayMs, root, start } from '../admission/keys.ts'
 
 export function emptySet(): RecordSet {
   return new RecordSet({ root: root.publicKey, crypto })
@@ -148,5 +148,3 @@ export function runsRecord(
 export function contents(set: RecordSet): readonly string[] {
   return [...set.all()].map((record) => `${record.kind} ${record.hash}`).toSorted()
 }
-
-export { after }
