@@ -3,7 +3,6 @@
  * the scripts of guests. Native modules stay in node_modules. Run with Node 24: `npm run build`.
  */
 import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises'
-import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 
@@ -29,11 +28,9 @@ const require = $createRequire(import.meta.url)`
 
 async function bundle(): Promise<void> {
   const started = performance.now()
-  const entryPoints: Record<string, string> = {}
-  for (const [name, source] of Object.entries(programs)) {
-    if (existsSync(join(root, source))) entryPoints[name] = join(root, source)
-    else process.stderr.write(`bundle: ${source} is not there, so no ${name}.js\n`)
-  }
+  const entryPoints = Object.fromEntries(
+    Object.entries(programs).map(([name, source]) => [name, join(root, source)])
+  )
   await mkdir(out, { recursive: true })
   await build({
     entryPoints,

@@ -43,33 +43,42 @@ interface Findings {
   failoverMs: number | null
 }
 
-/** Plays the demo; gives the exit status: 0 only if every step held. */
+/** Plays the demo; gives the exit status: 0 only if every step held, 130 when it was interrupted. */
 export async function demo({ keep, json }: DemoOptions): Promise<number> {
   const steps = new Steps(json ? process.stderr : process.stdout)
   const findings: Findings = { hops: [], failoverMs: null }
-  let lab: Lab | null = null
-  const interrupted = (): void => void end(lab).finally(() => process.exit(130))
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted)
+  const { promise: interrupted, resolve: interrupt } = Promise.withResolvers<'interrupted'>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => interrupt('interrupted'))
+  const making = Lab.create(sites)
   try {
-    await steps.step(`${sites.length} overlay hosts, each in a network namespace`, async () => {
-      lab = await Lab.create(sites)
-      return lab.hosts.map(({ name, address }) => `${name} ${address}`).join(', ')
-    })
-    const made = lab as unknown as Lab
-    await play(made, steps, findings)
-    if (keep) stay(made, steps)
-    else await remove(made, steps)
-  } catch (error: unknown) {
-    if (!(error instanceof StepFailed)) throw error
+    const ended = await Promise.race([perform(making, steps, findings, keep), interrupted])
+    if (ended === 'interrupted') {
+      steps.stop('interrupted: taking it down')
+      return 130
+    }
   } finally {
-    await end(lab)
+    const lab = await making.catch(() => null)
+    await lab?.[Symbol.asyncDispose]()
   }
   summary(steps, findings, json)
   return steps.ok ? 0 : 1
 }
 
-async function end(lab: Lab | null): Promise<void> {
-  await lab?.[Symbol.asyncDispose]()
+/** All steps, up to the first that does not hold. */
+async function perform(making: Promise<Lab>, steps: Steps, findings: Findings, keep: boolean): Promise<void> {
+  try {
+    await steps.step(`${sites.length} overlay hosts, each in a network namespace`, async () => {
+      const { plan, hosts } = await making
+      return `lab ${plan.name}: ${hosts.map(({ name, address }) => `${name} ${address}`).join(', ')}`
+    })
+    const lab = await making
+    await play(lab, steps, findings)
+    if (keep) stay(lab, steps)
+    else await remove(lab, steps)
+  } catch (error: unknown) {
+    if (!(error instanceof StepFailed)) throw error
+  }
 }
 
 async function play(lab: Lab, steps: Steps, findings: Findings): Promise<void> {

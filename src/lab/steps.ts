@@ -14,6 +14,7 @@ export class Steps {
   readonly done: Step[] = []
   readonly #out: NodeJS.WriteStream
   readonly #started = performance.now()
+  #stopped = false
 
   constructor(out: NodeJS.WriteStream) {
     this.#out = out
@@ -30,6 +31,7 @@ export class Steps {
   /** Does one step. `work` gives what it is worth saying about, or nothing. Throws StepFailed. */
   async step(name: string, work: () => Promise<string | void>): Promise<void> {
     const started = performance.now()
+    if (this.#stopped) throw new StepFailed(name)
     if (this.#out.isTTY) this.#out.write(`  ${name} …`)
     try {
       const said = await work()
@@ -55,7 +57,15 @@ export class Steps {
     this.#out.write(`${line}\n`)
   }
 
+  /** Says why it ends here; what the current step still does is not told. */
+  stop(line: string): void {
+    if (this.#out.isTTY) this.#out.write('\r\x1b[K')
+    this.say(line)
+    this.#stopped = true
+  }
+
   #finish(name: string, ok: boolean, ms: number, said: string): void {
+    if (this.#stopped) return
     this.done.push({ name, ok, ms: Math.round(ms) })
     if (this.#out.isTTY) this.#out.write('\r\x1b[K')
     const mark = styleText(ok ? 'green' : 'red', ok ? '✔' : '✖', { stream: this.#out })

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import type { Readable } from 'node:stream'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { Lab, leftoversOf, sweep } from '#lab/lab.ts'
@@ -99,7 +98,7 @@ async function owned(): Promise<LabPlan & { readonly owner: number }> {
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
-  const lines = createInterface({ input: child.stdout as Readable })
+  const lines = createInterface({ input: child.stdout })
   const [line] = (await once(lines, 'line')) as [string]
   return { ...(JSON.parse(line) as LabPlan), owner: child.pid as number }
 }
