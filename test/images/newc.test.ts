@@ -8,7 +8,11 @@ import fc from 'fast-check'
 import { type ArchiveEntry, newcArchive, parentFolders } from '#images/newc.ts'
 
 test('busybox unpacks what the writer packed, bytes, modes and links alike', () => {
-  const name = fc.string({ unit: fc.constantFrom(...'abcZ09._-ü'), minLength: 1, maxLength: 40 })
+  const name = fc.string({
+    unit: fc.constantFrom('a', 'Z', '0', '.', '_', '-', 'ü'),
+    minLength: 1,
+    maxLength: 40
+  })
   const file = fc.record({
     name,
     mode: fc.integer({ min: 0, max: 0o777 }),

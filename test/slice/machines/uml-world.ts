@@ -12,6 +12,9 @@ import type { PortSource } from '#slice/forwarder/contract.ts'
 import type { Machine, StartMachine } from '#slice/machines/contract.ts'
 import { startUml } from '#slice/machines/uml/uml.ts'
 
+/** What a guest does not say by then it never will. */
+const silentMs = 20_000
+
 export const violin: ViolinId = 'ab'.repeat(32) as ViolinId
 
 export interface Guest extends AsyncDisposable {
@@ -61,7 +64,12 @@ function startGuest(
   images: string,
   attach: (nic: string, mac: Mac, source: PortSource) => void = () => undefined
 ): Guest {
-  const macs = new Map(entity.nics.map(({ name }) => [name, `02:00:00:00:00:${name.slice(-1).charCodeAt(0).toString(16)}` as Mac]))
+  const macs = new Map(
+    entity.nics.map(({ name }) => [
+      name,
+      `02:00:00:00:00:${name.slice(-1).charCodeAt(0).toString(16)}` as Mac
+    ])
+  )
   const states: [string, string][] = []
   const waiting = new Set<() => void>()
   const machine = start({
@@ -167,12 +175,16 @@ export function call(
       send(sessionFrame.resize, Uint8Array.of(rows >> 8, rows & 255, columns >> 8, columns & 255)),
     says: (pattern) =>
       new Promise((resolve, reject) => {
+        const fail = (): void =>
+          reject(new Error(`it never said ${pattern}, but: ${JSON.stringify(stdout())}`))
+        const timer = setTimeout(fail, silentMs)
         const look = (): void => {
           const match = pattern.exec(stdout())
-          if (match !== null) resolve(match)
-          else if (down.closed) reject(new Error(`it never said ${pattern}, but: ${stdout()}`))
-          else return
+          if (match === null && !down.closed) return
+          clearTimeout(timer)
           looks.delete(look)
+          if (match === null) fail()
+          else resolve(match)
         }
         looks.add(look)
         look()

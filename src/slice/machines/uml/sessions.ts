@@ -18,9 +18,12 @@ import { encodeSize, encodeTelnet, TelnetDecoder } from './telnet.ts'
 
 /** Sessions at a time: three ports each, 24 MB of a guest that uses them all. */
 export const maxSessions = 8
+/** Places for sessions: more than run, for one that is over keeps its ports while a program left behind does. UML takes
+ * 64 rings of a device, which is 31 ports. */
+const maxSlots = 10
 const portsPerSession = 3
 /** Ports that a machine's console needs: one for control, and those of the sessions. */
-export const consolePorts: number = 1 + maxSessions * portsPerSession
+export const consolePorts: number = 1 + maxSlots * portsPerSession
 /** Longest command, bytes as quoted words: the guest reads it byte by byte at 40 µs each. */
 const maxWordsBytes = 65_536
 /** A guest starts a program within tens of milliseconds; a busy host takes longer. */
@@ -29,6 +32,11 @@ const startMs = 20_000
 const hangUpMs = 2_000
 /** Silence after a program's end that ends its output too: what it left behind may hold the ports for ever. */
 const drainMs = 300
+/** Between the last port's end and the exit status, which comes by another way. */
+const silentMs = 2_000
+
+/** telnetd begins a line, "\\r\\r\\n", before the program has its terminal. */
+const telnetdGreeting = 3
 
 /** Ports of the machine's console, as the virtio console's backend gives them. */
 export type OpenPort = (port: number) => Duplex
@@ -93,7 +101,8 @@ export class Sessions {
   }
 
   #free(): number {
-    for (let slot = 0; slot < maxSessions; slot++) if (!this.#taken.has(slot)) return slot
+    for (let slot = 0; slot < maxSlots && this.#live.size < maxSessions; slot++)
+      if (!this.#taken.has(slot)) return slot
     throw new ViolinError('refused', `${maxSessions} sessions are open in it`, 'end one of them')
   }
 
@@ -116,8 +125,12 @@ export class Sessions {
 
   #withTerminal(id: string, size: { rows: number; columns: number }, port: Duplex, stream: Duplex): void {
     const decoder = new TelnetDecoder()
+    let greeting = telnetdGreeting
     const output = new Output(port, stream, (chunk) => {
-      return { type: sessionFrame.stdout, bytes: decoder.push(chunk) }
+      const bytes = decoder.push(chunk)
+      const skip = Math.min(greeting, bytes.length)
+      greeting -= skip
+      return { type: sessionFrame.stdout, bytes: bytes.subarray(skip) }
     })
     this.#open(id, [port], [output], stream)
     // Only telnetd reads past the line of words, so the size waits for it.
@@ -146,11 +159,13 @@ export class Sessions {
   #open(id: string, ports: readonly Duplex[], outputs: readonly Output[], stream: Duplex): void {
     let over = false
     let killer: NodeJS.Timeout | undefined
+    let silence: NodeJS.Timeout | undefined
     const finish = (): void => {
       over = true
       this.#live.delete(id)
       clearTimeout(starting)
       clearTimeout(killer)
+      clearTimeout(silence)
       // What a program left behind may write on into nothing until it closes its ports.
       for (const output of outputs) output.drop()
       ports[0]?.end()
@@ -170,9 +185,17 @@ export class Sessions {
       void Promise.all(outputs.map((output) => output.drained(drainMs))).then(() => {
         if (over) return
         finish()
-        endSession(stream, status)
+        return endSession(stream, status)
       })
     }
+    // A session whose own shell was killed closes its ports and tells no status.
+    void Promise.all(outputs.map((output) => output.ended)).then(() => {
+      if (over) return
+      silence = setTimeout(
+        () => fail(new ViolinError('internal', 'the session was killed', 'try again')),
+        silentMs
+      )
+    })
     for (const port of ports) port.on('error', fail)
     this.#live.set(id, { id, exit, fail, started: () => clearTimeout(starting) })
     // A caller that went takes its program along.
@@ -188,13 +211,14 @@ export class Sessions {
 /** One port's output, passed on as frames and no faster than the caller takes them. */
 class Output {
   readonly #port: Readable
-  readonly #ended: Promise<void>
+  /** Resolves when the guest closed it. */
+  readonly ended: Promise<void>
   #dropping = false
   #lastMs = 0
 
   constructor(port: Duplex, stream: Duplex, frame: (chunk: Buffer) => { type: number; bytes: Uint8Array }) {
     this.#port = port
-    this.#ended = new Promise((resolve) => whenEnded(port, resolve))
+    this.ended = new Promise((resolve) => whenEnded(port, resolve))
     port.on('data', (chunk: Buffer) => {
       this.#lastMs = performance.now()
       if (this.#dropping || stream.destroyed || stream.writableEnded) return
@@ -221,7 +245,7 @@ class Output {
       if (this.#port.isPaused()) this.#lastMs = performance.now()
       else if (performance.now() - this.#lastMs > quietMs) resolve()
     }, quietMs / 4)
-    await Promise.race([this.#ended, promise])
+    await Promise.race([this.ended, promise])
     clearInterval(timer)
   }
 }
@@ -271,7 +295,7 @@ export function failSession(stream: Duplex, error: unknown): void {
 function quoteWords(argv: readonly string[]): string {
   if (argv.some((word) => word.includes('\0')))
     throw new ViolinError('usage', 'an argument has a zero byte', 'pass it on standard input')
-  const words = argv.map((word) => quote(word).replaceAll('\n', "'$'\\n''")).join(' ')
+  const words = argv.map((word) => quote(word).replaceAll('\n', () => "'$'\\n''")).join(' ')
   if (Buffer.byteLength(words) > maxWordsBytes)
     throw new ViolinError(
       'too-large',
