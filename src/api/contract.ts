@@ -132,6 +132,8 @@ export interface Service {
   hosts(request: Record<string, never>): Promise<readonly HostRow[]>
   invite(request: InviteRequest): Promise<{ readonly token: string; readonly expiresAt: string }>
   cancelInvite(request: { readonly token: string }): Promise<Record<string, never>>
+  /** Shuts a member out everywhere, for good. */
+  revoke(request: { readonly host: string }): Promise<{ readonly id: string; readonly name: string }>
   plan(request: { readonly topology: Topology }): Promise<Plan>
   apply(request: {
     readonly topology: Topology

@@ -79,6 +79,7 @@ export const methods: Table = {
     stream: false
   },
   cancelInvite: { request: z.strictObject({ token: z.string().max(65_536) }), stream: false },
+  revoke: { request: z.strictObject({ host: name }), stream: false },
   plan: { request: z.strictObject({ topology: checkedTopology }), stream: false },
   apply: {
     request: z.strictObject({ topology: checkedTopology, wait: z.boolean(), timeoutMs }),

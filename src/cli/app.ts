@@ -27,12 +27,12 @@ import { leave } from './verbs/leave.ts'
 import { list } from './verbs/list.ts'
 import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
+import { revoke } from './verbs/revoke.ts'
 import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
 
 /** Verbs of later versions: told as such, not as a slip of the pen. */
 const laterVerbs: ReadonlySet<string> = new Set([
-  'revoke',
   'ping',
   'bugreport',
   'nic',
@@ -53,6 +53,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     daemon,
     invite,
     hosts,
+    revoke,
     leave,
     doctor,
     apply,

@@ -78,6 +78,20 @@ export function partOf(self: HostId, version: number, spec: Spec): Part | null {
   }
 }
 
+/** The same part without hosts that were shut out of the mesh: no trunk to them, no vote and no switch for them. */
+export function withoutHosts(part: Part, out: ReadonlySet<HostId>): Part {
+  const stays = (host: HostId): boolean => !out.has(host)
+  return {
+    ...part,
+    peers: part.peers.filter(stays),
+    lans: part.lans.map((lan) => ({
+      ...lan,
+      hosts: lan.hosts.filter(stays),
+      members: lan.members.filter(stays)
+    }))
+  }
+}
+
 /** Hosts with a port on the vLAN or a candidacy for its vSwitch. */
 export function lanMembers(spec: Spec, lan: string): HostId[] {
   const members = new Set<HostId>(spec.lans.find(({ name }) => name === lan)?.hosts)

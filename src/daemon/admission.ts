@@ -1,19 +1,25 @@
 /** Invites: made and taken back by an admin's daemon, redeemed by any member's. */
-import { isRefusal, slotOf, verifyChain } from '#core/admission/chain.ts'
+import { type Chain, isAncestor, isRefusal, slotOf, verifyChain } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
 import { mintToken, parseToken } from '#core/admission/token.ts'
 import { countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
 import { ViolinError } from '#core/errors.ts'
-import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
+import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
+import { findHost } from '#core/placement.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { InviteRequest } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto, freshSeed, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
+import { loadRootSeed } from './identity.ts'
 import type { Records } from './records.ts'
 
+/** A revocation outlasts every chain that it cuts by this much. */
+const outlastsMs: number = 90 * 24 * 3600 * 1000
+
 export class Admission {
+  readonly #dir: string
   readonly #host: Host
   readonly #records: Records
   readonly #mesh: Mesh
@@ -21,7 +27,8 @@ export class Admission {
   /** Slots granted here whose host has not published its record yet: not to be given to another. */
   readonly #granted = new Map<string, Map<number, HostId>>()
 
-  constructor(host: Host, records: Records, mesh: Mesh, journal: Journal) {
+  constructor(dir: string, host: Host, records: Records, mesh: Mesh, journal: Journal) {
+    this.#dir = dir
     this.#host = host
     this.#records = records
     this.#mesh = mesh
@@ -83,6 +90,50 @@ export class Admission {
       identity.host
     )
     this.#journal.note('invite-cancelled', null, 'an invite was taken back')
+  }
+
+  /**
+   * Shuts a member out everywhere, for good. Signed by this host's key where it let the member in, directly or
+   * through others, else by the root key if it still lies here. Throws ViolinError.
+   */
+  async revoke(wanted: string): Promise<{ id: HostId; name: string }> {
+    const records = this.#records
+    const { identity, chain } = this.#host
+    const known = [...records.view.members.values()].map((member) => ({
+      id: member.host,
+      name: member.body.name,
+      member
+    }))
+    const { id, name, member } = findHost(wanted, known)
+    if (id === identity.id)
+      throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
+    const target = member.record.chain as Chain
+    const root = isAncestor(target, identity.host.publicKey) ? null : await this.#rootSigner(name)
+    const signer = root ?? identity.host
+    const { now } = records
+    await records.publish(
+      {
+        kind: 'revocation',
+        version: records.nextVersion('revocation', signer.publicKey, member.key),
+        issuedAt: now,
+        expiresAt: (target.endsAt + outlastsMs) as WallTime,
+        body: { key: member.key, andBelow: false, target: target.links },
+        chain: root === null ? chain : null
+      },
+      signer
+    )
+    this.#journal.note('revoked', null, `${name} (${id}) was shut out of the mesh`)
+    return { id, name }
+  }
+
+  async #rootSigner(name: string): Promise<Signer> {
+    const seed = await loadRootSeed(this.#dir)
+    if (seed !== null) return signerOf(seed)
+    throw new ViolinError(
+      'refused',
+      `this host did not let ${name} in, and the root key is not here`,
+      'run it on the host that invited it, or put the root key back for the moment'
+    )
   }
 
   #answer(body: Uint8Array, from: HostId): Uint8Array {

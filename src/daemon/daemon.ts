@@ -109,7 +109,7 @@ export async function startDaemon(
     records,
     peers,
     loads,
-    admission: new Admission(host, records, mesh, journal),
+    admission: new Admission(dir, host, records, mesh, journal),
     violins,
     sessions: new Sessions(identity, records, slices, mesh),
     departure,

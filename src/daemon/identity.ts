@@ -56,6 +56,12 @@ export function rootKeyFile(dir: string): string {
   return join(folderOf(dir), 'root.key')
 }
 
+/** The root key's seed, if it was not put away; null otherwise. */
+export async function loadRootSeed(dir: string): Promise<Uint8Array | null> {
+  const seed = unhex((await readFile(rootKeyFile(dir), 'utf8').catch(() => '')).trim())
+  return seed?.length === 32 ? seed : null
+}
+
 /** Throws `already-initialised` when the folder holds an identity. */
 export async function assertFresh(dir: string): Promise<void> {
   const present = await readFile(join(folderOf(dir), 'host.json')).then(

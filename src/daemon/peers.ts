@@ -13,7 +13,7 @@ import type { HostRow } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
-import type { Records } from './records.ts'
+import { type Records, revokedHosts } from './records.ts'
 import { decodeJson, encodeJson } from './wire.ts'
 
 /** Connections that are sought out; larger meshes are held together by gossip's own links. */
@@ -58,6 +58,7 @@ export class Peers {
     })
     options.records.onChange((changed) => {
       for (const record of changed) if (record.kind === 'host') this.#seek(record.body.host)
+      if (changed.some(({ kind }) => kind === 'revocation')) this.#expel()
     })
   }
 
@@ -124,6 +125,16 @@ export class Peers {
       () => null,
       (error: unknown) => error
     )
+  }
+
+  /** Closes connections to hosts that were shut out; they are not let in again. */
+  #expel(): void {
+    for (const peer of revokedHosts(this.#mesh.members(), this.#records)) {
+      this.#journal.note('host-revoked', null, `${this.nameOf(peer)} was shut out of the mesh`)
+      this.#mesh
+        .hangUp(peer)
+        .catch((error: unknown) => this.#log('not hung up', { peer, reason: errorData(error).message }))
+    }
   }
 
   /** Connects to a member that was heard of, within the bound. */

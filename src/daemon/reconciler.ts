@@ -5,7 +5,7 @@
 import { refusals } from '#core/limits.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
-import { type Part, type Step, partOf, reconcile } from '#core/reconcile.ts'
+import { type Part, type Step, partOf, reconcile, withoutHosts } from '#core/reconcile.ts'
 import type { RunsBody } from '#core/records/bodies.ts'
 import { bodyLimits } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
@@ -14,7 +14,7 @@ import { same } from '#core/plan.ts'
 import type { EntityStatus, SliceEvent, SliceStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
-import type { Records } from './records.ts'
+import { type Records, revokedHosts } from './records.ts'
 import type { Slices } from './slices/slices.ts'
 
 /** First and longest pause before a step that failed is tried again. */
@@ -55,7 +55,12 @@ export class Reconciler {
     this.#records = records
     this.#slices = slices
     this.#journal = journal
-    records.onChange(() => this.kick())
+    records.onChange((changed) => {
+      // Who was shut out is on no trunk any more: every part is looked at again.
+      if (changed.some(({ kind }) => kind === 'revocation'))
+        for (const running of this.#running.values()) running.version = 0
+      this.kick()
+    })
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
@@ -202,7 +207,8 @@ export class Reconciler {
       return
     }
     const running = this.#entry(violin)
-    const { part, refused } = this.#admitted(violin, step.part)
+    const out = revokedHosts(step.part.peers, this.#records)
+    const { part, refused } = this.#admitted(violin, withoutHosts(step.part, out))
     const slice = await this.#slices.ensure(violin)
     await slice.call('configure', part)
     for (const name of running.entities.keys())

@@ -3,6 +3,7 @@
  * through the view. Correctness rests on the repair alone; gossip makes it fast.
  */
 import type { Chain } from '#core/admission/chain.ts'
+import { publicKeyOf } from '#core/admission/host-id.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
@@ -279,6 +280,18 @@ function storeKey(record: SignedRecord): string {
 /** Opaque to who does not hold the VIOLIN. */
 function topicOf(violin: ViolinId): string {
   return hex(crypto.sha256(ascii(`violin topic ${violin}`)).subarray(0, 16))
+}
+
+/** Hosts whose key was revoked, of those given. */
+export function revokedHosts(hosts: Iterable<HostId>, records: Records): ReadonlySet<HostId> {
+  const { revoked } = records.view
+  const out = new Set<HostId>()
+  if (revoked.size === 0) return out
+  for (const host of hosts) {
+    const key = publicKeyOf(host)
+    if (key !== null && revoked.has(key)) out.add(host)
+  }
+  return out
 }
 
 /** Whether what a peer showed makes it a member: a living chain to this mesh's root that ends with its key. */

@@ -37,6 +37,7 @@ export function createService(parts: ServiceParts): Service {
       await admission.cancel(token)
       return {}
     },
+    revoke: ({ host }) => admission.revoke(host),
     plan: ({ topology }) => violins.plan(topology),
     apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
     list: () => violins.list(),

@@ -81,6 +81,10 @@ export function createMemoryService(): MemoryService {
       if (token.startsWith('token-')) return Promise.resolve({})
       return Promise.reject(new ViolinError('token-malformed', 'that is no token', 'copy all of it'))
     },
+    revoke: ({ host }) =>
+      host === 'purdue'
+        ? Promise.resolve({ id: '12D3KooWpurdue', name: host })
+        : Promise.reject(new ViolinError('unknown-host', `no host named ${host}`, 'known hosts: purdue')),
     plan: ({ topology }) => Promise.resolve(planOf(topology, violins.get(topology.name))),
     async *apply({ topology, wait }) {
       yield { kind: 'plan', plan: planOf(topology, violins.get(topology.name)) }

@@ -40,6 +40,8 @@ export interface TestHost {
   readonly journal: Journal
   /** What each played slice was told last. */
   readonly slices: PlayedSlices
+  /** Resolves when a condition on what runs here holds. */
+  reconciled(condition: () => boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -155,7 +157,7 @@ export async function startHost(dir: string): Promise<TestHost> {
     mesh,
     journal
   })
-  const admission = new Admission(host, records, mesh, journal)
+  const admission = new Admission(dir, host, records, mesh, journal)
   await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   const close = async (): Promise<void> => {
     reconciler.close()
@@ -163,7 +165,17 @@ export async function startHost(dir: string): Promise<TestHost> {
     await mesh.close()
     await store.close()
   }
-  return { host, dir, records, mesh, admission, violins, journal, slices: played, close }
+  const reconciled = (condition: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const unwatch = reconciler.watch(() => {
+        if (!condition()) return
+        unwatch()
+        resolve()
+      })
+      reconciler.kick()
+      if (condition()) resolve()
+    })
+  return { host, dir, records, mesh, admission, violins, journal, slices: played, reconciled, close }
 }
 
 /** Resolves when a condition holds; it is looked at whenever records or connections of these hosts change. */
