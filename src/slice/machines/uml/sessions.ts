@@ -57,6 +57,8 @@ export class Sessions {
   readonly #live = new Map<string, Session>()
   /** Invariant: a slot that is taken has a port that the guest may still hold open. */
   readonly #taken = new Set<number>()
+  /** Sessions whose callers are there. */
+  #served = 0
   #count = 0
 
   constructor(agent: SessionAgent, openPort: OpenPort) {
@@ -101,7 +103,7 @@ export class Sessions {
   }
 
   #free(): number {
-    for (let slot = 0; slot < maxSlots && this.#live.size < maxSessions; slot++)
+    for (let slot = 0; slot < maxSlots && this.#served < maxSessions; slot++)
       if (!this.#taken.has(slot)) return slot
     throw new ViolinError('refused', `${maxSessions} sessions are open in it`, 'end one of them')
   }
@@ -158,10 +160,17 @@ export class Sessions {
   /** Registers a session and what ends it. */
   #open(id: string, ports: readonly Duplex[], outputs: readonly Output[], stream: Duplex): void {
     let over = false
+    let served = true
+    this.#served++
+    const leave = (): void => {
+      if (served) this.#served--
+      served = false
+    }
     let killer: NodeJS.Timeout | undefined
     let silence: NodeJS.Timeout | undefined
     const finish = (): void => {
       over = true
+      leave()
       this.#live.delete(id)
       clearTimeout(starting)
       clearTimeout(killer)
@@ -201,6 +210,7 @@ export class Sessions {
     // A caller that went takes its program along.
     stream.once('close', () => {
       if (over) return
+      leave()
       for (const output of outputs) output.drop()
       this.#agent.signal(id, 'HUP')
       killer = setTimeout(() => this.#agent.signal(id, 'KILL'), hangUpMs)
