@@ -167,6 +167,15 @@ test('sessions run at once up to a bound, which says so, and are had again after
   assert.equal((await run(guest.machine, ['true'])).status, 0)
 })
 
+test(
+  'without a program and without a terminal a session is a shell on its standard input',
+  patience,
+  async () => {
+    const { stdout, status } = await run(guest.machine, [], 'echo hello; exit 3\n')
+    assert.deepEqual([stdout.toString(), status], ['hello\n', 3])
+  }
+)
+
 test('what a program leaves behind does not keep its session', patience, async () => {
   const { stdout, status } = await run(guest.machine, ['sh', '-c', 'sleep 30 & echo left'])
   assert.deepEqual([stdout.toString(), status], ['left\n', 0])

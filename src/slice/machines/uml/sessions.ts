@@ -70,7 +70,8 @@ export class Sessions {
   serve(request: SessionRequest, stream: Duplex): void {
     stream.on('error', () => stream.destroy())
     try {
-      const words = quoteWords(request.argv)
+      const isShell = request.terminal === undefined && request.argv.length === 0
+      const words = quoteWords(isShell ? ['/bin/sh', '-l'] : request.argv)
       const slot = this.#free()
       const first = 1 + slot * portsPerSession
       this.#taken.add(slot)
@@ -78,7 +79,7 @@ export class Sessions {
       const ports = request.terminal === undefined ? [first, first + 1, first + 2] : [first]
       const streams = ports.map((port) => this.#openPort(port))
       void Promise.all(streams.map(closed)).then(() => this.#taken.delete(slot))
-      if (request.terminal === undefined) this.#withPipes(id, request.argv, streams, stream)
+      if (request.terminal === undefined) this.#withPipes(id, streams, stream)
       else this.#withTerminal(id, request.terminal, streams[0] as Duplex, stream)
       streams[0]?.write(`${words}\n`)
       if (request.terminal === undefined) this.#agent.exec(id, ports as [number, number, number])
@@ -108,8 +109,7 @@ export class Sessions {
     throw new ViolinError('refused', `${maxSessions} sessions are open in it`, 'end one of them')
   }
 
-  #withPipes(id: string, argv: readonly string[], ports: readonly Duplex[], stream: Duplex): void {
-    if (argv.length === 0) throw new ViolinError('usage', 'a shell needs a terminal', 'name a program')
+  #withPipes(id: string, ports: readonly Duplex[], stream: Duplex): void {
     const [stdin, stdout, stderr] = ports as [Duplex, Duplex, Duplex]
     // What the guest might say on its standard input is nobody's.
     stdin.resume()
@@ -141,6 +141,7 @@ export class Sessions {
     port.once('data', () => {
       ready = true
       for (const bytes of early.splice(0)) port.write(bytes)
+      stream.resume()
     })
     const send = (bytes: Uint8Array): boolean => {
       if (ready) return port.write(bytes)
