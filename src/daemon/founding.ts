@@ -10,7 +10,7 @@ import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import { isName } from '#core/records/bodies.ts'
 import { clockToleranceMs } from '#core/records/set.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { createMesh } from '#mesh/mesh.ts'
+import { createMesh, parseAddress } from '#mesh/mesh.ts'
 import { openStore } from '#store/level.ts'
 import { crypto, freshSeed, signerOf } from './crypto.ts'
 import { assertFresh, defaultListen, defaultPorts, rootKeyFile, saveIdentity } from './identity.ts'
@@ -38,12 +38,12 @@ export interface Founded {
 export async function found(dir: string, options: FoundOptions): Promise<Founded> {
   await assertFresh(dir)
   const name = nameOf(options.name)
+  const listen = listenOf(options.listen)
   const rootSeed = freshSeed()
   const hostSeed = freshSeed()
   const root = signerOf(rootSeed)
   const host = signerOf(hostSeed).publicKey
   const chain = foundChain(root, host, (Date.now() + membershipMs) as WallTime, crypto)
-  const listen = listenOf(options.listen)
   await saveIdentity(dir, {
     name,
     mesh: root.publicKey,
@@ -81,8 +81,8 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
   const name = nameOf(options.name)
   const hostSeed = freshSeed()
   const host = signerOf(hostSeed).publicKey
-  const { membership, through, addresses } = await redeem(token, hostSeed, host, name)
   const listen = listenOf(options.listen)
+  const { membership, through, addresses } = await redeem(token, hostSeed, host, name)
   await saveIdentity(dir, {
     name,
     mesh: token.root,
@@ -196,5 +196,7 @@ function nameOf(wanted: string | undefined): string {
 }
 
 function listenOf(wanted: readonly string[] | undefined): readonly string[] {
-  return wanted === undefined || wanted.length === 0 ? defaultListen : wanted
+  if (wanted === undefined || wanted.length === 0) return defaultListen
+  for (const address of wanted) parseAddress(address)
+  return wanted
 }

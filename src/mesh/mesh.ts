@@ -303,7 +303,8 @@ class Libp2pMesh implements Mesh {
   }
 }
 
-function parseAddress(address: string): Multiaddr {
+/** Reads a multiaddr. Throws ViolinError `usage`. */
+export function parseAddress(address: string): Multiaddr {
   try {
     return multiaddr(address)
   } catch (error: unknown) {

@@ -97,7 +97,7 @@ describe('over its socket the API', () => {
       await all(direct.delete({ name: 'net', timeoutMs: 1 }))
     )
     assert.deepEqual(await all(client.leave({ stop: true })), await all(direct.leave({ stop: true })))
-    assert.deepEqual(new Set(memory.asked.map(({ method }) => method)).size, 12)
+    assert.deepEqual(new Set(memory.asked.map(({ method }) => method)).size, 13)
   })
 
   it('hands a topology over with every byte of its files', async () => {

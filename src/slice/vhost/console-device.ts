@@ -33,7 +33,7 @@ const event = { deviceReady: 0, portAdd: 1, portReady: 3, portOpen: 6 } as const
 const staging: NativeMemory = allocate(controlsPerTurn * maxControlBytes)
 
 /** Ports that one console has at most: Linux's own limit is far above. */
-export const maxConsolePorts = 64
+export const maxConsolePorts = 31
 
 interface Control {
   readonly port: number

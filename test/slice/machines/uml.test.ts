@@ -258,7 +258,9 @@ test('machines run for an ordinary user, and inside a bubblewrap of its own', pa
     '--dev',
     '/dev'
   ]
-  for (const prefix of [[], [...outer, '--tmpfs', '/tmp']]) {
+  // The project itself may lie below /tmp.
+  const root = fileURLToPath(new URL('../../..', import.meta.url))
+  for (const prefix of [[], [...outer, '--tmpfs', '/tmp', '--ro-bind', root, root]]) {
     const out = execFileSync('setpriv', [...nobody, ...prefix, process.execPath, program], {
       env: { TMPDIR: '/tmp' }
     })
