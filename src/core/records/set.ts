@@ -9,7 +9,8 @@ import { type Chain, slotOf } from '../admission/chain.ts'
 import { rememberVerified } from '../admission/verified.ts'
 import type { Crypto, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { RecordKind } from './bodies.ts'
-import { type Scope, type SignedRecord, isRejected, openRecord } from './record.ts'
+import { winsSlot } from './slots.ts'
+import { type Rejected, type Scope, type SignedRecord, isRejected, openRecord } from './record.ts'
 
 /** How far clocks may differ, ms. */
 export const clockToleranceMs: number = 10 * 60_000
@@ -41,7 +42,7 @@ export type Domain = 'revocations' | 'hosts' | ViolinId
 export class RecordSet {
   readonly root: PublicKey
   readonly crypto: Crypto
-  readonly #linkCrypto: Crypto
+  readonly #open: (bytes: Uint8Array) => SignedRecord | Rejected
   readonly #records = new Map<string, SignedRecord>()
   readonly #domains = new Map<Domain, Map<string, SignedRecord>>()
   /** In order of hash; made when asked for, dropped at a change. */
@@ -50,10 +51,21 @@ export class RecordSet {
   #cuts = new Map<PublicKey, boolean>()
   readonly #usage = new Map<PublicKey, { bytes: number; violins: number }>()
 
-  constructor(options: { readonly root: PublicKey; readonly crypto: Crypto }) {
-    this.root = options.root
-    this.crypto = options.crypto
-    this.#linkCrypto = rememberVerified(options.crypto)
+  /** `open`: for who keeps many sets in one process and opens what they share once; default openRecord. */
+  constructor(options: {
+    readonly root: PublicKey
+    readonly crypto: Crypto
+    readonly open?: (bytes: Uint8Array) => SignedRecord | Rejected
+  }) {
+    const { root, crypto, open } = options
+    this.root = root
+    this.crypto = crypto
+    if (open !== undefined) {
+      this.#open = open
+      return
+    }
+    const linkCrypto = rememberVerified(crypto)
+    this.#open = (bytes) => openRecord(bytes, root, crypto, linkCrypto)
   }
 
   get size(): number {
@@ -65,7 +77,7 @@ export class RecordSet {
    * throws for hostile bytes.
    */
   merge(bytes: Uint8Array, now: WallTime, wanted?: (record: SignedRecord) => boolean): Merged {
-    const record = openRecord(bytes, this.root, this.crypto, this.#linkCrypto)
+    const record = this.#open(bytes)
     if (isRejected(record)) return { verdict: 'rejected', reason: record.rejected, record: null }
     const reason = wanted?.(record) === false ? 'unwanted' : this.#objection(record, now)
     if (reason !== null) return { verdict: 'ignored', reason, record }
@@ -167,10 +179,14 @@ export class RecordSet {
     }
   }
 
-  /** The used slots of one invite with the host in each; where two claim one, either. */
+  /** The used slots of one invite with the host in each; where two claim one, the one that keeps it. */
   usedSlots(token: PublicKey): ReadonlyMap<number, PublicKey> {
     const used = new Map<number, PublicKey>()
-    for (const claim of this.slotClaims()) if (claim.token === token) used.set(claim.slot, claim.host)
+    for (const { token: claimed, slot, host } of this.slotClaims()) {
+      if (claimed !== token) continue
+      const former = used.get(slot)
+      if (former === undefined || winsSlot(token, slot, host, former, this.crypto)) used.set(slot, host)
+    }
     return used
   }
 

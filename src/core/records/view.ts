@@ -3,15 +3,13 @@
  * not revoked and stands in the slot that it claims. Two hosts with the same records and clocks see the same.
  */
 import { type Chain, slotOf } from '../admission/chain.ts'
-import { keyBytes } from '../admission/host-id.ts'
 import type { Role } from '../admission/link.ts'
-import { ascii, hex } from '../derive.ts'
-import type { Crypto, HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
+import type { HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { Spec } from '../spec.ts'
 import type { Ended, Founding, HostBody } from './bodies.ts'
-import { concat, encodeCbor } from './cbor.ts'
 import type { HostRecord, RunsRecord, ViolinRecord } from './record.ts'
 import type { RecordSet } from './set.ts'
+import { winsSlot } from './slots.ts'
 
 /** A host whose own record shows that it is in the mesh (it may have left, or be away). */
 export interface Member {
@@ -111,15 +109,6 @@ export function settleSlots(set: RecordSet): ReadonlyMap<string, PublicKey> {
     }
   }
   return winners
-}
-
-function winsSlot(token: PublicKey, slot: number, a: PublicKey, b: PublicKey, crypto: Crypto): boolean {
-  return slotHash(token, slot, a, crypto) < slotHash(token, slot, b, crypto)
-}
-
-function slotHash(token: PublicKey, slot: number, host: PublicKey, crypto: Crypto): string {
-  const claim = encodeCbor([keyBytes(token), slot, keyBytes(host)])
-  return hex(crypto.sha256(concat(ascii('violin slot claim 1\0'), claim)))
 }
 
 function keepsSlot(chain: Chain, winners: ReadonlyMap<string, PublicKey>): boolean {

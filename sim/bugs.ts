@@ -1,0 +1,20 @@
+/**
+ * Defects that can be planted, around a core that stays as it is: each breaks one invariant, and the swarm
+ * must find it. For tests of the simulator; no run has one unless it is asked for.
+ */
+export const bugs = {
+  'echoes-ignored': 'an election takes every message for fresh proof that it is heard',
+  'tags-never-retired': 'a worker goes on accepting tags that the election ended',
+  'standby-asks-nobody': 'a standby takes every answer of a witness for "I lost it too"',
+  'edge-forwards': 'an edge sends up again what came down to it',
+  'lower-version-wins': 'a merge prefers the lower version',
+  'slots-unsettled': 'a view shows every host that claims a slot, not only the one that keeps it',
+  'signatures-unchecked': 'a record of anybody is taken',
+  'repair-off': 'hosts rely on gossip alone'
+} as const
+
+export type Bug = keyof typeof bugs
+
+export function isBug(name: string): name is Bug {
+  return Object.hasOwn(bugs, name)
+}

@@ -1,0 +1,418 @@
+/**
+ * What a daemon does around its records: gossips what is news, repairs with a random neighbour every three
+ * seconds, lets newcomers in, joins. Records, budgets, admission and repair are the product's own.
+ */
+import { type Chain, slotOf, verifyChain } from '#core/admission/chain.ts'
+import {
+  acceptGrant,
+  countersign,
+  decodeJoinAnswer,
+  encodeJoinAnswer,
+  firstSlot,
+  joinRequest
+} from '#core/admission/join.ts'
+import type { Token } from '#core/admission/token.ts'
+import { ViolinError } from '#core/errors.ts'
+import type { PublicKey, WallTime } from '#core/ids.ts'
+import { AuthorBudget } from '#core/records/budget.ts'
+import { type SignedRecord, maxLifeMs, sealRecord } from '#core/records/record.ts'
+import { RecordSet, beats } from '#core/records/set.ts'
+import {
+  type Synced,
+  answerSync,
+  applySync,
+  maxSyncRounds,
+  onlyScopes,
+  syncRequest
+} from '#core/records/sync.ts'
+import { type View, settleSlots, view } from '#core/records/view.ts'
+import type { Host } from './host.ts'
+import { signerOf, virtualCrypto } from './keys.ts'
+import type { World } from './world.ts'
+
+/** As in daemon/records.ts. */
+const repairEveryMs = 3_000
+const repairTimeoutMs = 20_000
+const passedOn = 16
+/** Most neighbours to whom news is pushed: gossipsub's upper bound of a mesh. */
+const maxPushed = 12
+/** A lost neighbour is dialled again within this time. */
+const redialMs = 1_500
+/** A join that nobody answers is tried again, so often. */
+const joinAgainMs = 2_000
+const maxJoinTries = 40
+const access = onlyScopes(['mesh'])
+
+export class Daemon {
+  /** The membership; null: not let in yet. */
+  chain: Chain | null = null
+  set: RecordSet
+  /** Members that this host knows how to reach. */
+  readonly neighbours: Set<number> = new Set()
+  readonly #connected = new Set<number>()
+  readonly #world: World
+  readonly #host: Host
+  #budget = new AuthorBudget()
+  readonly #repairing = new Set<number>()
+  /** Slots given here whose host was not heard yet. */
+  readonly #granted = new Map<PublicKey, Map<number, PublicKey>>()
+  /** Versions of its own record that it published: the newest. */
+  version = 0
+  #token: Token | null = null
+  #revision = 0
+  #seen: { readonly revision: number; readonly at: number; readonly view: View } | null = null
+
+  constructor(world: World, host: Host) {
+    this.#world = world
+    this.#host = host
+    this.set = world.emptySet()
+  }
+
+  get wallNow(): WallTime {
+    return this.#world.wallNow
+  }
+
+  /** What the records mean here now. */
+  get view(): View {
+    if (
+      this.#seen === null ||
+      this.#seen.revision !== this.#revision ||
+      this.#world.clock.now - this.#seen.at > 10_000
+    ) {
+      this.#seen = { revision: this.#revision, at: this.#world.clock.now, view: view(this.set, this.wallNow) }
+    }
+    return this.#seen.view
+  }
+
+  /** Grows with every change of the records. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** Members as this host sees them, by invite: with a planted bug the slots are not settled. */
+  membersBy(token: PublicKey): readonly PublicKey[] {
+    const settled = [...this.view.members.values()].map((member) => member.record)
+    const shown = this.#world.hasBug('slots-unsettled')
+      ? [...this.set.entries('mesh')].filter((record) => record.kind === 'host')
+      : settled
+    return shown
+      .filter((record) => record.chain !== null && slotOf(record.chain)?.token === token)
+      .map((record) => record.author)
+  }
+
+  start(): void {
+    this.#budget = new AuthorBudget()
+    this.#connected.clear()
+    this.#repairing.clear()
+    const { life } = this.#host
+    const { clock, random } = this.#world
+    const turn = (): void => {
+      if (life !== this.#host.life || !this.#host.running) return
+      this.#host.daemon.do('command', () => this.#repairOne())
+      clock.after(repairEveryMs, turn)
+    }
+    clock.after(random.mesh.next() * repairEveryMs, turn)
+  }
+
+  /** Takes its place as a member from the beginning. */
+  found(chain: Chain): void {
+    this.chain = chain
+    this.publish()
+  }
+
+  /** Says something new of itself. */
+  publish(): void {
+    const { chain } = this
+    if (chain === null) return
+    const { place, id, signer } = this.#host
+    const former = this.set.get('host', signer.publicKey, '')
+    const record = sealRecord(
+      {
+        kind: 'host',
+        version: (former?.version ?? 0) + 1,
+        issuedAt: this.wallNow,
+        expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
+        chain,
+        body: {
+          host: id,
+          name: `host-${place}`,
+          addresses: [`/ip4/192.0.2.${place % 250}/tcp/4780`],
+          capacity: { memoryMiB: 4096, cpus: 2 },
+          coordinate: [place % 100, place % 37, 1],
+          software: '0.1.0',
+          protocols: [{ name: 'trunk', versions: [1] }],
+          draining: false,
+          left: false,
+          clockAheadMs: 0
+        }
+      },
+      this.#world.root.publicKey,
+      signer,
+      virtualCrypto
+    )
+    this.version = record.version
+    this.#merge(record.bytes)
+    this.spread(record.bytes, null)
+  }
+
+  /** Puts a host out, with all that it let in. */
+  revoke(target: Chain): void {
+    const { chain } = this
+    if (chain === null) return
+    const { signer } = this.#host
+    const record = sealRecord(
+      {
+        kind: 'revocation',
+        version: (this.set.get('revocation', signer.publicKey, target.subject)?.version ?? 0) + 1,
+        issuedAt: this.wallNow,
+        expiresAt: (target.endsAt + 24 * 3600_000) as WallTime,
+        body: { key: target.subject, andBelow: false, target: target.links },
+        chain
+      },
+      this.#world.root.publicKey,
+      signer,
+      virtualCrypto
+    )
+    this.#merge(record.bytes)
+    this.spread(record.bytes, null)
+  }
+
+  // Neighbours.
+
+  /** The ways to neighbours may have changed. */
+  reconsider(): void {
+    if (!this.#host.running || this.chain === null) return
+    for (const place of this.neighbours) {
+      const reached = this.#reaches(place)
+      if (!reached) this.#connected.delete(place)
+      else if (!this.#connected.has(place)) this.#redial(place)
+    }
+  }
+
+  #reaches(place: number): boolean {
+    const peer = this.#world.host(place)
+    return (
+      peer.running && peer.records.chain !== null && this.#world.network.connects(this.#host.place, place)
+    )
+  }
+
+  #redial(place: number): void {
+    this.#connected.add(place)
+    const { life } = this.#host
+    this.#world.clock.after(this.#world.random.mesh.next() * redialMs, () => {
+      if (life !== this.#host.life || !this.#connected.has(place) || !this.#reaches(place)) return
+      this.#host.daemon.do('command', () => this.#repairWith(place))
+    })
+  }
+
+  // Gossip.
+
+  /** Hands bytes to the neighbours, but not to whom they came from. */
+  spread(bytes: Uint8Array, from: number | null): void {
+    if (!this.#world.gossips) return
+    let pushed = 0
+    for (const place of this.neighbours) {
+      if (place === from || pushed === maxPushed) continue
+      pushed++
+      this.#host.sent.gossipBytes += bytes.length
+      const peer = this.#world.host(place)
+      this.#world.network.stream(this.#host.place, place, () => {
+        peer.daemon.do('datagram', () => peer.records.#gossiped(bytes, this.#host.place))
+      })
+    }
+  }
+
+  #gossiped(bytes: Uint8Array, from: number): void {
+    if (this.chain === null) return
+    const record = this.#merge(bytes)
+    if (record === null) return
+    if (this.#budget.take(record.chain, this.#world.clock.now)) this.spread(bytes, from)
+  }
+
+  /** The record if it was news. */
+  #merge(bytes: Uint8Array): SignedRecord | null {
+    if (this.#world.hasBug('lower-version-wins')) this.#preferLower(bytes)
+    const merged = this.set.merge(bytes, this.wallNow)
+    if (merged.verdict !== 'accepted') return null
+    this.#noted([merged.record])
+    return merged.record
+  }
+
+  /** The planted bug: what is newer is as good as not there, what is older comes in. */
+  #preferLower(bytes: Uint8Array): void {
+    const record = this.#world.shared.open(bytes)
+    if ('rejected' in record) return
+    const former = [...this.set.all()].find((one) => one.kind === record.kind && one.author === record.author)
+    if (former === undefined || former.hash === record.hash || beats(record, former)) return
+    const others = [...this.set.all()].filter((one) => one !== former)
+    this.set = this.#world.emptySet()
+    for (const one of others) this.set.merge(one.bytes, this.wallNow)
+  }
+
+  #noted(records: readonly SignedRecord[]): void {
+    this.#revision++
+    for (const record of records) {
+      this.#world.see({ kind: 'record', host: this.#host.place, record })
+      this.#checkSlot(record)
+    }
+  }
+
+  // Repair.
+
+  #repairOne(): void {
+    if (this.chain === null || this.#world.hasBug('repair-off')) return
+    const peers = [...this.#connected].filter((place) => this.#reaches(place))
+    if (peers.length > 0) this.#repairWith(this.#world.random.mesh.pick(peers))
+  }
+
+  #repairWith(place: number): void {
+    if (this.#repairing.has(place) || this.chain === null || this.#world.hasBug('repair-off')) return
+    this.#repairing.add(place)
+    const { life } = this.#host
+    const startedAt = this.#world.clock.now
+    this.#world.clock.after(repairTimeoutMs, () => {
+      if (life === this.#host.life) this.#repairing.delete(place)
+    })
+    const peer = this.#world.host(place)
+    let rounds = 0
+    const ask = (request: Uint8Array | null): void => {
+      const over = this.#world.clock.now - startedAt > repairTimeoutMs
+      if (request === null || over || ++rounds > maxSyncRounds) return void this.#repairing.delete(place)
+      this.#host.sent.syncBytes += request.length
+      this.#call(peer, (reply) => {
+        const answer = peer.records.#answer(request)
+        if (answer !== null) reply(() => ask(this.#apply(answer)))
+      })
+    }
+    ask(syncRequest(this.set, ['mesh'], this.wallNow))
+  }
+
+  /** Runs `serve` at a peer's daemon and what it replies here, if both are there. */
+  #call(peer: Host, serve: (reply: (run: () => void) => void) => void): void {
+    const host = this.#host
+    const { life } = host
+    const { network } = this.#world
+    network.stream(host.place, peer.place, () => {
+      peer.daemon.do('datagram', () => {
+        serve((run) => {
+          network.stream(peer.place, host.place, () => {
+            if (life === host.life) host.daemon.do('datagram', run)
+          })
+        })
+      })
+    })
+  }
+
+  #answer(request: Uint8Array): Uint8Array | null {
+    if (this.chain === null) return null
+    const synced = answerSync(this.set, request, this.wallNow, access)
+    this.#exchanged(synced)
+    this.#host.sent.syncBytes += synced.answer.length
+    return synced.answer
+  }
+
+  #apply(answer: Uint8Array): Uint8Array | null {
+    const applied = applySync(this.set, answer, this.wallNow, access)
+    this.#exchanged(applied)
+    return applied.next
+  }
+
+  #exchanged(synced: Synced): void {
+    if (synced.accepted.length === 0) return
+    this.#noted(synced.accepted)
+    if (synced.accepted.length <= passedOn)
+      for (const record of synced.accepted) this.spread(record.bytes, null)
+  }
+
+  // Joining.
+
+  /** Redeems an invite at a member; goes on until it is let in or refused. */
+  join(token: Token, via: number): void {
+    this.#token = token
+    const { place } = this.#host
+    const slot = firstSlot(token, this.#host.signer.publicKey, virtualCrypto)
+    this.#ask(token, via, slot, maxJoinTries, () => this.#world.log(`${place} gave up joining`))
+  }
+
+  #ask(token: Token, via: number, slot: number, tries: number, gaveUp: () => void): void {
+    if (this.chain !== null || !this.#host.running) return
+    if (tries === 0) return gaveUp()
+    const { signer, place } = this.#host
+    const { clock, random } = this.#world
+    let answered = false
+    clock.after(joinAgainMs * random.mesh.between(1, 1.5), () => {
+      if (!answered) this.#ask(token, this.#otherThan(via), slot, tries - 1, gaveUp)
+    })
+    const request = joinRequest(token, signerOf(token.seed), signer.publicKey, slot, `host-${place}`)
+    const member = this.#world.host(via)
+    this.#call(member, (reply) => {
+      const bytes = member.records.#letIn(request, this.#host)
+      if (bytes === null) return
+      reply(() => {
+        if (answered || this.chain !== null) return
+        answered = true
+        const answer = decodeJoinAnswer(bytes)
+        if (answer.kind === 'slot-taken') this.#ask(token, via, answer.free, tries - 1, gaveUp)
+        else if (answer.kind === 'granted') this.#enter(token, answer.chain, via)
+        else this.#world.log(`${place} is refused by ${via}: ${answer.error.code}`)
+      })
+    })
+  }
+
+  #otherThan(via: number): number {
+    const members = this.#world.members.filter((host) => host.place !== via && host.running)
+    return members.length === 0 ? via : this.#world.random.mesh.pick(members).place
+  }
+
+  #letIn(request: Uint8Array, from: Host): Uint8Array | null {
+    const { chain } = this
+    // It lost its own slot meanwhile: the newcomer asks another.
+    if (chain === null) return null
+    const answer = countersign(
+      request,
+      from.id,
+      {
+        chain,
+        signer: this.#host.signer,
+        usedSlots: (token) => new Map([...(this.#granted.get(token) ?? []), ...this.set.usedSlots(token)]),
+        isRevoked: (target) => this.set.isRevoked(target)
+      },
+      this.wallNow,
+      virtualCrypto
+    )
+    if (answer.kind === 'granted') {
+      const granted = verifyChain(answer.chain, this.#world.root.publicKey, virtualCrypto)
+      const claim = 'refused' in granted ? null : slotOf(granted)
+      if (claim !== null) {
+        const slots = this.#granted.get(claim.token) ?? new Map<number, PublicKey>()
+        this.#granted.set(claim.token, slots.set(claim.slot, from.signer.publicKey))
+      }
+      this.#world.admitted.add(from.signer.publicKey)
+    }
+    return encodeJoinAnswer(answer)
+  }
+
+  #enter(token: Token, granted: Uint8Array, via: number): void {
+    const chain = acceptGrant(token, this.#host.signer.publicKey, granted, virtualCrypto)
+    if (chain instanceof ViolinError) throw chain
+    this.chain = chain
+    const { place } = this.#host
+    this.#world.see({ kind: 'joined', host: place, at: via, slot: slotOf(chain)?.slot ?? -1 })
+    this.#world.meet(this.#host, via)
+    this.publish()
+    this.reconsider()
+  }
+
+  /** Somebody else may hold this host's slot: then it takes the next. */
+  #checkSlot(record: SignedRecord): void {
+    const own = this.chain === null ? null : slotOf(this.chain)
+    if (own === null || record.kind !== 'host' || record.chain === null) return
+    const other = slotOf(record.chain)
+    if (other?.token !== own.token || other.slot !== own.slot) return
+    const winner = settleSlots(this.set).get(`${own.token} ${own.slot}`)
+    if (winner === undefined || winner === this.#host.signer.publicKey || this.#token === null) return
+    this.#world.see({ kind: 'displaced', host: this.#host.place })
+    this.chain = null
+    this.join(this.#token, this.#otherThan(-1))
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * One virtual host: a slice's worker, its main thread and the daemon, each of which may stall apart, and die
+ * together. What is on disk (records, membership) outlives them.
+ *
+ * Liveness (who watches whom, suspicion) has its place beside `daemon`: the daemon hands it what it hears and
+ * the time, as it does with records.
+ */
+import { hostKeyOf } from '#core/derive.ts'
+import { hostIdOf } from '#core/admission/host-id.ts'
+import type { HostId, HostKey } from '#core/ids.ts'
+import { Daemon } from './daemon.ts'
+import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
+import type { Presence } from './network.ts'
+import { Slice } from './slice.ts'
+import { Thread } from './thread.ts'
+import type { World } from './world.ts'
+
+/** What a host sent, for the cost per host. */
+export interface Traffic {
+  trunkBytes: number
+  messages: number
+  gossipBytes: number
+  syncBytes: number
+}
+
+export class Host {
+  readonly place: number
+  readonly signer: VirtualSigner
+  readonly id: HostId
+  readonly key: HostKey
+  readonly worker: Thread
+  readonly main: Thread
+  readonly daemon: Thread
+  readonly records: Daemon
+  readonly sent: Traffic = { trunkBytes: 0, messages: 0, gossipBytes: 0, syncBytes: 0 }
+  /** Grows with every start. */
+  life = 0
+  presence: Presence = 'dead'
+  slice: Slice
+  readonly #world: World
+
+  constructor(world: World, place: number) {
+    this.#world = world
+    this.place = place
+    this.signer = signerFor(`host ${place}`)
+    this.id = hostIdOf(this.signer.publicKey)
+    this.key = hostKeyOf(virtualCrypto, this.id)
+    this.worker = new Thread(world.clock)
+    this.main = new Thread(world.clock)
+    this.daemon = new Thread(world.clock)
+    this.records = new Daemon(world, this)
+    this.slice = new Slice(world, this)
+  }
+
+  get running(): boolean {
+    return this.presence === 'running'
+  }
+
+  /** Any of its threads does not run. */
+  get stalled(): boolean {
+    return this.worker.stalled || this.main.stalled || this.daemon.stalled
+  }
+
+  start(): void {
+    this.life++
+    this.presence = 'running'
+    this.slice = new Slice(this.#world, this)
+    this.slice.start()
+    this.records.start()
+  }
+
+  /** All processes end; `off`: the machine with them. */
+  end(presence: 'dead' | 'off'): void {
+    this.presence = presence
+    for (const thread of [this.worker, this.main, this.daemon]) thread.kill()
+  }
+}

@@ -1,0 +1,52 @@
+import type { Host } from '../host.ts'
+import type { Invariant } from './invariant.ts'
+
+/** After the time of rest all members hold the same records. */
+export const converged: Invariant = {
+  name: 'converged',
+  why: 'all decisions rest on records: whatever was lost, repair brings every host to the same',
+  watch: (world) => ({
+    end() {
+      if (!world.scenario.records) return
+      const hosts = world.members.filter((host) => host.running && !isOut(host))
+      const [first, ...others] = hosts
+      if (first === undefined) return
+      const wanted = hashes(first)
+      for (const host of others) {
+        const held = hashes(host)
+        if (held === wanted) continue
+        const lacks = first.records.set.entries('mesh').filter((one) => !holds(host, one.hash)).length
+        const more = host.records.set.entries('mesh').filter((one) => !holds(first, one.hash)).length
+        world.violate(
+          'converged',
+          `host ${host.place} lacks ${lacks} records of ${first.place}, has ${more} more`
+        )
+        return
+      }
+      for (const host of hosts) {
+        const own = first.records.set.get('host', host.signer.publicKey, '')
+        if (own?.version !== host.records.version) {
+          world.violate(
+            'converged',
+            `host ${host.place} published ${host.records.version}, all hold ${own?.version}`
+          )
+          return
+        }
+      }
+    }
+  })
+}
+
+function isOut(host: Host): boolean {
+  return host.records.chain !== null && host.records.set.isRevoked(host.records.chain)
+}
+
+function hashes(host: Host): string {
+  return [...host.records.set.sorted('revocations'), ...host.records.set.sorted('hosts')]
+    .map((record) => record.hash)
+    .join(' ')
+}
+
+function holds(host: Host, hash: string): boolean {
+  return host.records.set.entries('mesh').some((record) => record.hash === hash)
+}

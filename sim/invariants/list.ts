@@ -1,0 +1,23 @@
+/** All invariants that every run watches. */
+import { bounded } from './bounded.ts'
+import { converged } from './converged.ts'
+import { endedTags } from './ended-tags.ts'
+import { flowing } from './flowing.ts'
+import { invites } from './invites.ts'
+import type { Invariant } from './invariant.ts'
+import { noFalseTakeover } from './no-false-takeover.ts'
+import { noLoop } from './no-loop.ts'
+import { noStranger } from './no-stranger.ts'
+import { oneSwitch } from './one-switch.ts'
+
+export const invariants: readonly Invariant[] = [
+  oneSwitch,
+  endedTags,
+  noLoop,
+  noFalseTakeover,
+  flowing,
+  converged,
+  invites,
+  noStranger,
+  bounded
+]

@@ -1,0 +1,28 @@
+import type { Invariant } from './invariant.ts'
+
+/** No host keeps a record of somebody whom no member let in. */
+export const noStranger: Invariant = {
+  name: 'no-stranger',
+  why: 'who may speak is decided by bytes; a relay that believes one forgery spreads it to all',
+  watch: (world) => ({
+    see(seen) {
+      if (seen.kind !== 'record' || seen.record.chain === null) return
+      const { chain } = seen.record
+      const hosts = chain.path.filter((link) => link.kind !== 'token' && link.kind !== 'owner')
+      const stranger = hosts.find((link) => !world.admitted.has(link.subject))
+      if (stranger === undefined) return
+      world.violate('no-stranger', `host ${seen.host} keeps a ${seen.record.kind} record of a stranger`)
+    },
+    end() {
+      const revoked = new Set(world.hosts.flatMap((host) => [...host.records.view.revoked.keys()]))
+      for (const host of revoked.size === 0 ? [] : world.members) {
+        if (revoked.has(host.signer.publicKey)) continue
+        const kept = host.records.set
+          .entries('mesh')
+          .find((one) => one.kind === 'host' && revoked.has(one.author))
+        if (kept !== undefined)
+          world.violate('no-stranger', `host ${host.place} keeps a revoked host's record`)
+      }
+    }
+  })
+}

@@ -1,0 +1,148 @@
+/**
+ * Figures of a run: how long frames stayed away after each fault, how fast news was, what hosts sent.
+ */
+import type { Outcome } from './run.ts'
+import type { Scenario } from './scenario.ts'
+import type { World } from './world.ts'
+
+/** Frames that stay away for less are no gap: two lost ones. */
+const noticedMs = 45
+/** A gap belongs to the fault that it overlaps, begun at most so long before. */
+const afterMs = 4_000
+
+export interface Figure {
+  readonly name: string
+  readonly unit: string
+  readonly values: readonly number[]
+}
+
+export interface Measuring {
+  readonly prepare: (world: World) => void
+  readonly add: (outcome: Outcome, tookMs: number) => void
+  readonly rows: () => readonly Figure[]
+}
+
+interface Gap {
+  readonly from: number
+  readonly to: number
+  readonly endMs: number
+  readonly ms: number
+}
+
+/** Measures what a scenario is about. */
+export function measured(scenario: Scenario): Measuring {
+  const gaps: Gap[] = []
+  const faults: { readonly atMs: number; readonly hosts: readonly number[] }[] = []
+  const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
+  const figures: Figure[] = []
+  return {
+    prepare(world) {
+      if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
+      if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
+    },
+    add({ world, ms, violation }, tookMs) {
+      figures.push({ name: 'simulated', unit: 's', values: [ms / 1_000] })
+      figures.push({ name: 'simulated time over real time', unit: 'x', values: [ms / tookMs] })
+      if (violation !== null) return
+      if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
+      const [p99, all] = newsFigures(news, scenario.hosts)
+      if (all !== undefined && p99 !== undefined) figures.push(p99, all)
+      figures.push(...costFigures(world, ms))
+    },
+    rows: () => figures
+  }
+}
+
+function watchGaps(
+  world: World,
+  everyMs: number,
+  gaps: Gap[],
+  faults: { atMs: number; hosts: readonly number[] }[]
+): void {
+  const last = new Map<string, number>()
+  world.watch((seen) => {
+    if (seen.kind === 'fault' && seen.began && 'host' in seen.fault) {
+      const host = world.resolve(seen.fault.host)
+      if (host !== null) faults.push({ atMs: world.clock.now, hosts: [host.place] })
+    } else if (seen.kind === 'fault' && seen.began) {
+      const refs = seen.fault.kind === 'cut' ? [...seen.fault.from, ...(seen.fault.to ?? [])] : []
+      const places = refs.map((ref) => world.resolve(ref)?.place ?? -1)
+      const befallen = places.length > world.hosts.length / 2 ? places.slice(-1) : places
+      faults.push({ atMs: world.clock.now, hosts: befallen })
+    }
+    if (seen.kind !== 'delivered') return
+    const flow = `${seen.lan} ${seen.frame.source} ${seen.host}`
+    const ms = world.clock.now - (last.get(flow) ?? world.clock.now) - everyMs
+    last.set(flow, world.clock.now)
+    if (ms > noticedMs) gaps.push({ from: seen.frame.source, to: seen.host, endMs: world.clock.now, ms })
+  })
+}
+
+/** For each moment at which something befell: the longest time without frames between two others. */
+function gapFigures(
+  gaps: readonly Gap[],
+  faults: readonly { readonly atMs: number; readonly hosts: readonly number[] }[]
+): Figure[] {
+  const moments = new Map<number, number[]>()
+  for (const { atMs, hosts } of faults) moments.set(atMs, [...(moments.get(atMs) ?? []), ...hosts])
+  const longest = [...moments].map(([atMs, hosts]) => {
+    const own = gaps.filter(
+      (gap) =>
+        !hosts.includes(gap.from) &&
+        !hosts.includes(gap.to) &&
+        gap.endMs > atMs &&
+        gap.endMs - gap.ms < atMs + afterMs
+    )
+    return Math.max(0, ...own.map((gap) => gap.ms))
+  })
+  const sorted = longest.toSorted((a, b) => a - b)
+  return [
+    { name: 'longest gap between two others', unit: 'ms', values: longest },
+    { name: 'its p99', unit: 'ms', values: [sorted[Math.ceil(0.99 * sorted.length) - 1] ?? 0] }
+  ]
+}
+
+function watchNews(
+  world: World,
+  news: Map<string, { readonly at: number; readonly reached: number[] }>
+): void {
+  world.watch((seen) => {
+    if (seen.kind !== 'record') return
+    const { hash } = seen.record
+    const known = news.get(hash)
+    if (known === undefined) news.set(hash, { at: world.clock.now, reached: [0] })
+    else known.reached.push(world.clock.now - known.at)
+  })
+}
+
+/** When 99 % and when all hosts had a record that reached all. */
+function newsFigures(
+  news: ReadonlyMap<string, { readonly at: number; readonly reached: readonly number[] }>,
+  hosts: number
+): Figure[] {
+  const whole = [...news.values()].filter((one) => one.at > 0 && one.reached.length >= hosts)
+  if (whole.length === 0) return []
+  return [
+    {
+      name: 'a record is seen by 99 % of hosts after',
+      unit: 'ms',
+      values: whole.map((one) => one.reached[Math.ceil(0.99 * hosts) - 1] as number)
+    },
+    {
+      name: 'a record is seen by all after',
+      unit: 'ms',
+      values: whole.map((one) => one.reached.at(-1) as number)
+    }
+  ]
+}
+
+function costFigures(world: World, ms: number): Figure[] {
+  const perSecond = (read: (host: World['hosts'][number]) => number): number =>
+    world.hosts.reduce((sum, host) => sum + read(host), 0) / world.hosts.length / (ms / 1_000)
+  return [
+    { name: 'elections’ bytes per host', unit: 'B/s', values: [perSecond((host) => host.sent.trunkBytes)] },
+    { name: 'gossip’s bytes per host', unit: 'B/s', values: [perSecond((host) => host.sent.gossipBytes)] },
+    { name: 'repair’s bytes per host', unit: 'B/s', values: [perSecond((host) => host.sent.syncBytes)] },
+    { name: 'events', unit: '1/s', values: [world.clock.count / (ms / 1_000)] }
+  ]
+}

@@ -1,0 +1,74 @@
+/**
+ * Chance from a seed: xoshiro128** (Blackman and Vigna, 2018). A part of the world has a stream of its own,
+ * so that one more draw in one part changes nothing in another.
+ */
+
+export class Random {
+  readonly #state = new Uint32Array(4)
+
+  constructor(seed: number, label = '') {
+    let mixed = seed >>> 0
+    for (let i = 0; i < label.length; i++) mixed = Math.imul(mixed ^ label.charCodeAt(i), 0x01000193) >>> 0
+    // splitmix32 fills the state, as its authors advise.
+    for (let i = 0; i < 4; i++) {
+      mixed = (mixed + 0x9e3779b9) >>> 0
+      let word = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
+      word = Math.imul(word ^ (word >>> 15), 0x735a2d97)
+      this.#state[i] = word ^ (word >>> 15)
+    }
+  }
+
+  /** 32 bits. */
+  bits(): number {
+    const s = this.#state
+    const [s0, s1, s2, s3] = s as unknown as [number, number, number, number]
+    const result = Math.imul(rotl(Math.imul(s1, 5), 7), 9) >>> 0
+    s[2] = s2 ^ s0
+    s[3] = s3 ^ s1
+    s[1] = s1 ^ (s[2] as number)
+    s[0] = s0 ^ (s[3] as number)
+    s[2] = (s[2] as number) ^ (s1 << 9)
+    s[3] = rotl(s[3] as number, 11)
+    return result
+  }
+
+  /** A number in [0, 1). */
+  next(): number {
+    return this.bits() / 2 ** 32
+  }
+
+  /** A whole number in [0, below). */
+  below(below: number): number {
+    return Math.floor(this.next() * below)
+  }
+
+  between(from: number, to: number): number {
+    return from + this.next() * (to - from)
+  }
+
+  chance(share: number): boolean {
+    return this.next() < share
+  }
+
+  pick<T>(from: readonly T[]): T {
+    if (from.length === 0) throw new RangeError('nothing to choose from')
+    return from[this.below(from.length)] as T
+  }
+
+  /** `count` different ones, in the order of being drawn. */
+  sample<T>(from: readonly T[], count: number): T[] {
+    const left = [...from]
+    const drawn: T[] = []
+    while (drawn.length < count && left.length > 0) {
+      const place = this.below(left.length)
+      drawn.push(left[place] as T)
+      left[place] = left.at(-1) as T
+      left.pop()
+    }
+    return drawn
+  }
+}
+
+function rotl(word: number, by: number): number {
+  return (word << by) | (word >>> (32 - by))
+}

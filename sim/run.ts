@@ -1,0 +1,47 @@
+/**
+ * One run: a scenario, a seed, all invariants watching.
+ */
+import type { Bug } from './bugs.ts'
+import { invariants } from './invariants/list.ts'
+import type { Scenario } from './scenario.ts'
+import { type Violation, World } from './world.ts'
+
+/** How often invariants look at the whole world. */
+const lookEveryMs = 250
+/** Events shown of a failing run. */
+const shownEvents = 40
+
+export interface Outcome {
+  readonly world: World
+  /** The first; null: all held. */
+  readonly violation: Violation | null
+  /** Simulated time that passed. */
+  readonly ms: number
+}
+
+export interface RunOptions {
+  readonly seed: number
+  readonly bugs?: ReadonlySet<Bug>
+  /** Told of the world before it runs: for measuring. */
+  readonly prepare?: (world: World) => void
+}
+
+/** Runs a scenario to its end, or to the first invariant that does not hold. */
+export function runScenario(scenario: Scenario, options: RunOptions): Outcome {
+  const world = new World(scenario, options)
+  const watchers = invariants.map((invariant) => invariant.watch(world))
+  for (const { see } of watchers) if (see !== undefined) world.watch(see)
+  options.prepare?.(world)
+  world.run(() => {
+    for (const watcher of watchers) watcher.look?.()
+  }, lookEveryMs)
+  if (world.violations.length === 0) for (const watcher of watchers) watcher.end?.()
+  return { world, violation: world.violations[0] ?? null, ms: world.clock.now }
+}
+
+/** The last events before a violation, a line each. */
+export function lastEvents(world: World): readonly string[] {
+  return world.events
+    .slice(-shownEvents)
+    .map(({ atMs, text }) => `${(atMs / 1_000).toFixed(4).padStart(10)} s  ${text}`)
+}

@@ -1,0 +1,69 @@
+/**
+ * A scenario is data: what the world is, and what befalls it. With a seed it is a run, bit for bit.
+ */
+import type { Step } from './faults.ts'
+import type { NetworkPlan } from './network.ts'
+
+/** One vLAN: hosts with a port, those that may switch it in order. */
+export interface LanPlan {
+  readonly hosts: readonly number[]
+  readonly candidates: readonly number[]
+}
+
+/** Frames of the guests: every host to all, or each to the next in a ring; null: none. */
+export interface Traffic {
+  readonly kind: 'broadcast' | 'ring'
+  readonly everyMs: number
+}
+
+/** Stalls that come by chance, to any thread. */
+export interface Stalls {
+  /** Mean time between two stalls of one host. */
+  readonly everyMs: number
+  /** Longest. */
+  readonly ms: number
+}
+
+export interface Scenario {
+  readonly name: string
+  /** What it is to show. */
+  readonly why: string
+  /** Members from the start; the first founds the mesh. */
+  readonly hosts: number
+  /** Hosts that may join; their places follow. */
+  readonly newcomers: number
+  /** Slots of each invite that the founder makes. */
+  readonly invites: readonly number[]
+  readonly network: NetworkPlan
+  readonly lans: readonly LanPlan[]
+  readonly traffic: Traffic | null
+  readonly stalls: Stalls | null
+  /** Neighbours of a host in the mesh; all where that is not below the hosts. */
+  readonly degree: number
+  /** Daemons with records take part. Without, only elections run. */
+  readonly records: boolean
+  readonly steps: readonly Step[]
+  /** Time without faults at the end, in which all must come right. */
+  readonly restMs: number
+}
+
+/** A scenario with one vLAN of all hosts on a local network, where nothing is said otherwise. */
+export function scenario(name: string, why: string, hosts: number, change: Partial<Scenario> = {}): Scenario {
+  const all = Array.from({ length: hosts }, (_, place) => place)
+  return {
+    name,
+    why,
+    hosts,
+    newcomers: 0,
+    invites: [],
+    network: { delayMs: [[0.3]], jitterMs: 0.2, loss: 0 },
+    lans: [{ hosts: all, candidates: all }],
+    traffic: { kind: 'broadcast', everyMs: 100 },
+    stalls: null,
+    degree: 8,
+    records: true,
+    steps: [],
+    restMs: 30_000,
+    ...change
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What may befall the switch of one vLAN, again and again: how long frames between two others stay away.
+ */
+import type { Fault } from '../faults.ts'
+import { rough } from '../network.ts'
+import type { Random } from '../random.ts'
+import { type Scenario, scenario } from '../scenario.ts'
+import type { Family } from './list.ts'
+
+const rounds = 20
+
+/** One fault after another, with time between in which all comes right. */
+function again(
+  name: string,
+  why: string,
+  hosts: number,
+  everyMs: number,
+  fault: (random: Random, hosts: number) => readonly Fault[],
+  change: Partial<Scenario> = {}
+): Family {
+  return {
+    name,
+    why,
+    hosts,
+    make: (count, random) => {
+      const steps = Array.from({ length: rounds }, (_, round) => {
+        const atMs = round * everyMs + random.next() * 500
+        return fault(random, count).map((one) => ({ atMs, fault: one }))
+      }).flat()
+      const ring = { kind: 'ring', everyMs: 10 } as const
+      return scenario(name, why, count, { records: false, traffic: ring, steps, restMs: 4_000, ...change })
+    }
+  }
+}
+
+export const elections: readonly Family[] = [
+  again('kill-active', 'the active dies, its kernel answers', 10, 8_000, () => [
+    { kind: 'kill', host: 'active', forMs: 3_000 }
+  ]),
+  again('freeze-active', 'the active stops for a while, then goes on', 10, 12_000, () => [
+    { kind: 'stall', host: 'active', part: 'all', forMs: 5_000 }
+  ]),
+  again('power-active', 'the active loses its power', 10, 10_000, () => [
+    { kind: 'power', host: 'active', forMs: 4_000 }
+  ]),
+  again('cut-active', 'the active is cut off, both ways', 10, 12_000, () => [
+    { kind: 'cut', from: ['active'], to: null, both: true, forMs: 5_000 }
+  ]),
+  again('mute-active', 'nobody hears the active, which hears all', 10, 12_000, () => [
+    { kind: 'cut', from: ['active'], to: null, both: false, forMs: 5_000 }
+  ]),
+  again('deaf-active', 'the active hears nobody, all hear it', 10, 14_000, (_random, hosts) => [
+    {
+      kind: 'cut',
+      from: Array.from({ length: hosts }, (_, place) => place),
+      to: ['active'],
+      both: false,
+      forMs: 7_000
+    }
+  ]),
+  again('kill-both', 'active and standby die at once', 10, 12_000, () => [
+    { kind: 'kill', host: 'standby', forMs: 4_000 },
+    { kind: 'kill', host: 'active', forMs: 4_000 }
+  ]),
+  again(
+    'partition',
+    'a part is cut off and heals',
+    8,
+    16_000,
+    (random, hosts) => {
+      const all = Array.from({ length: hosts }, (_, place) => place)
+      return [{ kind: 'partition', hosts: random.sample(all, 1 + random.below(hosts - 1)), forMs: 8_000 }]
+    },
+    { traffic: { kind: 'broadcast', everyMs: 50 } }
+  ),
+  again('handoff', 'the switch moves as planned', 8, 3_000, () => [{ kind: 'handoff', to: null }]),
+  {
+    name: 'weather',
+    why: 'five per cent of loss and stalls of 300 ms of any thread: nobody takes over',
+    hosts: 8,
+    make: (count) =>
+      scenario('weather', 'loss and stalls are no faults', count, {
+        records: false,
+        network: rough,
+        stalls: { everyMs: 5_000, ms: 300 },
+        traffic: { kind: 'ring', everyMs: 100 },
+        restMs: 600_000
+      })
+  }
+]

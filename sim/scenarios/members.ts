@@ -1,0 +1,107 @@
+/**
+ * What may befall the mesh: partitions while hosts join, silence of gossip, hosts that come and go, liars.
+ */
+import type { Step } from '../faults.ts'
+import { rough } from '../network.ts'
+import { scenario } from '../scenario.ts'
+import type { Family } from './list.ts'
+
+const small = { lans: [], traffic: null } as const
+
+export const members: readonly Family[] = [
+  {
+    name: 'join-storm',
+    why: 'more newcomers than slots redeem one invite on both sides of a partition',
+    hosts: 20,
+    make(hosts, random) {
+      const newcomers = 12
+      const half = Array.from({ length: hosts + newcomers }, (_, place) => place).filter(
+        (place) => place % 2 === 1
+      )
+      const steps: Step[] = [{ atMs: 0, fault: { kind: 'partition', hosts: half, forMs: 20_000 } }]
+      for (let i = 0; i < newcomers; i++) {
+        const host = hosts + i
+        const via = (host % 2) + 2 * random.below(Math.floor(hosts / 2))
+        steps.push({ atMs: 1_000 + random.next() * 200, fault: { kind: 'join', host, invite: 0, via } })
+      }
+      return scenario('join-storm', this.why, hosts, {
+        ...small,
+        newcomers,
+        invites: [8],
+        steps,
+        restMs: 60_000
+      })
+    }
+  },
+  {
+    name: 'silence',
+    why: 'gossip delivers nothing: repair alone brings all to the same',
+    hosts: 50,
+    make(hosts, random) {
+      const steps: Step[] = [{ atMs: 0, fault: { kind: 'no-gossip', forMs: 30_000 } }]
+      for (let i = 0; i < 20; i++) {
+        steps.push({ atMs: random.next() * 5_000, fault: { kind: 'publish', host: random.below(hosts) } })
+      }
+      return scenario('silence', this.why, hosts, { ...small, network: rough, steps, restMs: 30_000 })
+    }
+  },
+  {
+    name: 'churn',
+    why: 'hosts die and come back, publish, are cut off: all agree afterwards',
+    hosts: 50,
+    make(hosts, random) {
+      const steps: Step[] = []
+      for (let i = 0; i < 60; i++) {
+        const host = random.below(hosts)
+        const atMs = random.next() * 60_000
+        const forMs = random.between(1_000, 20_000)
+        steps.push({ atMs, fault: { kind: random.chance(0.5) ? 'kill' : 'power', host, forMs } })
+        steps.push({ atMs: random.next() * 60_000, fault: { kind: 'publish', host: random.below(hosts) } })
+      }
+      return scenario('churn', this.why, hosts, { ...small, network: rough, steps, restMs: 40_000 })
+    }
+  },
+  {
+    name: 'liar',
+    why: 'a member spreads records of hosts that nobody let in, another is put out for ever',
+    hosts: 20,
+    make: (hosts, random) =>
+      scenario('liar', 'nobody believes a forgery', hosts, {
+        ...small,
+        steps: [
+          ...Array.from({ length: 10 }, (_, i): Step => ({
+            atMs: i * 100,
+            fault: { kind: 'lie', host: random.below(hosts) }
+          })),
+          { atMs: 2_000, fault: { kind: 'revoke', host: 1 + random.below(hosts - 1) } }
+        ],
+        restMs: 20_000
+      })
+  },
+  {
+    name: 'calm',
+    why: 'records, repair and vLANs of eight hosts each: the cost per host',
+    hosts: 100,
+    make(hosts) {
+      const lans = Array.from({ length: Math.floor(hosts / 8) }, (_, lan) => {
+        const all = Array.from({ length: 8 }, (_, i) => 8 * lan + i)
+        return { hosts: all, candidates: all.slice(0, 3) }
+      })
+      return scenario('calm', this.why, hosts, { lans, traffic: null, restMs: 20_000 })
+    }
+  },
+  {
+    name: 'news',
+    why: 'one host publishes again and again: how long until all know',
+    hosts: 100,
+    make: (hosts) =>
+      scenario('news', 'how fast news is', hosts, {
+        ...small,
+        steps: Array.from({ length: 10 }, (_, i): Step => ({
+          atMs: i * 1_000,
+          fault: { kind: 'publish', host: (i * 7) % hosts }
+        })),
+        restMs: 10_000
+      })
+  }
+]

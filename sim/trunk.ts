@@ -1,0 +1,162 @@
+/**
+ * The trunk between two hosts: a session that their daemons and main threads agree, and a path that is there
+ * while both sides answer. Times are those of the slice's worker (slice/forwarder/paths.ts).
+ */
+import type { Host } from './host.ts'
+import type { World } from './world.ts'
+
+/** How long a trunk looks for a path before it says that there is none, and how often it looks again. */
+const pathLostMs = 1_300
+const pathLostJitterMs = 400
+const pathSearchMs = 500
+/** The daemons agree a session in about this time; when they could not they try again. */
+const sessionMs = 120
+const sessionAgainMs = 1_000
+
+type Side = 0 | 1
+
+export class Trunk {
+  readonly ends: readonly [Host, Host]
+  /** Since when each side holds that there is a path; Infinity: there is none. */
+  readonly upSince: [number, number] = [Infinity, Infinity]
+  /** The lives of both ends whose keys the session is; null: none yet. */
+  #keyed: readonly [number, number] | null = null
+  #keying = false
+  readonly #losing: [boolean, boolean] = [false, false]
+  readonly #finding: [boolean, boolean] = [false, false]
+  /** What one end sends in one turn shares a datagram. */
+  readonly #datagrams: [{ sentAt: number; arrivesAt: number }, { sentAt: number; arrivesAt: number }] = [
+    { sentAt: -1, arrivesAt: 0 },
+    { sentAt: -1, arrivesAt: 0 }
+  ]
+  readonly #world: World
+
+  constructor(world: World, a: Host, b: Host) {
+    this.#world = world
+    this.ends = [a, b]
+  }
+
+  other(host: Host): Host {
+    return host === this.ends[0] ? this.ends[1] : this.ends[0]
+  }
+
+  isUp(host: Host): boolean {
+    return this.upSince[this.#side(host)] !== Infinity
+  }
+
+  /** Both ends have held the path for at least so long. */
+  soundFor(ms: number): boolean {
+    return Math.max(...this.upSince) + ms <= this.#world.clock.now && this.#answers()
+  }
+
+  /** Something changed that may give or take a path. */
+  reconsider(): void {
+    const { clock, random } = this.#world
+    const both = this.#bothAnswer()
+    if (both && !this.#isKeyed() && !this.#keying) {
+      this.#keying = true
+      clock.after(sessionMs * random.trunks.between(0.5, 1.5), () => this.#agree())
+    }
+    const fine = this.#answers()
+    for (const side of [0, 1] as const) {
+      const up = this.upSince[side] !== Infinity
+      if (up && !fine && !this.#losing[side]) {
+        this.#losing[side] = true
+        clock.after(pathLostMs + random.trunks.next() * pathLostJitterMs, () => this.#lose(side))
+      } else if (!up && fine && !this.#finding[side]) {
+        this.#finding[side] = true
+        clock.after(random.trunks.next() * pathSearchMs, () => this.#find(side))
+      }
+    }
+  }
+
+  /** Carries something sealed to the other end; what comes under keys of a former life opens nothing. */
+  send(from: Host, arrive: () => void): void {
+    const side = this.#side(from)
+    const to = this.other(from)
+    const { network, clock } = this.#world
+    const keyed = this.#keyed
+    if (keyed === null || this.upSince[side] === Infinity) return
+    const datagram = this.#datagrams[side]
+    if (datagram.sentAt !== clock.now) {
+      datagram.sentAt = clock.now
+      datagram.arrivesAt = network.arrival(from.place, to.place)
+    }
+    network.datagram(
+      from.place,
+      to.place,
+      datagram.arrivesAt,
+      () => {
+        if (this.#keyed === keyed && to.life === keyed[1 - side]) to.worker.do('datagram', arrive)
+      },
+      () => {
+        if (from.life === keyed[side]) from.worker.do('error', () => from.slice.refused(to))
+      }
+    )
+  }
+
+  #side(host: Host): Side {
+    return host === this.ends[0] ? 0 : 1
+  }
+
+  #isKeyed(): boolean {
+    const [a, b] = this.ends
+    return this.#keyed !== null && this.#keyed[0] === a.life && this.#keyed[1] === b.life
+  }
+
+  #bothAnswer(): boolean {
+    const [a, b] = this.ends
+    return a.running && b.running && this.#world.network.connects(a.place, b.place)
+  }
+
+  #answers(): boolean {
+    const [a, b] = this.ends
+    return this.#isKeyed() && this.#bothAnswer() && !a.worker.stalled && !b.worker.stalled
+  }
+
+  /** Daemons carry and vouch, main threads hand over: none of the four may be stalled. */
+  #agree(): void {
+    const [a, b] = this.ends
+    this.#keying = false
+    if (!this.#bothAnswer() || this.#isKeyed()) return
+    if ([a.main, a.daemon, b.main, b.daemon].some((thread) => thread.stalled)) {
+      this.#keying = true
+      this.#world.clock.after(sessionAgainMs, () => this.#agree())
+      return
+    }
+    this.#keyed = [a.life, b.life]
+    for (const side of [0, 1] as const) this.#rise(side, true)
+  }
+
+  #lose(side: Side): void {
+    this.#losing[side] = false
+    if (this.upSince[side] === Infinity || this.#answers()) return
+    this.upSince[side] = Infinity
+    this.#tell(side, false, false)
+  }
+
+  #find(side: Side): void {
+    this.#finding[side] = false
+    if (this.upSince[side] === Infinity && this.#answers()) this.#rise(side, false)
+  }
+
+  #rise(side: Side, fresh: boolean): void {
+    this.upSince[side] = this.#world.clock.now
+    this.#tell(side, true, fresh)
+  }
+
+  #tell(side: Side, up: boolean, fresh: boolean): void {
+    const host = this.ends[side]
+    const peer = this.ends[1 - side] as Host
+    if (!host.running) return
+    const { life } = host
+    host.worker.do('datagram', () => {
+      if (host.life === life) host.slice.trunk(peer, up, fresh)
+    })
+  }
+
+  /** A host began anew: its side of the path is gone. */
+  ended(host: Host): void {
+    this.upSince[this.#side(host)] = Infinity
+  }
+}
