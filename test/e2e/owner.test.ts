@@ -1,7 +1,8 @@
 /** A VIOLIN belongs to who made it: another member can neither change nor end it, nor get into its machines. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { apply, exec, inside, meshOf, refused, remove, show } from './world.ts'
+import { fileURLToPath } from 'node:url'
+import { apply, exec, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
 const lab = await meshOf('owner', 'runner', 'other')
 after(() => lab[Symbol.asyncDispose]())
@@ -20,7 +21,11 @@ hosts:
 test('another member’s delete is refused, by its own daemon and for good', async () => {
   await apply(owner, topology)
   for (const host of [runner, other]) refused(await host.try(['delete', 'net', '--yes']), /owner|belongs/)
-  assert.equal((await show(owner, 'net')).state, 'running')
+  await until(
+    'running',
+    () => show(owner, 'net'),
+    ({ state }) => state === 'running'
+  )
 })
 
 test('another member’s apply of the same name does not change it', async () => {
@@ -39,6 +44,19 @@ test('another member gets into no machine but those that run on its own host', a
   const outcome = await exec(other, 'net/a', 'hostname')
   assert.equal(outcome.status, 125)
   assert.match(outcome.stderr, /owner|belongs/)
+})
+
+test('other hosts refuse a member whose own daemon was changed to ask for what is not its own', async () => {
+  const { id } = await show(owner, 'net')
+  await other.stopDaemon()
+  const program = fileURLToPath(new URL('hostile-member.ts', import.meta.url))
+  for (const host of [runner, owner]) {
+    const address = `/ip4/${host.address}/tcp/4780`
+    const { stdout } = succeeded(await other.run([process.execPath, program, other.folder, address, id]))
+    assert.deepEqual(JSON.parse(stdout), { handoff: 'not-owner', session: 'not-owner' })
+  }
+  await other.startDaemon()
+  assert.equal((await show(owner, 'net')).entities.length, 2)
 })
 
 test('the owner ends it', async () => {
