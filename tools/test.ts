@@ -22,7 +22,7 @@ interface Phase {
 type TestEvent = { readonly type: string; readonly data: Record<string, unknown> }
 
 /** Folders of tests that start no process but themselves. */
-const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli)\//
+const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim)\//
 /** Tests that measure how long something takes, which others' load would change. */
 const alone = /^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
 const endToEnd = /^test\/(e2e|lab)\//
