@@ -4,6 +4,7 @@
  */
 export const bugs = {
   'echoes-ignored': 'an election takes every message for fresh proof that it is heard',
+  'rivals-ignored': 'an active takes no notice of another one',
   'tags-never-retired': 'a worker goes on accepting tags that the election ended',
   'standby-asks-nobody': 'a standby takes every answer of a witness for "I lost it too"',
   'edge-forwards': 'an edge sends up again what came down to it',

@@ -16,7 +16,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { PublicKey, WallTime } from '#core/ids.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { type SignedRecord, maxLifeMs, sealRecord } from '#core/records/record.ts'
-import { RecordSet, beats } from '#core/records/set.ts'
+import type { RecordSet } from '#core/records/set.ts'
 import {
   type Synced,
   answerSync,
@@ -56,8 +56,8 @@ export class Daemon {
   readonly #repairing = new Set<number>()
   /** Slots given here whose host was not heard yet. */
   readonly #granted = new Map<PublicKey, Map<number, PublicKey>>()
-  /** Versions of its own record that it published: the newest. */
-  version = 0
+  /** What it said of itself last. */
+  published: SignedRecord | null = null
   #token: Token | null = null
   #revision = 0
   #seen: { readonly revision: number; readonly at: number; readonly view: View } | null = null
@@ -125,11 +125,13 @@ export class Daemon {
     const { chain } = this
     if (chain === null) return
     const { place, id, signer } = this.#host
-    const former = this.set.get('host', signer.publicKey, '')
+    // With the planted bug versions are kept upside down.
+    const upsideDown = this.#world.hasBug('lower-version-wins')
+    const former = upsideDown ? 0 : (this.set.get('host', signer.publicKey, '')?.version ?? 0)
     const record = sealRecord(
       {
         kind: 'host',
-        version: (former?.version ?? 0) + 1,
+        version: Math.max(this.published?.version ?? 0, former) + 1,
         issuedAt: this.wallNow,
         expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
         chain,
@@ -150,7 +152,7 @@ export class Daemon {
       signer,
       virtualCrypto
     )
-    this.version = record.version
+    this.published = record
     this.#merge(record.bytes)
     this.spread(record.bytes, null)
   }
@@ -231,22 +233,10 @@ export class Daemon {
 
   /** The record if it was news. */
   #merge(bytes: Uint8Array): SignedRecord | null {
-    if (this.#world.hasBug('lower-version-wins')) this.#preferLower(bytes)
     const merged = this.set.merge(bytes, this.wallNow)
     if (merged.verdict !== 'accepted') return null
     this.#noted([merged.record])
     return merged.record
-  }
-
-  /** The planted bug: what is newer is as good as not there, what is older comes in. */
-  #preferLower(bytes: Uint8Array): void {
-    const record = this.#world.shared.open(bytes)
-    if ('rejected' in record) return
-    const former = [...this.set.all()].find((one) => one.kind === record.kind && one.author === record.author)
-    if (former === undefined || former.hash === record.hash || beats(record, former)) return
-    const others = [...this.set.all()].filter((one) => one !== former)
-    this.set = this.#world.emptySet()
-    for (const one of others) this.set.merge(one.bytes, this.wallNow)
   }
 
   #noted(records: readonly SignedRecord[]): void {

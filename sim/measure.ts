@@ -35,8 +35,12 @@ export function measured(scenario: Scenario): Measuring {
   const faults: { readonly atMs: number; readonly hosts: readonly number[] }[] = []
   const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
   const figures: Figure[] = []
+  let changes = 0
   return {
     prepare(world) {
+      world.watch((seen) => {
+        if (seen.kind === 'view' && seen.view.role === 'active' && seen.before.role !== 'active') changes++
+      })
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
     },
@@ -47,6 +51,8 @@ export function measured(scenario: Scenario): Measuring {
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
       const [p99, all] = newsFigures(news, scenario.hosts)
       if (all !== undefined && p99 !== undefined) figures.push(p99, all)
+      figures.push({ name: 'switches that changed', unit: '', values: [changes] })
+      figures.push({ name: 'switch-hours', unit: 'h', values: [(scenario.lans.length * ms) / 3_600_000] })
       figures.push(...costFigures(world, ms))
     },
     rows: () => figures
@@ -70,7 +76,8 @@ function watchGaps(
       const befallen = places.length > world.hosts.length / 2 ? places.slice(-1) : places
       faults.push({ atMs: world.clock.now, hosts: befallen })
     }
-    if (seen.kind !== 'delivered') return
+    // A flood brings frames to others as well.
+    if (seen.kind !== 'delivered' || seen.frame.target !== seen.host) return
     const flow = `${seen.lan} ${seen.frame.source} ${seen.host}`
     const ms = world.clock.now - (last.get(flow) ?? world.clock.now) - everyMs
     last.set(flow, world.clock.now)

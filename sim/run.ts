@@ -3,7 +3,9 @@
  */
 import type { Bug } from './bugs.ts'
 import { invariants } from './invariants/list.ts'
+import type { HostKey } from '#core/ids.ts'
 import type { Scenario } from './scenario.ts'
+import type { Seen } from './seen.ts'
 import { type Violation, World } from './world.ts'
 
 /** How often invariants look at the whole world. */
@@ -31,12 +33,38 @@ export function runScenario(scenario: Scenario, options: RunOptions): Outcome {
   const world = new World(scenario, options)
   const watchers = invariants.map((invariant) => invariant.watch(world))
   for (const { see } of watchers) if (see !== undefined) world.watch(see)
+  world.watch((seen) => draw(world, seen))
   options.prepare?.(world)
   world.run(() => {
     for (const watcher of watchers) watcher.look?.()
   }, lookEveryMs)
   if (world.violations.length === 0) for (const watcher of watchers) watcher.end?.()
   return { world, violation: world.violations[0] ?? null, ms: world.clock.now }
+}
+
+/** Notes what a person wants to see of a failing run. */
+function draw(world: World, seen: Seen): void {
+  switch (seen.kind) {
+    case 'view': {
+      const { role, term, active, standby } = seen.view
+      const name = (key: HostKey | null): string => (key === null ? 'nobody' : String(world.byKey(key).place))
+      return world.log(
+        `host ${seen.host} vLAN ${seen.lan}: ${role}, term ${term}, active ${name(active)}, standby ${name(standby)}`
+      )
+    }
+    case 'trunk':
+      return world.log(`host ${seen.host}: trunk to ${seen.peer} ${seen.up ? 'up' : 'down'}`)
+    case 'joined':
+      return world.log(`host ${seen.host} joined at ${seen.at} in slot ${seen.slot}`)
+    case 'displaced':
+      return world.log(`host ${seen.host} lost its slot`)
+    case 'fault':
+    case 'effect':
+    case 'frame':
+    case 'delivered':
+    case 'record':
+      return
+  }
 }
 
 /** The last events before a violation, a line each. */

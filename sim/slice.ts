@@ -33,8 +33,6 @@ export interface Lan {
   switches: boolean
   tickAt: number
   readonly fdb: Map<number, readonly Mac[]>
-  /** Newest stamp sent to each peer: for the planted bug. */
-  readonly stamps: Map<HostKey, number>
 }
 
 export class Slice {
@@ -183,8 +181,7 @@ export class Slice {
       view: noView,
       switches: false,
       tickAt: Infinity,
-      fdb: new Map(),
-      stamps: new Map()
+      fdb: new Map()
     }
     this.lans.set(index, lan)
     const candidates = plan.candidates.map((host) => world.host(host).key)
@@ -208,26 +205,36 @@ export class Slice {
     const lan = this.lans.get(index)
     if (lan === undefined) return
     if (message.kind === 'beat' && grant !== null) this.tagsOf(from).heard.set(message.tag, grant)
-    this.#feed(lan, { kind: 'heard', from: from.key, message: this.#bent(lan, from, message) })
+    const read = this.#bent(lan, from, message)
+    if (read !== null) this.#feed(lan, { kind: 'heard', from: from.key, message: read })
   }
 
-  /** As a planted bug would read it. */
-  #bent(lan: Lan, from: Host, message: Message): Message {
-    if (this.#world.hasBug('echoes-ignored')) return { ...message, echo: lan.stamps.get(from.key) ?? 0 }
-    const asksNobody = this.#world.hasBug('standby-asks-nobody') && from.key !== lan.view.active
+  /** As a planted bug would read it; null: not at all. */
+  #bent(lan: Lan, from: Host, message: Message): Message | null {
+    const world = this.#world
+    if (world.hasBug('rivals-ignored') && lan.role.kind === 'active') {
+      if (message.kind === 'beat') return null
+      const follows = message.follows?.host === this.#host.key ? message.follows : null
+      return message.kind === 'status' ? { ...message, follows, rival: null } : { ...message, follows }
+    }
+    if (world.hasBug('echoes-ignored')) {
+      return { ...message, echo: this.tagsOf(from).stamps.get(lan.index) ?? 0 }
+    }
+    const asksNobody = world.hasBug('standby-asks-nobody') && from.key !== lan.view.active
     return asksNobody && message.kind === 'status' ? { ...message, lost: true } : message
   }
 
   #feed(lan: Lan, input: Input<Message>): void {
     if (this.#life !== this.#host.life || !this.#host.running) return
     for (const effect of lan.election.handle(input, this.#now)) this.#carryOut(lan, effect)
-    this.#schedule(lan)
+    this.#schedule(lan, input.kind)
   }
 
-  #schedule(lan: Lan): void {
+  #schedule(lan: Lan, after: Input<Message>['kind']): void {
     const { deadline } = lan.election
     if (deadline === null) return
-    if (deadline.at <= this.#now) throw new Error(`a deadline that is over: ${deadline.why}`)
+    if (after === 'tick' && deadline.at <= this.#now)
+      throw new Error(`a deadline that is over: ${deadline.why}`)
     let at = Math.max(this.#world.clock.now, deadline.at - this.#clockMs)
     // Rounded down it would come before the deadline, over and over.
     if (at + this.#clockMs < deadline.at) at += roundingMs
@@ -271,7 +278,7 @@ export class Slice {
   }
 
   #send(lan: Lan, to: Host, message: Message): void {
-    lan.stamps.set(to.key, message.stamp)
+    this.tagsOf(to).stamps.set(lan.index, message.stamp)
     const bytes = encodeMessage(message)
     const traffic = this.#host.sent
     traffic.trunkBytes += bytes.length

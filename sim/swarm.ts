@@ -24,10 +24,7 @@ export function randomScenario(seed: number, hosts: number): Scenario {
     atMs: Math.round(random.next() * faultsForMs),
     fault: randomFault(random, hosts)
   }))
-  for (let i = 0; i < newcomers; i++) {
-    const fault = { kind: 'join', host: hosts + i, invite: 0, via: random.below(hosts) } as const
-    steps.push({ atMs: Math.round(random.next() * faultsForMs), fault })
-  }
+  steps.push(...storm(random, hosts, newcomers))
   steps.sort((a, b) => a.atMs - b.atMs)
   return scenario(`swarm`, 'whatever chance brings', hosts, {
     newcomers,
@@ -38,6 +35,19 @@ export function randomScenario(seed: number, hosts: number): Scenario {
     steps,
     restMs
   })
+}
+
+/** Newcomers that ask at about the same time, with half of the hosts cut off from the rest now and then. */
+function storm(random: Random, hosts: number, newcomers: number): Step[] {
+  const atMs = Math.round(random.next() * faultsForMs)
+  const steps: Step[] = Array.from({ length: newcomers }, (_, i) => ({
+    atMs: atMs + random.below(2_000),
+    fault: { kind: 'join', host: hosts + i, invite: 0, via: random.below(hosts) }
+  }))
+  if (newcomers < 2 || random.chance(0.5)) return steps
+  const all = Array.from({ length: hosts + newcomers }, (_, place) => place)
+  const half = random.sample(all, Math.floor(all.length / 2))
+  return [{ atMs, fault: { kind: 'partition', hosts: half, forMs: 8_000 } }, ...steps]
 }
 
 function randomLans(random: Random, hosts: number): LanPlan[] {

@@ -22,6 +22,8 @@ export class TagSpace {
   readonly accepted: Map<number, { readonly lan: number; readonly grant: Grant | null }> = new Map()
   /** What the peer was heard to give: bound when the election takes it. */
   readonly heard: Map<number, Grant> = new Map()
+  /** Newest stamp sent for each vLAN: for a planted bug. */
+  readonly stamps: Map<number, number> = new Map()
   readonly #first: number
   #next: number
 

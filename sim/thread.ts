@@ -28,6 +28,11 @@ export class Thread {
     return this.#stalledUntil > this.#clock.now
   }
 
+  /** For how long it has not run; 0: it runs. */
+  get stalledMs(): number {
+    return this.stalled ? this.#clock.now - this.#stalledAt : 0
+  }
+
   get waiting(): number {
     return this.#waiting.length
   }

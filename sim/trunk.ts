@@ -9,6 +9,8 @@ import type { World } from './world.ts'
 const pathLostMs = 1_300
 const pathLostJitterMs = 400
 const pathSearchMs = 500
+/** A worker that does not run for so long leaves probes unanswered. */
+const missedMs = 400
 /** The daemons agree a session in about this time; when they could not they try again. */
 const sessionMs = 120
 const sessionAgainMs = 1_000
@@ -64,8 +66,7 @@ export class Trunk {
         this.#losing[side] = true
         clock.after(pathLostMs + random.trunks.next() * pathLostJitterMs, () => this.#lose(side))
       } else if (!up && fine && !this.#finding[side]) {
-        this.#finding[side] = true
-        clock.after(random.trunks.next() * pathSearchMs, () => this.#find(side))
+        this.#search(side)
       }
     }
   }
@@ -111,7 +112,8 @@ export class Trunk {
 
   #answers(): boolean {
     const [a, b] = this.ends
-    return this.#isKeyed() && this.#bothAnswer() && !a.worker.stalled && !b.worker.stalled
+    const patient = a.worker.stalledMs <= missedMs && b.worker.stalledMs <= missedMs
+    return this.#isKeyed() && this.#bothAnswer() && patient
   }
 
   /** Daemons carry and vouch, main threads hand over: none of the four may be stalled. */
@@ -137,7 +139,16 @@ export class Trunk {
 
   #find(side: Side): void {
     this.#finding[side] = false
-    if (this.upSince[side] === Infinity && this.#answers()) this.#rise(side, false)
+    if (this.upSince[side] !== Infinity) return
+    const { worker } = this.ends[side]
+    if (this.#answers() && !worker.stalled) return this.#rise(side, false)
+    // A search does not end because the moment was bad.
+    if (this.#bothAnswer() && this.#isKeyed()) this.#search(side)
+  }
+
+  #search(side: Side): void {
+    this.#finding[side] = true
+    this.#world.clock.after(this.#world.random.trunks.next() * pathSearchMs, () => this.#find(side))
   }
 
   #rise(side: Side, fresh: boolean): void {

@@ -9,7 +9,7 @@ import { type Token, mintToken } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostKey, WallTime } from '#core/ids.ts'
 import { RecordSet } from '#core/records/set.ts'
-import { sealRecord } from '#core/records/record.ts'
+import { type Rejected, type SignedRecord, maxVersion, sealRecord } from '#core/records/record.ts'
 import type { Bug } from './bugs.ts'
 import { Clock } from './clock.ts'
 import { type Fault, type HostRef, describeFault } from './faults.ts'
@@ -154,8 +154,15 @@ export class World {
     return new RecordSet({
       root: this.root.publicKey,
       crypto: virtualCrypto,
-      open: (bytes) => this.shared.open(bytes)
+      open: (bytes) => this.#open(bytes)
     })
+  }
+
+  /** With a planted bug the lower version looks like the higher one. */
+  #open(bytes: Uint8Array): SignedRecord | Rejected {
+    const record = this.shared.open(bytes)
+    if (!this.hasBug('lower-version-wins') || 'rejected' in record) return record
+    return { ...record, version: maxVersion - record.version }
   }
 
   // Watching.
@@ -307,17 +314,21 @@ export class World {
       else readWaiting()
       if (forMs > weatherStallMs) this.changed(host)
     })
-    if (forMs > weatherStallMs) this.changed(host)
+    if (forMs <= weatherStallMs) return
+    this.changed(host)
+    this.clock.after(Math.min(forMs, 2 * weatherStallMs), () => this.changed(host))
   }
 
   #cut(fault: Extract<Fault, { kind: 'cut' }>): () => void {
     const from = fault.from.map((ref) => this.resolve(ref)).filter((host) => host !== null)
-    const to = (fault.to ?? this.hosts.map((host) => host.place))
-      .map((ref) => this.resolve(ref))
-      .filter((host) => host !== null && !from.includes(host)) as Host[]
+    const to =
+      fault.to === null
+        ? this.hosts.filter((host) => !from.includes(host))
+        : fault.to.map((ref) => this.resolve(ref)).filter((host) => host !== null)
     const ways: [number, number][] = []
     for (const a of from) {
       for (const b of to) {
+        if (a === b) continue
         ways.push([a.place, b.place])
         if (fault.both) ways.push([b.place, a.place])
       }

@@ -24,14 +24,11 @@ export const converged: Invariant = {
         return
       }
       for (const host of hosts) {
-        const own = first.records.set.get('host', host.signer.publicKey, '')
-        if (own?.version !== host.records.version) {
-          world.violate(
-            'converged',
-            `host ${host.place} published ${host.records.version}, all hold ${own?.version}`
-          )
-          return
-        }
+        const { published } = host.records
+        const held = first.records.set.get('host', host.signer.publicKey, '')
+        if (published === null || held?.hash === published.hash) continue
+        world.violate('converged', `what host ${host.place} published last is not what all hold`)
+        return
       }
     }
   })
