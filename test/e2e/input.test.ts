@@ -69,7 +69,7 @@ const cases: readonly Case[] = [
   { args: ['--dir', missing, 'hosts'], status: 1, says: /daemon/ },
   { args: ['--dir', missing, 'daemon'], status: 1, says: /init|join/ },
   { args: ['--dir', '/etc/hostname/x', 'init'], status: 1, says: /--dir/ },
-  { args: ['init', '--listen', 'everywhere', '--dir', missing], status: 1, says: /everywhere/ }
+  { args: ['init', '--listen', 'everywhere', '--dir', missing], status: 2, says: /everywhere/ }
 ]
 
 for (const { args, status, says, input } of cases) {
