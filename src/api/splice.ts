@@ -7,6 +7,11 @@ import type { Duplex } from 'node:stream'
  * caller that goes takes the callee along.
  */
 export function splice(caller: Duplex, callee: Duplex): void {
+  if (caller.destroyed) {
+    // It broke while the session was being opened, and tells so no more.
+    callee.destroy()
+    return
+  }
   const over = (): void => {
     caller.unpipe(callee)
     if (callee.readableEnded) caller.resume()

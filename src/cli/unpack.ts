@@ -52,9 +52,14 @@ export async function unpack(archive: Readable, folder: string): Promise<number>
     }
     await bytes.skip(padded(entry.bytes))
   }
+  const made = new Set<string>()
   for (const { path, target } of links) {
+    for (let up = dirname(path); up.length > folder.length; up = dirname(up)) {
+      if (made.has(up)) throw damaged('a path in it leads through a link')
+    }
     await mkdir(dirname(path), { recursive: true })
     await symlink(target, path)
+    made.add(path)
   }
   // Deepest first: a folder may forbid its owner to write.
   for (const { path, mode } of folders.toReversed()) await chmod(path, mode)

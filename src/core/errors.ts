@@ -2,6 +2,7 @@
  * Every way in which VIOLIN refuses. A refusal names the thing, says why, and says what to do; it is data
  * that survives a socket, so the same line reaches the person whichever process refused.
  */
+import { printable } from './printable.ts'
 
 /** The catalogue: code → exit status of the command line (1 refused or failed, 2 wrong usage). */
 export const errorCodes = {
@@ -75,7 +76,14 @@ export function errorData(error: unknown): ErrorData {
   return { code: 'internal', message, remedy: 'run the command again with --debug and report what it prints' }
 }
 
-/** The reverse of {@link errorData}. */
+/** Longest message or remedy that comes from elsewhere, characters. */
+const maxLine = 4_000
+
+/** The reverse of {@link errorData}. What another process says goes to a terminal: it is made printable. */
 export function errorFrom(data: ErrorData): ViolinError {
-  return new ViolinError(data.code in errorCodes ? data.code : 'internal', data.message, data.remedy)
+  return new ViolinError(
+    Object.hasOwn(errorCodes, data.code) ? data.code : 'internal',
+    printable(data.message, maxLine),
+    printable(data.remedy, maxLine)
+  )
 }

@@ -1,13 +1,14 @@
 /**
  * What a host's operator lets VIOLINs take, decided by that host alone, whatever a record says.
  */
-import type { PublicKey, ViolinId } from './ids.ts'
+import type { HostId, ViolinId } from './ids.ts'
 import type { SpecEntity } from './spec.ts'
 
 /** What this host is asked to run of one VIOLIN. */
 export interface Claim {
   readonly violin: ViolinId
-  readonly owner: PublicKey
+  /** The host on which the owner's key hangs: a host can sign as many owner keys as it likes. */
+  readonly ownerHost: HostId
   readonly entities: readonly SpecEntity[]
 }
 
@@ -16,9 +17,12 @@ export function ownerMemoryMiB(hostMemoryMiB: number): number {
   return Math.floor(hostMemoryMiB / 4)
 }
 
-/** What a machine takes of its host's memory, MiB; a namespace's processes take next to nothing of their own. */
+/** What a namespace with an idle shell takes, rounded up, MiB: so that their number has a bound, too. */
+const namespaceMiB = 2
+
+/** What an entity takes of its host's memory, MiB. */
 export function memoryOf(entity: Pick<SpecEntity, 'driver' | 'memoryMiB'>): number {
-  return entity.driver === 'uml' ? entity.memoryMiB : 0
+  return entity.driver === 'uml' ? entity.memoryMiB : namespaceMiB
 }
 
 /**
@@ -30,13 +34,13 @@ export function refusals(
   hostMemoryMiB: number
 ): ReadonlyMap<ViolinId, ReadonlyMap<string, string>> {
   const shareMiB = ownerMemoryMiB(hostMemoryMiB)
-  const usedMiB = new Map<PublicKey, number>()
+  const usedMiB = new Map<HostId, number>()
   const refused = new Map<ViolinId, Map<string, string>>()
-  for (const { violin, owner, entities } of claims.toSorted((a, b) => (a.violin < b.violin ? -1 : 1))) {
+  for (const { violin, ownerHost, entities } of claims.toSorted((a, b) => (a.violin < b.violin ? -1 : 1))) {
     for (const entity of entities) {
-      const used = (usedMiB.get(owner) ?? 0) + memoryOf(entity)
+      const used = (usedMiB.get(ownerHost) ?? 0) + memoryOf(entity)
       if (used <= shareMiB) {
-        usedMiB.set(owner, used)
+        usedMiB.set(ownerHost, used)
         continue
       }
       const reasons = refused.get(violin) ?? new Map<string, string>()

@@ -62,7 +62,6 @@ export async function startDaemon(
     one.close()
   )
   const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
-  records.attach(mesh)
   const slices: Slices = undo.adopt(
     new Slices({
       folder: join(dir, 'slices'),
@@ -83,7 +82,9 @@ export async function startDaemon(
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
   )
-  const peers = new Peers({ self: identity.id, records, store, mesh, journal, log })
+  const peers = undo.adopt(new Peers({ self: identity.id, records, store, mesh, journal, log }), (one) =>
+    one.close()
+  )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh)
   const violins = new Violins({ host, records, peers, slices, statuses, loads, mesh, journal })
@@ -115,18 +116,18 @@ export async function startDaemon(
     departure,
     journal
   })
+  // Before anything is heard or asked: what runs must not be taken for what is to be started.
   for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
-  await announce(host, records, mesh, peers)
-  const refresh = setInterval(
-    () =>
-      void announce(host, records, mesh, peers).catch((error: unknown) =>
-        log('own record not published', { reason: errorData(error).message })
-      ),
-    refreshEveryMs
-  )
+  const api = await serveApi(join(dir, 'api.sock'), service)
+  undo.adopt(api, (one) => one.close())
+  records.attach(mesh)
+  const say = (): Promise<void> => announce(host, records, mesh, peers, departure)
+  await say()
+  const refresh = setInterval(() => {
+    say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
+  }, refreshEveryMs)
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
-  const api = await serveApi(join(dir, 'api.sock'), service)
   const owned = undo.move()
   return {
     identity,
@@ -161,8 +162,14 @@ function startMesh(
   })
 }
 
-async function announce(host: Host, records: Records, mesh: Mesh, peers: Peers): Promise<void> {
-  await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
+async function announce(
+  host: Host,
+  records: Records,
+  mesh: Mesh,
+  peers: Peers,
+  { draining, left }: Pick<Departure, 'draining' | 'left'>
+): Promise<void> {
+  await publishHost(host, records, { addresses: mesh.addresses(), draining, left })
   const { publicKey } = host.identity.host
   const own = records.set.get('host', publicKey, '')
   if (own !== null) void peers.announce(own.bytes, publicKey)

@@ -17,6 +17,9 @@ const toldMembers = 8
 const tellTimeoutMs = 3_000
 
 export class Departure {
+  /** What the own record says of it, whoever publishes it. */
+  draining = false
+  left = false
   readonly #host: Host
   readonly #records: Records
   readonly #reconciler: Reconciler
@@ -61,12 +64,21 @@ export class Departure {
         'move or delete them first, or stop them with `violin leave --yes`'
       )
     }
-    await this.#tell(false)
-    yield* this.#handOverSwitches()
-    this.#reconciler.leave()
-    await this.#stopped()
+    this.draining = true
+    try {
+      await this.#tell()
+      yield* this.#handOverSwitches()
+      this.#reconciler.leave()
+      await this.#stopped()
+    } catch (error: unknown) {
+      this.draining = false
+      this.#reconciler.stay()
+      await this.#tell()
+      throw error
+    }
     yield { kind: 'step', text: 'nothing runs here any more' }
-    await this.#tell(true)
+    this.left = true
+    await this.#tell()
     const signal = AbortSignal.timeout(tellTimeoutMs)
     await Promise.allSettled(
       this.#mesh
@@ -104,8 +116,9 @@ export class Departure {
     }
   }
 
-  async #tell(left: boolean): Promise<void> {
-    await publishHost(this.#host, this.#records, { addresses: this.#mesh.addresses(), draining: true, left })
+  async #tell(): Promise<void> {
+    const { draining, left } = this
+    await publishHost(this.#host, this.#records, { addresses: this.#mesh.addresses(), draining, left })
   }
 
   async #stopped(): Promise<void> {

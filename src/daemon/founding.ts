@@ -18,6 +18,8 @@ import { encodeJson } from './wire.ts'
 
 /** A member that does not answer within this time is passed over. */
 const answerTimeoutMs = 10_000
+/** The founding host's link: every other chain hangs on it, so it lasts ten times as long as a membership. */
+const foundingMs: number = 10 * membershipMs
 /** Section of the store with the addresses by which a new host finds its mesh the first time. */
 export const peersSection = 'peers'
 
@@ -43,7 +45,7 @@ export async function found(dir: string, options: FoundOptions): Promise<Founded
   const hostSeed = freshSeed()
   const root = signerOf(rootSeed)
   const host = signerOf(hostSeed).publicKey
-  const chain = foundChain(root, host, (Date.now() + membershipMs) as WallTime, crypto)
+  const chain = foundChain(root, host, (Date.now() + foundingMs) as WallTime, crypto)
   await saveIdentity(dir, {
     name,
     mesh: root.publicKey,

@@ -12,8 +12,8 @@ import { clockToleranceMs } from '#core/records/set.ts'
 import { crypto } from './crypto.ts'
 import type { Records } from './records.ts'
 
-/** Requests remembered against a second use; above this the host says it is busy, and forgets none. */
-const maxRemembered = 65_536
+/** Requests of one owner remembered against a second use; above this it is told to wait, and none is forgotten. */
+const maxRemembered = 4_096
 const maxBodyLength: number = 200 * 1024
 
 /** A request as it travels. */
@@ -63,7 +63,7 @@ export function sealRequest(
 export class RequestGuard {
   readonly #self: HostId
   readonly #records: Records
-  readonly #seen = new Map<string, number>()
+  readonly #seen = new Map<PublicKey, Map<string, number>>()
 
   constructor(self: HostId, records: Records) {
     this.#self = self
@@ -101,11 +101,11 @@ export class RequestGuard {
     if (parsed.data.kind !== kind || to !== this.#self || !request.success) {
       throw new ViolinError('refused', 'the request is for another host or of another kind', 'try again')
     }
-    this.#once(nonce, at)
+    this.#once(owner, nonce, at)
     return { violin: violin as ViolinId, request: request.data }
   }
 
-  #once(nonce: string, at: number): void {
+  #once(owner: PublicKey, nonce: string, at: number): void {
     const now = Date.now()
     if (Math.abs(now - at) > clockToleranceMs) {
       throw new ViolinError(
@@ -114,14 +114,16 @@ export class RequestGuard {
         'set the clock: timedatectl set-ntp true'
       )
     }
-    for (const [old, until] of this.#seen) {
+    const seen = this.#seen.get(owner) ?? new Map<string, number>()
+    this.#seen.set(owner, seen)
+    for (const [old, until] of seen) {
       if (until > now) break
-      this.#seen.delete(old)
+      seen.delete(old)
     }
-    if (this.#seen.has(nonce)) throw new ViolinError('refused', 'the request was made before', 'try again')
-    if (this.#seen.size >= maxRemembered)
+    if (seen.has(nonce)) throw new ViolinError('refused', 'the request was made before', 'try again')
+    if (seen.size >= maxRemembered)
       throw new ViolinError('refused', 'too many requests in the last minutes', 'try again later')
-    this.#seen.set(nonce, now + 2 * clockToleranceMs)
+    seen.set(nonce, now + 2 * clockToleranceMs)
   }
 }
 

@@ -14,12 +14,14 @@ import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
 import { type Records, revokedHosts } from './records.ts'
-import { decodeJson, encodeJson } from './wire.ts'
+import { encodeJson } from './wire.ts'
 
 /** Connections that are sought out; larger meshes are held together by gossip's own links. */
 const maxSought = 64
 /** A lost member is suspect for this long, then dead. */
 const suspectMs = 10_000
+/** Connections are looked through this often for who is no member any more. */
+const lookEveryMs = 60_000
 const dialTimeoutMs = 5_000
 const lookupTimeoutMs = 5_000
 const addressList = z.array(z.string().max(256)).max(16)
@@ -33,6 +35,7 @@ export class Peers {
   readonly #log: (message: string, fields: Record<string, unknown>) => void
   readonly #dialling = new Map<HostId, Promise<void>>()
   readonly #lostAt = new Map<HostId, number>()
+  readonly #look: NodeJS.Timeout
 
   constructor(options: {
     readonly self: HostId
@@ -52,6 +55,7 @@ export class Peers {
       (key, value) => hostRecordAt(key, value, options.records.set.root) !== null,
       (key, values) => newest(key, values, options.records.set.root)
     )
+    this.#look = setInterval(() => this.#expel(), lookEveryMs)
     options.mesh.on((event) => {
       if (event.kind === 'member-connected') this.#connected(event.peer)
       else this.#disconnected(event.peer)
@@ -60,6 +64,10 @@ export class Peers {
       for (const record of changed) if (record.kind === 'host') this.#seek(record.body.host)
       if (changed.some(({ kind }) => kind === 'revocation')) this.#expel()
     })
+  }
+
+  close(): void {
+    clearInterval(this.#look)
   }
 
   /** Puts the own record into the DHT. */
@@ -127,9 +135,15 @@ export class Peers {
     )
   }
 
-  /** Closes connections to hosts that were shut out; they are not let in again. */
+  /** Closes connections to hosts that were shut out, lapsed or lost their slot; they are not let in again. */
   #expel(): void {
-    for (const peer of revokedHosts(this.#mesh.members(), this.#records)) {
+    const members = this.#mesh.members()
+    const { displaced } = this.#records.view
+    const out = new Set([
+      ...revokedHosts(members, this.#records),
+      ...members.filter((peer) => displaced.has(peer))
+    ])
+    for (const peer of out) {
       this.#journal.note('host-revoked', null, `${this.nameOf(peer)} was shut out of the mesh`)
       this.#mesh
         .hangUp(peer)
@@ -141,7 +155,7 @@ export class Peers {
   #seek(host: HostId): void {
     const member = this.#records.view.members.get(host)
     if (member === undefined || member.body.left || this.isConnected(host)) return
-    if (this.#mesh.members().length >= maxSought) return
+    if (this.#mesh.members().length + this.#dialling.size >= maxSought) return
     this.reach(host).catch((error: unknown) =>
       this.#log('member not reached', { host, reason: errorData(error).message })
     )
@@ -161,7 +175,8 @@ export class Peers {
 
   async #remember(peer: HostId): Promise<void> {
     try {
-      const addresses = (await this.#mesh.addressesOf(peer)).slice(0, 8)
+      const told = addressList.safeParse((await this.#mesh.addressesOf(peer)).slice(0, 8))
+      const addresses = told.success ? told.data : []
       if (addresses.length > 0)
         await this.#store.write([{ section: peersSection, key: peer, value: encodeJson(addresses) }])
     } catch (error: unknown) {
@@ -186,10 +201,25 @@ export function rememberedPeers(
   for (const { host, body } of members.values()) if (!body.left) add(host, body.addresses)
   for (const { key, value } of store.entries(peersSection)) {
     const id = key as HostId
-    if (members.get(id)?.body.left !== true) add(id, decodeJson(value, addressList, self))
+    if (members.get(id)?.body.left !== true) add(id, storedAddresses(value))
   }
   known.delete(self)
+  for (const out of revokedHosts(known.keys(), records)) known.delete(out)
   return [...known].map(([id, addresses]) => ({ id, addresses: [...addresses] }))
+}
+
+/** What was stored of a peer; nothing where it is not as it was written. */
+function storedAddresses(value: Uint8Array): readonly string[] {
+  const parsed = addressList.safeParse(parseJson(value))
+  return parsed.success ? parsed.data : []
+}
+
+function parseJson(value: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(value))
+  } catch {
+    return null
+  }
 }
 
 function keyOf(host: PublicKey): string {

@@ -3,6 +3,7 @@
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
 import { refusals } from '#core/limits.ts'
+import { printable } from '#core/printable.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import { type Part, type Step, partOf, reconcile, withoutHosts } from '#core/reconcile.ts'
@@ -20,8 +21,17 @@ import type { Slices } from './slices/slices.ts'
 /** First and longest pause before a step that failed is tried again. */
 const retryFirstMs = 500
 const retryMaxMs = 30_000
+/** A slice that lives this long after a step has come through: its next failure is a first one. */
+const calmMs: number = 5 * 60_000
 /** What runs is told to others at most this often: the live state is asked, the record is for who was away. */
 const tellEveryMs = 6_000
+
+interface Retry {
+  failures: number
+  /** The pause until the next try; null: none is waited for. */
+  timer: NodeJS.Timeout | null
+  calm: NodeJS.Timeout | undefined
+}
 
 /** What this host runs of one VIOLIN, as it is now. */
 export interface Running {
@@ -40,11 +50,8 @@ export class Reconciler {
   readonly #journal: Journal
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
-  readonly #retries = new Map<ViolinId, { failures: number; timer: NodeJS.Timeout | null }>()
-  readonly #told = new Map<
-    ViolinId,
-    { readonly body: RunsBody; readonly at: number; readonly until: number }
-  >()
+  readonly #retries = new Map<ViolinId, Retry>()
+  readonly #told = new Map<ViolinId, { readonly body: RunsBody; readonly until: number }>()
   readonly #watchers = new Set<(violin: ViolinId) => void>()
   #tellTimer: NodeJS.Timeout | null = null
   #leaving = false
@@ -67,8 +74,10 @@ export class Reconciler {
   kick(): void {
     if (this.#closed) return
     const wanted = this.#wanted()
+    // What could not be started counts as well: there may be something of it to clear away.
+    const known = new Set([...this.#slices.all().map(({ violin }) => violin), ...this.#running.keys()])
     const running = new Map(
-      this.#slices.all().map(({ violin }) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
+      Array.from(known, (violin) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
     )
     for (const step of reconcile(this.#host.identity.id, wanted, running)) this.#take(step)
   }
@@ -95,16 +104,25 @@ export class Reconciler {
     this.kick()
   }
 
+  /** The departure failed: what the records want is wanted again. */
+  stay(): void {
+    this.#leaving = false
+    this.kick()
+  }
+
   close(): void {
     this.#closed = true
-    for (const { timer } of this.#retries.values()) if (timer !== null) clearTimeout(timer)
+    for (const { timer, calm } of this.#retries.values()) {
+      if (timer !== null) clearTimeout(timer)
+      clearTimeout(calm)
+    }
     if (this.#tellTimer !== null) clearTimeout(this.#tellTimer)
   }
 
   /** A slice that went on while no daemon ran. */
   adopted(violin: ViolinId, status: SliceStatus): void {
     const running = this.#entry(violin)
-    running.version = status.version
+    // Its wish is given to it again, whatever the version: what was refused or revoked since counts.
     for (const entity of status.entities) running.entities.set(entity.name, entity)
     for (const one of status.switches) running.switches.set(one.lan, one)
     this.#journal.note(
@@ -167,7 +185,7 @@ export class Reconciler {
     this.#busy.add(violin)
     void this.#carryOut(step)
       .then(
-        () => this.#retries.delete(violin),
+        () => this.#calm(violin),
         (error: unknown) => {
           const { message } = errorData(error)
           this.#entry(violin).trouble = message
@@ -183,9 +201,20 @@ export class Reconciler {
       })
   }
 
+  /** A step succeeded: its failures are forgotten once it has lasted. */
+  #calm(violin: ViolinId): void {
+    const state = this.#retries.get(violin)
+    if (state === undefined) return
+    if (state.timer !== null) clearTimeout(state.timer)
+    state.timer = null
+    clearTimeout(state.calm)
+    state.calm = setTimeout(() => this.#retries.delete(violin), calmMs)
+  }
+
   #retry(violin: ViolinId): void {
     if (this.#closed) return
-    const state = this.#retries.get(violin) ?? { failures: 0, timer: null }
+    const state = this.#retries.get(violin) ?? { failures: 0, timer: null, calm: undefined }
+    clearTimeout(state.calm)
     if (state.timer !== null) return
     const delayMs = Math.min(retryMaxMs, retryFirstMs * 2 ** state.failures)
     state.failures++
@@ -237,7 +266,7 @@ export class Reconciler {
     const { id } = this.#host.identity
     const claims = [...this.#records.view.violins.values()].flatMap((one) => {
       const own = one.spec === null ? null : partOf(id, one.version, one.spec)
-      return own === null ? [] : [{ violin: one.id, owner: one.owner, entities: own.entities }]
+      return own === null ? [] : [{ violin: one.id, ownerHost: one.ownerHost, entities: own.entities }]
     })
     const refused = refusals(claims, this.#host.memoryMiB).get(violin) ?? new Map<string, string>()
     return { part: { ...part, entities: part.entities.filter(({ name }) => !refused.has(name)) }, refused }
@@ -285,7 +314,7 @@ export class Reconciler {
         name,
         claim: 0,
         state,
-        reason: printable(reason)
+        reason: printable(reason, bodyLimits.reason)
       })),
       switches: [...running.switches.values()]
         .filter(({ active }) => active === identity.id)
@@ -295,12 +324,12 @@ export class Reconciler {
     const { now } = this.#records
     if (former !== undefined && same(former.body, body) && former.until > now + maxLifeMs.runs / 2) return
     const expiresAt = Math.min(now + maxLifeMs.runs, chain.endsAt) as typeof now
-    this.#told.set(violin, { body, at: now, until: expiresAt })
     const version = this.#records.nextVersion('runs', identity.host.publicKey, violin)
     await this.#records.publish(
       { kind: 'runs', version, issuedAt: now, expiresAt, body, chain },
       identity.host
     )
+    this.#told.set(violin, { body, until: expiresAt })
   }
 
   #nameOf(violin: ViolinId): string {
@@ -310,9 +339,4 @@ export class Reconciler {
   #hostName(host: SwitchStatus['active']): string {
     return host === null ? 'nobody' : (this.#records.view.members.get(host)?.body.name ?? host)
   }
-}
-
-/** One line without control characters, within a record's bound. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, ' ').slice(0, bodyLimits.reason)
 }

@@ -59,6 +59,8 @@ export class Records {
   readonly #budget = new AuthorBudget()
   readonly #listeners = new Set<RecordsListener>()
   readonly #topics = new Map<string, Scope>()
+  /** Hosts whose records revocations took out; a host that is let in anew has another key. */
+  readonly #cut = new Set<HostId>()
   /** Exchanges under way, by peer: one at a time with each. */
   readonly #repairing = new Map<HostId, Promise<void>>()
   #mesh: Mesh | null = null
@@ -73,13 +75,29 @@ export class Records {
     this.#log = options.log
     for (const { key, value } of options.store.entries(section)) {
       const merged = this.set.merge(value, this.now)
+      if (merged.reason === 'revoked' && merged.record?.kind === 'host')
+        this.#cut.add(merged.record.body.host)
+      for (const record of merged.verdict === 'accepted' ? merged.removed : [])
+        if (record.kind === 'host' && this.set.isRevoked(record.chain)) this.#cut.add(record.body.host)
       if (merged.verdict === 'rejected')
         options.log('a stored record does not open', { key, reason: merged.reason })
     }
+    // What ended or was cut while this host was away does not stay behind in the store.
+    const kept = new Set(Array.from(this.set.all(), storeKey))
+    const gone = options.store.entries(section).filter(({ key }) => !kept.has(key))
+    void this.#write(
+      gone.map(({ key }) => ({ section, key, value: null })),
+      false
+    )
   }
 
   get now(): WallTime {
     return Date.now() as WallTime
+  }
+
+  /** Whether a revocation took this host's record out. */
+  wasCut(host: HostId): boolean {
+    return this.#cut.has(host)
   }
 
   /** What the records mean now. */
@@ -107,6 +125,7 @@ export class Records {
       if (event.kind === 'member-connected') void this.repairWith(event.peer)
     })
     this.#subscribe()
+    for (const peer of mesh.members()) void this.repairWith(peer)
     this.#timer = setInterval(() => this.#repairOne(), repairEveryMs)
   }
 
@@ -235,6 +254,8 @@ export class Records {
     sync: boolean
   ): Promise<void> {
     this.#view = null
+    if (accepted.some(({ kind }) => kind === 'revocation'))
+      for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
     const kept = new Set(accepted.map(storeKey))
     const writes = [
       ...removed
@@ -242,13 +263,18 @@ export class Records {
         .map((record) => ({ section, key: storeKey(record), value: null })),
       ...accepted.map((record) => ({ section, key: storeKey(record), value: record.bytes }))
     ]
-    const written = this.#store.write(writes, { sync }).catch((error: unknown) => {
-      if (sync) throw error
-      this.#log('records not written', { reason: errorData(error).message })
-    })
+    const written = this.#write(writes, sync)
     this.#subscribe()
     for (const listener of this.#listeners) listener([...accepted, ...removed])
     await written
+  }
+
+  /** What must be durable before it is told throws; the rest comes again from others. */
+  async #write(changes: Parameters<Store['write']>[0], sync: boolean): Promise<void> {
+    await this.#store.write(changes, { sync }).catch((error: unknown) => {
+      if (sync) throw error
+      this.#log('records not written', { reason: errorData(error).message })
+    })
   }
 
   async #spread(record: SignedRecord): Promise<void> {
@@ -282,14 +308,14 @@ function topicOf(violin: ViolinId): string {
   return hex(crypto.sha256(ascii(`violin topic ${violin}`)).subarray(0, 16))
 }
 
-/** Hosts whose key was revoked, of those given. */
+/** Those of the given hosts that revocations shut out: by their own key, or by one above them. */
 export function revokedHosts(hosts: Iterable<HostId>, records: Records): ReadonlySet<HostId> {
   const { revoked } = records.view
   const out = new Set<HostId>()
   if (revoked.size === 0) return out
   for (const host of hosts) {
     const key = publicKeyOf(host)
-    if (key !== null && revoked.has(key)) out.add(host)
+    if ((key !== null && revoked.has(key)) || records.wasCut(host)) out.add(host)
   }
   return out
 }

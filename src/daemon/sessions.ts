@@ -59,7 +59,8 @@ export class Sessions {
         'see `violin show` for where its entities are'
       )
     }
-    return slice.session(request)
+    // By id: a slice takes no session that is meant for another.
+    return slice.session({ ...request, violin })
   }
 
   async #serve(stream: Duplex): Promise<void> {

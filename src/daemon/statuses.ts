@@ -1,6 +1,7 @@
 /** What hosts run of a VIOLIN right now, asked of them; a question may wait until the answer changes. */
 import * as z from 'zod'
 import { hex } from '#core/derive.ts'
+import { printable } from '#core/printable.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto } from './crypto.ts'
@@ -29,7 +30,10 @@ export interface HostStatus {
   readonly digest: string
 }
 
-const text = z.string().max(2_000)
+const text = z
+  .string()
+  .max(2_000)
+  .transform((one) => printable(one, one.length))
 const hostId = text as unknown as z.ZodType<HostId>
 const entity: z.ZodType<EntityStatus> = z.object({
   name: text,
@@ -106,7 +110,8 @@ export class Statuses {
         )
         statuses.set(host, next)
         news.resolve()
-        if (next === null) await pause(askAgainMs, either)
+        // Who answers a held question at once with what is known would be asked without end.
+        if (next === null || next.digest === known) await pause(askAgainMs, either)
       }
     }
     const loops = hosts.map(one)

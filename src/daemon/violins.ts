@@ -49,6 +49,8 @@ export class Violins {
   readonly #loads: Loads
   readonly #mesh: Mesh
   readonly #journal: Journal
+  /** The last change that was begun; never rejects. */
+  #settling: Promise<unknown> = Promise.resolve()
 
   constructor(parts: {
     readonly host: Host
@@ -85,17 +87,11 @@ export class Violins {
   async *apply(topology: Topology, wait: boolean, timeoutMs: number): AsyncGenerator<Progress, void, void> {
     const startedAt = performance.now()
     const deadline = AbortSignal.timeout(timeoutMs)
-    const planned = await this.#planned(topology)
-    yield { kind: 'plan', plan: this.#planOf(topology, planned) }
+    const { planned, violin } = await this.#settle(topology)
     const former = planned.before?.spec ?? null
-    let violin: ViolinView
-    if (planned.before !== null && former !== null && same(former, planned.spec)) {
-      violin = planned.before
-      yield { kind: 'step', text: `nothing to change: version ${violin.version} stands` }
-    } else {
-      violin = await this.#publish(planned.before, { spec: planned.spec, ended: null })
-      yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-    }
+    yield { kind: 'plan', plan: this.#planOf(topology, planned) }
+    const text = `version ${violin.version} ${violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'}`
+    yield { kind: 'step', text }
     const hosts = namedHosts(planned.spec)
     const dropped = former === null ? [] : namedHosts(former).filter((host) => !hosts.includes(host))
     yield* this.#handOver(violin.id, [...hosts, ...dropped])
@@ -105,6 +101,19 @@ export class Violins {
       kind: 'done',
       text: wait ? `${topology.name} runs (${seconds} s)` : `${topology.name} is being made`
     }
+  }
+
+  /** Plans and signs, one at a time: two that build upon one version would each drop what the other changed. */
+  #settle(topology: Topology): Promise<{ readonly planned: Planned; readonly violin: ViolinView }> {
+    const settle = async (): Promise<{ readonly planned: Planned; readonly violin: ViolinView }> => {
+      const planned = await this.#planned(topology)
+      const { before, spec } = planned
+      const stands = before !== null && before.spec !== null && same(before.spec, spec)
+      return { planned, violin: stands ? before : await this.#publish(before, { spec, ended: null }) }
+    }
+    const turn = this.#settling.then(settle, settle)
+    this.#settling = turn.catch(() => undefined)
+    return turn
   }
 
   /** Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. */

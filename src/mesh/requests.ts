@@ -37,7 +37,7 @@ export class Requests {
   readonly #membership: Membership
   readonly #log: MeshOptions['log']
   readonly #closing: AbortSignal
-  readonly #asking = new Turns<HostId>(MAX_ASKING, MAX_ASKING_WAITING)
+  readonly #asking = new Turns<`${HostId} ${string}`>(MAX_ASKING, MAX_ASKING_WAITING)
   readonly #answering = new Map<HostId, number>()
 
   constructor(membership: Membership, log: MeshOptions['log'], closing: AbortSignal) {
@@ -56,7 +56,8 @@ export class Requests {
     const peer = hostIdOf(connection.remotePeer)
     const both = AbortSignal.any([signal, this.#closing])
     try {
-      const done = await this.#asking.take(peer, both)
+      // By protocol: questions that are held for long keep nothing else waiting.
+      const done = await this.#asking.take(`${peer} ${protocol}`, both)
       try {
         const stream = await connection.newStream(protocol, { signal: both, runOnLimitedConnection: true })
         return readAnswer(await this.#exchange(stream, body, both))

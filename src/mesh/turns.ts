@@ -38,7 +38,10 @@ export class Turns<Key extends string> {
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const giveUp = (): void => {
-      line.waiting.splice(line.waiting.indexOf(resolve), 1)
+      const place = line.waiting.indexOf(resolve)
+      // Its turn may have come in this very moment: then it is taken, and given back by who asked.
+      if (place < 0) return
+      line.waiting.splice(place, 1)
       reject(signal.reason as Error)
     }
     line.waiting.push(resolve)

@@ -188,7 +188,11 @@ export class Slice {
         setImmediate(() => void this.stop())
         return none
       },
-      session: (request) => this.#entities.session(request)
+      session: (request) => {
+        if (request.violin !== this.#parts.start.violin)
+          throw new ViolinError('unknown-violin', 'the session is for another VIOLIN', 'try again')
+        return this.#entities.session(request)
+      }
     }
   }
 

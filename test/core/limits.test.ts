@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { PublicKey, ViolinId } from '#core/ids.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
 import { type Claim, ownerMemoryMiB, refusals } from '#core/limits.ts'
 import type { SpecEntity } from '#core/spec.ts'
 
@@ -21,9 +21,13 @@ const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'
 
 test('one owner gets a quarter of the memory, however many VIOLINs it has, and another gets its own', () => {
   const claims: Claim[] = [
-    { violin: 'a' as ViolinId, owner: 'x' as PublicKey, entities: [entity('one', 200)] },
-    { violin: 'b' as ViolinId, owner: 'x' as PublicKey, entities: [entity('two', 100), entity('three', 50)] },
-    { violin: 'c' as ViolinId, owner: 'y' as PublicKey, entities: [entity('four', 250)] }
+    { violin: 'a' as ViolinId, ownerHost: 'x' as HostId, entities: [entity('one', 200)] },
+    {
+      violin: 'b' as ViolinId,
+      ownerHost: 'x' as HostId,
+      entities: [entity('two', 100), entity('three', 50)]
+    },
+    { violin: 'c' as ViolinId, ownerHost: 'y' as HostId, entities: [entity('four', 250)] }
   ]
   const refused = refusals(claims, 1024)
   assert.deepEqual([...refused.keys()], ['b'])
@@ -41,14 +45,14 @@ test('what is refused does not depend on the order of the claims, and what is le
     fc.property(distinct, fc.integer({ min: 64, max: 4096 }), (rows, memory) => {
       const claims = rows.map(({ violin, owner, sizes }) => ({
         violin: violin as ViolinId,
-        owner: owner as PublicKey,
+        ownerHost: owner as HostId,
         entities: sizes.map((size, place) => entity(`e${place}`, size))
       }))
       const refused = refusals(claims, memory)
       assert.deepEqual(refusals(claims.toReversed(), memory), refused)
       for (const owner of ['x', 'y']) {
         const taken = claims
-          .filter((one) => one.owner === owner)
+          .filter((one) => one.ownerHost === owner)
           .flatMap((one) => one.entities.filter(({ name }) => refused.get(one.violin)?.has(name) !== true))
         assert.ok(taken.reduce((sum, one) => sum + one.memoryMiB, 0) <= ownerMemoryMiB(memory))
       }
@@ -56,9 +60,8 @@ test('what is refused does not depend on the order of the claims, and what is le
   )
 })
 
-test('a namespace counts for nothing against the memory', () => {
-  const claims = [
-    { violin: 'a' as ViolinId, owner: 'x' as PublicKey, entities: [entity('one', 9_999, 'netns')] }
-  ]
-  assert.equal(refusals(claims, 64).size, 0)
+test('namespaces have a bound, too, though each takes little', () => {
+  const entities = Array.from({ length: 9 }, (_, place) => entity(`e${place}`, 9_999, 'netns'))
+  const refused = refusals([{ violin: 'a' as ViolinId, ownerHost: 'x' as HostId, entities }], 64)
+  assert.deepEqual([...(refused.get('a' as ViolinId)?.keys() ?? [])], ['e8'])
 })

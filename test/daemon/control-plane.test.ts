@@ -59,6 +59,16 @@ test('applying the same file again changes nothing, and a changed file restarts 
   )
 })
 
+test('two changes at once are made one after the other, upon one VIOLIN', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost]
+  const small = oneLan('net', ['princeton'])
+  const large = oneLan('net', ['princeton', 'purdue'])
+  await Promise.all([small, large].map((topology) => collect(owner.violins.apply(topology, false, 20_000))))
+  assert.equal((await owner.violins.list()).length, 1)
+  assert.equal((await owner.violins.show('net')).version, 2)
+})
+
 test("another member's change, end and requests are refused by its own host and by every other", async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]

@@ -161,6 +161,7 @@ export async function startHost(dir: string): Promise<TestHost> {
   await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   const close = async (): Promise<void> => {
     reconciler.close()
+    peers.close()
     records.close()
     await mesh.close()
     await store.close()

@@ -10,6 +10,9 @@ import { maxCounter } from './settings.ts'
 import { compareTerms } from './term.ts'
 import type { Deadline, Effect, Tag, Tags, Term } from './types.ts'
 
+/** One message lifts the counter by so much at most: years of honest terms, and far from the end of the numbers. */
+const maxLeap: number = 2 ** 16
+
 /** The active that this host uses. */
 export interface Followed {
   readonly peer: HostKey
@@ -78,8 +81,10 @@ export class Ground {
     return index < 0 ? this.candidates.length : index
   }
 
+  /** Hears of a counter. A leap is a lie or a defect: it must not bring anybody to the end of the numbers. */
   learn(counter: number): void {
-    if (counter > this.highest && counter <= maxCounter) this.highest = counter
+    if (counter > this.highest && counter <= Math.min(maxCounter - 1, this.highest + maxLeap))
+      this.highest = counter
   }
 
   raiseFloor(term: Term): void {

@@ -161,9 +161,12 @@ export class RecordSet {
     const own = chain.kind === 'owner' ? 2 : 1
     // An invite falls with any key above it: who is out lets nobody in.
     const from = chain.kind === 'token' ? 0 : chain.path.length - own
+    const isAbove = (key: PublicKey): boolean => chain.path.some(({ subject }) => subject === key)
     return chain.path.some((link, place) => {
       const cut = this.#cuts.get(link.subject)
-      return cut !== undefined && (cut || place >= from)
+      if (cut !== undefined && (cut || place >= from)) return true
+      // Who is out could sign itself in again under a new key, by an invite of another that is not used up.
+      return place >= from && link.kind === 'joined' && this.#cuts.has(link.witness) && !isAbove(link.witness)
     })
   }
 

@@ -161,11 +161,20 @@ export class Slice {
     const { control } = pathsOf(this.#options)
     const connection = await SliceConnection.open(control, {
       event: (event) => this.#take(event),
-      closed: () => void this.#closed()
+      closed: () => {
+        // A connection that was replaced meanwhile says nothing about the slice.
+        if (this.#connection === connection) void this.#closed()
+      }
     })
     this.#connection = connection
     const { generation, violin } = this.#options
-    this.#hello = await connection.call('hello', { contract: contractVersion, generation, violin })
+    try {
+      this.#hello = await connection.call('hello', { contract: contractVersion, generation, violin })
+    } catch (error: unknown) {
+      this.#connection = null
+      connection.close()
+      throw error
+    }
   }
 
   #take(event: SliceEvent): void {

@@ -81,9 +81,9 @@ export class Slices {
   remove(violin: ViolinId): Promise<void> {
     return this.#inTurn(violin, async () => {
       const slice = this.#slices.get(violin)
-      this.#slices.delete(violin)
       if (slice === undefined) await Slice.removeDead(this.#sliceOptions(violin))
       else await slice.remove()
+      this.#slices.delete(violin)
     })
   }
 

@@ -76,7 +76,10 @@ export class TapMaker {
 
   /** The namespace that was sent for an entity. */
   #namespaceOf(entity: string): number | null {
-    for (let got = receiveDescriptor(this.#socket); got !== null; got = receiveDescriptor(this.#socket)) {
+    // A slice can fill the socket as fast as it is emptied: what is beyond the bound waits for the next call.
+    for (let taken = 0; taken < maxSent; taken++) {
+      const got = receiveDescriptor(this.#socket)
+      if (got === null) break
       const [kind, violin, name] = got.text.split(' ')
       const known = name !== undefined && kind === 'netns' && violin === this.#options.violin
       const before = known ? this.#sent.get(name) : got.fd
