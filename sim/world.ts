@@ -180,7 +180,9 @@ export class World {
     this.events.push({ atMs: this.clock.now, text })
   }
 
+  /** The run ends after this event; what follows from the first violation is not told. */
   violate(invariant: string, what: string): void {
+    if (this.violations.length > 0) return
     this.violations.push({ invariant, atMs: this.clock.now, what })
     this.log(`VIOLATED ${invariant}: ${what}`)
   }

@@ -10,6 +10,8 @@ export const endedTags: Invariant = {
   why: 'tags are the fence: what a former switch sends, or what is still sent to it, must go nowhere',
   watch: (world) => ({
     see(seen) {
+      // Who did not run reads first what was sent to it in time.
+      const readAt = (host: number): number => world.host(host).worker.resumedAt
       if (seen.kind !== 'frame') return
       const { taken, meant, up, host, from, tag } = seen
       const now = world.clock.now
@@ -17,7 +19,7 @@ export const endedTags: Invariant = {
         world.violate('ended-tags', `host ${host} took tag ${tag} of ${from}, which nobody gave`)
       else if (meant !== null && meant !== taken) {
         world.violate('ended-tags', `host ${host} took a frame of ${from} under tag ${tag} for another's`)
-      } else if (now > taken.endedAt + (up ? 0 : formerMs + lateMs)) {
+      } else if (now > (up ? taken.endedAt : Math.max(taken.endedAt, readAt(host)) + formerMs + lateMs)) {
         const agoMs = Math.round(now - taken.endedAt)
         world.violate(
           'ended-tags',

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Bug, bugs } from '../../sim/bugs.ts'
+import { measured } from '../../sim/measure.ts'
+import { Random } from '../../sim/random.ts'
+import { type Outcome, lastEvents, runScenario } from '../../sim/run.ts'
+import { families } from '../../sim/scenarios/list.ts'
+import { randomScenario, shrink, swarm } from '../../sim/swarm.ts'
+
+const hosts = 10
+/** Seeds that a planted bug may escape. */
+const seeds = 25
+
+/** Which invariant finds each planted bug. */
+const found: Record<Exclude<Bug, 'echoes-ignored'>, readonly string[]> = {
+  'rivals-ignored': ['flowing'],
+  'tags-never-retired': ['one-switch', 'ended-tags', 'bounded'],
+  'standby-asks-nobody': ['no-false-takeover'],
+  'edge-forwards': ['no-loop'],
+  'lower-version-wins': ['converged'],
+  'slots-unsettled': ['invites'],
+  'signatures-unchecked': ['no-stranger'],
+  'repair-off': ['converged']
+}
+
+test('random worlds hold all invariants', () => {
+  const one = swarm(1, 8, hosts, new Set())
+  assert.equal(one, null, one === null ? '' : lastEvents(one.outcome.world).join('\n'))
+})
+
+for (const [bug, invariants] of Object.entries(found)) {
+  test(`the swarm finds a planted bug: ${bugs[bug as Bug]}`, () => {
+    const planted = new Set([bug as Bug])
+    const one = swarm(1, seeds, hosts, planted)
+    assert.ok(one !== null, 'it was not found')
+    assert.ok(invariants.includes(one.outcome.violation?.invariant ?? ''), one.outcome.violation?.what)
+  })
+}
+
+test('a stale echo that is taken for fresh shows as a longer gap when the active goes deaf', () => {
+  const gapOf = (planted: readonly Bug[]): number => {
+    const { made, seed } = scenarioOf('deaf-active', 6)
+    const measuring = measured({ ...made, steps: made.steps.slice(0, 3) })
+    const short = { ...made, steps: made.steps.slice(0, 3) }
+    measuring.add(runScenario(short, { seed, bugs: new Set(planted), prepare: measuring.prepare }), 1)
+    return Math.max(
+      ...measuring.rows().flatMap((row) => (row.name.startsWith('longest gap') ? row.values : []))
+    )
+  }
+  assert.ok(gapOf([]) < 1_200)
+  assert.ok(gapOf(['echoes-ignored']) > 1_400)
+})
+
+test('a failing scenario shrinks to what breaks it, and still breaks it', () => {
+  const planted = new Set<Bug>(['lower-version-wins'])
+  const one = swarm(1, seeds, hosts, planted)
+  assert.ok(one !== null)
+  const least = shrink(one, planted)
+  assert.equal(least.scenario.steps.length, 1)
+  const again = runScenario(least.scenario, { seed: least.seed, bugs: planted })
+  assert.deepEqual(again.violation, least.outcome.violation)
+})
+
+test('a seed is one run, bit for bit, and another seed another', () => {
+  const first = traceOf(runScenario(randomScenario(3, hosts), { seed: 3 }))
+  assert.equal(traceOf(runScenario(randomScenario(3, hosts), { seed: 3 })), first)
+  assert.notEqual(traceOf(runScenario(randomScenario(3, hosts), { seed: 4 })), first)
+})
+
+for (const family of families) {
+  test(`invariants hold in "${family.name}": ${family.why}`, () => {
+    const { made, seed } = scenarioOf(family.name, Math.min(family.hosts, 16))
+    const steps = made.steps.slice(0, 40)
+    const short = { ...made, steps, restMs: Math.min(made.restMs, 60_000) }
+    const { violation, world } = runScenario(short, { seed })
+    assert.equal(violation, null, lastEvents(world).join('\n'))
+  })
+}
+
+function scenarioOf(
+  name: string,
+  count: number
+): { made: ReturnType<(typeof families)[number]['make']>; seed: number } {
+  const family = families.find((one) => one.name === name)
+  assert.ok(family !== undefined)
+  return { made: family.make(count, new Random(1, 'scenario')), seed: 1 }
+}
+
+function traceOf({ world }: Outcome): string {
+  return `${world.clock.count} ${world.events.map(({ atMs, text }) => `${atMs} ${text}`).join('\n')}`
+}
