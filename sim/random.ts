@@ -23,12 +23,12 @@ export class Random {
     const s = this.#state
     const [s0, s1, s2, s3] = s as unknown as [number, number, number, number]
     const result = Math.imul(rotl(Math.imul(s1, 5), 7), 9) >>> 0
-    s[2] = s2 ^ s0
-    s[3] = s3 ^ s1
-    s[1] = s1 ^ (s[2] as number)
-    s[0] = s0 ^ (s[3] as number)
-    s[2] = (s[2] as number) ^ (s1 << 9)
-    s[3] = rotl(s[3] as number, 11)
+    const third = s2 ^ s0
+    const fourth = s3 ^ s1
+    s[0] = s0 ^ fourth
+    s[1] = s1 ^ third
+    s[2] = third ^ (s1 << 9)
+    s[3] = rotl(fourth, 11)
     return result
   }
 

@@ -150,6 +150,11 @@ export class World {
     return this.#trunks.get(Math.min(a.place, b.place) * 65_536 + Math.max(a.place, b.place))
   }
 
+  /** Hosts to which a host has a trunk. */
+  *peersOf(host: Host): Generator<Host> {
+    for (const trunk of this.#trunksOf[host.place] as Trunk[]) yield trunk.other(host)
+  }
+
   emptySet(): RecordSet {
     return new RecordSet({
       root: this.root.publicKey,

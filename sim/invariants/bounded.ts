@@ -13,8 +13,7 @@ export const bounded: Invariant = {
       const most = tagsPerLan * world.scenario.lans.length
       for (const host of world.hosts) {
         if (!host.running) continue
-        for (const peer of world.hosts) {
-          if (peer === host || world.trunk(host, peer) === undefined) continue
+        for (const peer of world.peersOf(host)) {
           const { given, accepted } = host.slice.tagsOf(peer)
           if (given.size > most)
             world.violate('bounded', `host ${host.place} gave ${given.size} tags to ${peer.place}`)

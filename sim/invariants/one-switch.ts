@@ -15,8 +15,7 @@ export const oneSwitch: Invariant = {
       look() {
         for (const host of world.hosts) {
           for (const lan of host.running && !host.worker.stalled ? host.slice.lans.values() : []) {
-            const givers = world.hosts.filter((peer) => {
-              if (peer === host || world.trunk(host, peer) === undefined) return false
+            const givers = [...world.peersOf(host)].filter((peer) => {
               const tags = host.slice.tagsOf(peer)
               return [...tags.accepted].some(([tag, taken]) => taken.lan === lan.index && !tags.isOwn(tag))
             })

@@ -48,6 +48,7 @@ export async function startDaemon(
   dir: string,
   options: { readonly listen: readonly string[]; readonly log: Log }
 ): Promise<Daemon> {
+  await using door = new AsyncDisposableStack()
   await using undo = new AsyncDisposableStack()
   const identity = await loadIdentity(dir)
   const host = await hostOf(identity)
@@ -119,7 +120,8 @@ export async function startDaemon(
   // Before anything is heard or asked: what runs must not be taken for what is to be started.
   for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
   const api = await serveApi(join(dir, 'api.sock'), service)
-  undo.adopt(api, (one) => one.close())
+  // Apart: it answers to the last who asked the host to leave, when all else has ended.
+  door.adopt(api, (one) => one.close())
   records.attach(mesh)
   const say = (): Promise<void> => announce(host, records, mesh, peers, departure)
   await say()
@@ -129,12 +131,13 @@ export async function startDaemon(
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
   const owned = undo.move()
+  const entrance = door.move()
   return {
     identity,
     mesh,
     left: left.promise,
     async close() {
-      await api.close()
+      await entrance.disposeAsync()
       await owned.disposeAsync()
     }
   }
