@@ -28,15 +28,16 @@ export const maxSyncBytes: number =
 /** Rounds after which an asker gives up until the next time. */
 export const maxSyncRounds = 256
 
-/** What a message says of the records whose hash begins with `prefix` (hex digits). */
-type Item =
-  | {
-      readonly domain: Domain
-      readonly prefix: string
-      readonly count: number
-      readonly fingerprint: bigint
-    }
-  | { readonly domain: Domain; readonly prefix: string; readonly ids: readonly string[] }
+/** How many records have a hash that begins with `prefix` (hex digits), and what these sum up to. */
+interface Summary {
+  readonly domain: Domain
+  readonly prefix: string
+  readonly count: number
+  readonly fingerprint: bigint
+}
+
+/** What a message says of the records whose hash begins with `prefix`. */
+type Item = Summary | { readonly domain: Domain; readonly prefix: string; readonly ids: readonly string[] }
 
 interface Message {
   readonly items: readonly Item[]
@@ -160,8 +161,9 @@ class Reply implements Message {
   }
 
   #toFingerprint(domain: Domain, prefix: string, count: number, fingerprint: bigint): void {
+    const mine = summary(this.#set, domain, prefix, this.#now)
+    if (mine.count === count && mine.fingerprint === fingerprint) return
     const own = inRange(this.#set, domain, prefix, this.#now)
-    if (own.length === count && sum(own) === fingerprint) return
     if (count === 0) this.#push(domain, prefix, own)
     else if (own.length <= leafIds || prefix.length === 64) this.#say(listOf(domain, prefix, own))
     else
@@ -252,9 +254,43 @@ function sum(records: readonly SignedRecord[]): bigint {
   return total % modulus
 }
 
-function summary(set: RecordSet, domain: Domain, prefix: string, now: WallTime): Item {
-  const own = inRange(set, domain, prefix, now)
-  return { domain, prefix, count: own.length, fingerprint: sum(own) }
+/** What was summed up of a domain's records, by prefix, and until when nothing leaves by its end. */
+interface Summed {
+  readonly fromMs: number
+  readonly untilMs: number
+  readonly items: Map<string, { readonly count: number; readonly fingerprint: bigint }>
+}
+
+/**
+ * By the sorted records, which are other ones after each change: while nothing changes, an exchange costs the
+ * same however many records there are.
+ */
+const summed = new WeakMap<readonly SignedRecord[], Summed>()
+/** Prefixes whose sums are kept: those of the first two levels. */
+const keptPrefix = 1
+
+function summary(set: RecordSet, domain: Domain, prefix: string, now: WallTime): Summary {
+  const known = prefix.length > keptPrefix ? undefined : summedAt(set.sorted(domain), now).items
+  let item = known?.get(prefix)
+  if (item === undefined) {
+    const own = inRange(set, domain, prefix, now)
+    item = { count: own.length, fingerprint: sum(own) }
+    known?.set(prefix, item)
+  }
+  return { domain, prefix, ...item }
+}
+
+function summedAt(sorted: readonly SignedRecord[], now: WallTime): Summed {
+  const known = summed.get(sorted)
+  if (known !== undefined && known.fromMs <= now && now < known.untilMs) return known
+  let untilMs = Infinity
+  for (const { endsAt } of sorted) {
+    const leavesMs = endsAt - clockToleranceMs
+    if (leavesMs > now && leavesMs < untilMs) untilMs = leavesMs
+  }
+  const made = { fromMs: now, untilMs, items: new Map() }
+  summed.set(sorted, made)
+  return made
 }
 
 function listOf(domain: Domain, prefix: string, own: readonly SignedRecord[]): Item {
