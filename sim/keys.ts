@@ -53,6 +53,8 @@ export class SharedRecords {
     number,
     { readonly bytes: Uint8Array; readonly record: SignedRecord | Rejected }[]
   >()
+  /** By the very bytes that were kept: what hosts hand on is mostly that. */
+  readonly #own = new WeakMap<Uint8Array, SignedRecord | Rejected>()
   readonly #root: PublicKey
   readonly #crypto: Crypto
 
@@ -62,14 +64,17 @@ export class SharedRecords {
   }
 
   open(bytes: Uint8Array): SignedRecord | Rejected {
+    const own = this.#own.get(bytes)
+    if (own !== undefined) return own
     const place = shortHash(bytes)
     const known = this.#opened.get(place)
     for (const one of known ?? []) if (same(one.bytes, bytes)) return one.record
     // A copy: what came in a message is a view into all of it.
-    const own = bytes.slice()
-    const record = openRecord(own, this.#root, this.#crypto)
-    if (known === undefined) this.#opened.set(place, [{ bytes: own, record }])
-    else known.push({ bytes: own, record })
+    const kept = bytes.slice()
+    const record = openRecord(kept, this.#root, this.#crypto)
+    this.#own.set(kept, record)
+    if (known === undefined) this.#opened.set(place, [{ bytes: kept, record }])
+    else known.push({ bytes: kept, record })
     return record
   }
 }

@@ -36,9 +36,13 @@ export function measured(scenario: Scenario): Measuring {
   const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
   const figures: Figure[] = []
   let changes = 0
+  let sent = 0
+  let arrived = 0
   return {
     prepare(world) {
       world.watch((seen) => {
+        if (seen.kind === 'sent') sent++
+        else if (seen.kind === 'delivered' && seen.frame.target === seen.host) arrived++
         if (seen.kind === 'view' && seen.view.role === 'active' && seen.before.role !== 'active') changes++
       })
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
@@ -51,6 +55,9 @@ export function measured(scenario: Scenario): Measuring {
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
       const [p99, all] = newsFigures(news, scenario.hosts)
       if (all !== undefined && p99 !== undefined) figures.push(p99, all)
+      if (scenario.traffic?.kind === 'ring') {
+        figures.push({ name: 'frames that did not arrive', unit: '', values: [sent - arrived] })
+      }
       figures.push({ name: 'switches that changed', unit: '', values: [changes] })
       figures.push({ name: 'switch-hours', unit: 'h', values: [(scenario.lans.length * ms) / 3_600_000] })
       figures.push(...costFigures(world, ms))

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly bugs?: ReadonlySet<Bug>
   /** Told of the world before it runs: for measuring. */
   readonly prepare?: (world: World) => void
+  /** Told when the mesh stands and time begins. */
+  readonly begun?: () => void
 }
 
 /** Runs a scenario to its end, or to the first invariant that does not hold. */
@@ -35,6 +37,8 @@ export function runScenario(scenario: Scenario, options: RunOptions): Outcome {
   for (const { see } of watchers) if (see !== undefined) world.watch(see)
   world.watch((seen) => draw(world, seen))
   options.prepare?.(world)
+  world.begin()
+  options.begun?.()
   world.run(() => {
     for (const watcher of watchers) watcher.look?.()
   }, lookEveryMs)
@@ -61,6 +65,7 @@ function draw(world: World, seen: Seen): void {
     case 'fault':
     case 'effect':
     case 'frame':
+    case 'sent':
     case 'delivered':
     case 'record':
       return

@@ -45,6 +45,8 @@ export type Seen =
       /** Hosts that had it before, the source first. */
       readonly path: readonly number[]
     }
+  /** A machine sends a frame. */
+  | { readonly kind: 'sent'; readonly frame: Frame }
   /** A frame came out at a port. */
   | { readonly kind: 'delivered'; readonly host: number; readonly lan: number; readonly frame: Frame }
   | { readonly kind: 'trunk'; readonly host: number; readonly peer: number; readonly up: boolean }

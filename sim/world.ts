@@ -194,9 +194,13 @@ export class World {
 
   // Running.
 
+  /** Lets in the first members, who know one another's records. */
+  begin(): void {
+    this.#admitAll()
+  }
+
   /** Lets the scenario happen, until it is over or an invariant is violated. */
   run(look: () => void, lookEveryMs: number): void {
-    this.#admitAll()
     for (let place = 0; place < this.hosts.length; place++) {
       if (place < this.scenario.hosts || this.scenario.newcomers > 0) this.host(place).start()
     }
@@ -527,6 +531,7 @@ export class World {
             bytes,
             reached: []
           }
+          this.see({ kind: 'sent', frame })
           host.worker.do('port', () => host.slice.fromPort(frame))
         }
         this.clock.after(this.random.traffic.next() * traffic.everyMs, send)

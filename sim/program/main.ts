@@ -59,8 +59,13 @@ function runOne(name: string): void {
   const found = Array.from({ length: Number(values.runs) }, (_, turn) => {
     const made = scenarioOf(name, seed + turn)
     const measuring = measured(made)
-    const from = performance.now()
-    const outcome = runScenario(made, { seed: seed + turn, bugs: planted, prepare: measuring.prepare })
+    let from = performance.now()
+    const outcome = runScenario(made, {
+      seed: seed + turn,
+      bugs: planted,
+      prepare: measuring.prepare,
+      begun: () => (from = performance.now())
+    })
     const tookMs = performance.now() - from
     measuring.add(outcome, tookMs)
     if (outcome.violation !== null) tell({ seed: seed + turn, scenario: made, outcome })

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { ViolinError, errorFrom, type ErrorData } from '#core/errors.ts'
-import { encodeSessionFrame, sessionFrame, type SessionRequest } from '#core/session.ts'
+import { encodeSessionFrame, maxSessionPayload, sessionFrame, type SessionRequest } from '#core/session.ts'
 import type { Service } from './contract.ts'
 import { type Method, encodeRequest, maxBodyBytes, methods, sessionUpgrade, tooLarge } from './methods.ts'
 
@@ -72,6 +72,11 @@ function post(path: string, method: Method, request: unknown): Promise<IncomingM
 }
 
 function openSession(path: string, request: SessionRequest): Promise<Duplex> {
+  const opening = new TextEncoder().encode(JSON.stringify(request))
+  if (opening.length > maxSessionPayload) {
+    const what = `a command of ${opening.length} bytes, ${maxSessionPayload} fit`
+    return Promise.reject(new ViolinError('too-large', what, 'put it into a file and copy that: violin cp'))
+  }
   return new Promise((resolve, reject) => {
     const headers = { connection: 'Upgrade', upgrade: sessionUpgrade }
     const asked = httpRequest({ socketPath: path, path: '/session', headers })
@@ -87,7 +92,7 @@ function openSession(path: string, request: SessionRequest): Promise<Duplex> {
     )
     asked.once('upgrade', (_response: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (head.length > 0) socket.unshift(head)
-      socket.write(encodeSessionFrame(sessionFrame.open, new TextEncoder().encode(JSON.stringify(request))))
+      socket.write(encodeSessionFrame(sessionFrame.open, opening))
       resolve(socket)
     })
     asked.end()

@@ -209,13 +209,17 @@ export class Sessions {
     for (const port of ports) port.on('error', fail)
     this.#live.set(id, { id, exit, fail, started: () => clearTimeout(starting) })
     // A caller that went takes its program along.
-    stream.once('close', () => {
-      if (over) return
+    let gone = false
+    const callerGone = (): void => {
+      if (over || gone) return
+      gone = true
       leave()
       for (const output of outputs) output.drop()
       this.#agent.signal(id, 'HUP')
       killer = setTimeout(() => this.#agent.signal(id, 'KILL'), hangUpMs)
-    })
+    }
+    stream.once('end', callerGone)
+    stream.once('close', callerGone)
   }
 }
 
