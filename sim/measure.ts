@@ -10,6 +10,10 @@ const noticedMs = 45
 /** A gap belongs to the fault that it overlaps, begun at most so long before. */
 const afterMs = 4_000
 
+/** Frames of the first and the last moments are not counted. */
+const beginMs = 5_000
+const endMs = 1_000
+
 export interface Figure {
   readonly name: string
   readonly unit: string
@@ -41,8 +45,11 @@ export function measured(scenario: Scenario): Measuring {
   return {
     prepare(world) {
       world.watch((seen) => {
-        if (seen.kind === 'sent') sent++
-        else if (seen.kind === 'delivered' && seen.frame.target === seen.host) arrived++
+        // Before the first switch stands, and while the world ends, frames are on no way.
+        const frame = seen.kind === 'sent' || seen.kind === 'delivered' ? seen.frame : null
+        const counts = frame !== null && frame.sentAt >= beginMs && frame.sentAt < world.endsAt - endMs
+        if (counts && seen.kind === 'sent') sent++
+        else if (counts && frame.target === frame.reached.at(-1)) arrived++
         if (seen.kind === 'view' && seen.view.role === 'active' && seen.before.role !== 'active') changes++
       })
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)

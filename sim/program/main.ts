@@ -16,7 +16,7 @@ import { lastEvents, runScenario } from '../run.ts'
 import type { Scenario } from '../scenario.ts'
 import { families } from '../scenarios/list.ts'
 import { type Found, shrink, swarm } from '../swarm.ts'
-import { type Row, machine, printRows } from './rows.ts'
+import { type Row, cpuMs, machine, printRows } from './rows.ts'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -59,14 +59,14 @@ function runOne(name: string): void {
   const found = Array.from({ length: Number(values.runs) }, (_, turn) => {
     const made = scenarioOf(name, seed + turn)
     const measuring = measured(made)
-    let from = performance.now()
+    let from = cpuMs()
     const outcome = runScenario(made, {
       seed: seed + turn,
       bugs: planted,
       prepare: measuring.prepare,
-      begun: () => (from = performance.now())
+      begun: () => (from = cpuMs())
     })
-    const tookMs = performance.now() - from
+    const tookMs = cpuMs() - from
     measuring.add(outcome, tookMs)
     if (outcome.violation !== null) tell({ seed: seed + turn, scenario: made, outcome })
     rows.push(...measuring.rows())
@@ -86,7 +86,7 @@ function scenarioOf(name: string, seed: number): Scenario {
 
 function runSwarm(): void {
   const hosts = Number(values.hosts ?? 20)
-  const from = performance.now()
+  const from = cpuMs()
   let simulatedMs = 0
   let runs = 0
   const found = swarm(Number(values.seed), Number(values.seeds), hosts, planted, (_seed, outcome) => {
@@ -94,7 +94,7 @@ function runSwarm(): void {
     runs++
   })
   if (found !== null) tell(shrink(found, planted))
-  const tookMs = performance.now() - from
+  const tookMs = cpuMs() - from
   report(
     [
       { name: 'seeds run', unit: 'runs', values: [runs] },

@@ -10,6 +10,12 @@ export interface Row {
   readonly ok?: boolean
 }
 
+/** Time that this process computed, ms: others on the machine do not count. */
+export function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
+
 export function machine(): Record<string, unknown> {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
