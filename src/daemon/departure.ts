@@ -64,6 +64,18 @@ export class Departure {
         'move or delete them first, or stop them with `violin leave --yes`'
       )
     }
+    const owned = this.#violins.owned()
+    if (owned.length > 0 && !stop) {
+      throw new ViolinError(
+        'entities-running',
+        `this host owns ${owned.join(', ')}, which nobody could change or delete any more`,
+        'delete them first, or let `violin leave --yes` do so'
+      )
+    }
+    for (const name of owned) {
+      yield { kind: 'warning', text: `${name} is deleted: its owner leaves` }
+      yield* this.#violins.delete(name, stopTimeoutMs)
+    }
     this.draining = true
     try {
       await this.#tell()

@@ -199,6 +199,10 @@ function nameOf(wanted: string | undefined): string {
 
 function listenOf(wanted: readonly string[] | undefined): readonly string[] {
   if (wanted === undefined || wanted.length === 0) return defaultListen
-  for (const address of wanted) parseAddress(address)
+  for (const address of wanted) {
+    parseAddress(address)
+    if (!/^\/ip[46]\/[^/]+\/tcp\/\d+$/.test(address))
+      throw new ViolinError('usage', `${address} is no place to listen`, 'write it as /ip4/0.0.0.0/tcp/4780')
+  }
   return wanted
 }

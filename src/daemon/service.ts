@@ -112,7 +112,7 @@ async function session(
     throw new ViolinError(
       'not-owner',
       `${violin.name} belongs to ${peers.nameOf(violin.ownerHost)}, and ${entity.name} runs on ${peers.nameOf(where)}`,
-      `run this on ${peers.nameOf(violin.ownerHost)} or on ${peers.nameOf(where)}`
+      `run this on ${[...new Set([violin.ownerHost, where])].map((one) => peers.nameOf(one)).join(' or on ')}`
     )
   }
   await peers.reach(where)

@@ -9,10 +9,25 @@ import type { HostStatus } from './statuses.ts'
 
 export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
 
-/** Puts together what `violin show` tells. `nameOf` names hosts for people. */
-export function showOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostId) => string): Show {
+/** Puts together what `violin show` tells. `nameOf` names hosts for people; who left is not waited for. */
+export function showOf(
+  violin: ViolinView,
+  statuses: StatusMap,
+  nameOf: (host: HostId) => string,
+  hasLeft: (host: HostId) => boolean
+): Show {
   const { spec } = violin
-  const entities = spec?.entities.map((entity) => showEntity(violin, entity, statuses, nameOf)) ?? []
+  const entities =
+    spec?.entities.map((entity) => {
+      const shown = showEntity(violin, entity, statuses, nameOf)
+      const [host] = entity.hosts
+      if (host === undefined || !hasLeft(host)) return shown
+      return {
+        ...shown,
+        state: 'stopped' as const,
+        reason: 'its host left the mesh: apply again to place it'
+      }
+    }) ?? []
   const lans = spec?.lans.map((lan) => showLan(violin, spec, lan.name, lan.subnet, statuses, nameOf)) ?? []
   return {
     name: violin.name,
@@ -23,7 +38,9 @@ export function showOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: H
     lans,
     entities,
     jetways: [],
-    stale: [...statuses].filter(([, status]) => status === null).map(([host]) => nameOf(host))
+    stale: [...statuses]
+      .filter(([host, status]) => status === null && !hasLeft(host))
+      .map(([host]) => nameOf(host))
   }
 }
 

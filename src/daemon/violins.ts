@@ -130,7 +130,7 @@ export class Violins {
       const open = hosts.filter((host) => this.#peers.isConnected(host) && statuses.get(host)?.runs !== null)
       if (open.length > 0) continue
       const away = hosts
-        .filter((host) => !this.#peers.isConnected(host))
+        .filter((host) => !this.#peers.isConnected(host) && this.#peers.stateOf(host) !== 'left')
         .map((host) => this.#peers.nameOf(host))
       yield {
         kind: 'done',
@@ -146,6 +146,13 @@ export class Violins {
       `${violin.name} is not gone everywhere after ${seconds(timeoutMs)}`,
       `see \`violin events\` on its hosts, and wait longer with violin wait ${violin.name} --for gone`
     )
+  }
+
+  /** Names of the VIOLINs that this host's owner key alone can change. */
+  owned(): string[] {
+    return [...this.#records.view.violins.values()]
+      .filter((violin) => violin.spec !== null && this.#isMine(violin) && violin.founding.owners.length === 1)
+      .map(({ name }) => name)
   }
 
   async list(): Promise<ListRow[]> {
@@ -174,7 +181,9 @@ export class Violins {
 
   async show(name: string): Promise<Show> {
     const violin = this.find(name)
-    return showOf(violin, await this.#statusesOf(violin), (host) => this.#peers.nameOf(host))
+    const statuses = await this.#statusesOf(violin)
+    const hasLeft = (host: HostId): boolean => this.#peers.stateOf(host) === 'left'
+    return showOf(violin, statuses, (host) => this.#peers.nameOf(host), hasLeft)
   }
 
   /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join as joinPath } from 'node:path'
 import { readdir } from 'node:fs/promises'
 import { Pinging } from './gap.ts'
-import type { LabHost } from './host.ts'
+import { type LabHost, violinCommand } from './host.ts'
 import { join, Lab } from './lab.ts'
 import { sites } from './plan.ts'
 import { StepFailed, Steps } from './steps.ts'
@@ -202,7 +202,7 @@ async function assertIdle(host: LabHost): Promise<void> {
 function stay(lab: Lab, steps: Steps): void {
   lab.linger()
   const { namespace, folder } = lab.host('chicago')
-  const violin = `ip netns exec ${namespace} bin/violin --dir ${folder}`
+  const violin = `ip netns exec ${namespace} ${violinCommand()} --dir ${folder}`
   steps.say(`\nIt stays. Look around (as root):`)
   steps.show(
     [
@@ -212,7 +212,7 @@ function stay(lab: Lab, steps: Steps): void {
       'v console figure2/vhost1          # Ctrl-] leaves',
       'v exec figure2/vhost4 -- ip route',
       'v delete figure2 --yes',
-      'bin/violin lab down               # takes all of it away'
+      `${violinCommand()} lab down   # takes all of it away`
     ].join('\n')
   )
 }

@@ -240,3 +240,9 @@ async function serving(child: ChildProcess, what: string): Promise<void> {
     child.unref()
   }
 }
+
+/** The `violin` command for people to type, from wherever they are. */
+export function violinCommand(): string {
+  const source = import.meta.url.endsWith('.ts')
+  return fileURLToPath(new URL(source ? '../../bin/violin' : '../bin/violin', import.meta.url))
+}

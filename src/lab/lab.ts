@@ -116,9 +116,17 @@ export async function join(host: LabHost, token: string): Promise<void> {
   await host.startDaemon()
 }
 
-/** Takes down labs that linger, or that have lost their keeper; `all`: every one. Gives their names. */
-export async function sweep(all: boolean): Promise<string[]> {
-  const states = readStates().filter((state: LabState) => all || state.lingers || !isAlive(state.keeper))
+/** Whether a lab lingers for its user, or has lost its keeper. */
+export function isLeft(state: LabState): boolean {
+  return state.lingers || !isAlive(state.keeper)
+}
+
+/** Takes down the labs that are meant. Gives their names. Throws ViolinError `needs-root`. */
+export async function sweep(meant: (state: LabState) => boolean): Promise<string[]> {
+  const states = readStates().filter(meant)
+  if (states.length > 0 && process.getuid?.() !== 0) {
+    throw new ViolinError('needs-root', 'a lab belongs to root', 'run it as root, or with sudo')
+  }
   for (const state of states) await end(state)
   return states.map(({ name }) => name)
 }

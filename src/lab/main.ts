@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util'
 import { errorCodes, errorData, ViolinError } from '#core/errors.ts'
 import { demo } from './demo.ts'
 import { keep } from './keeper.ts'
-import { Lab, sweep } from './lab.ts'
+import { violinCommand } from './host.ts'
+import { isLeft, Lab, sweep } from './lab.ts'
 import { maxHosts, type Place, sites } from './plan.ts'
 
 async function main(): Promise<number> {
@@ -50,12 +51,12 @@ async function up(count: number, json: boolean): Promise<number> {
   if (json) process.stdout.write(`${JSON.stringify({ name: lab.plan.name, hosts })}\n`)
   else
     for (const { name, namespace, folder } of hosts)
-      process.stdout.write(`${name}\tip netns exec ${namespace} bin/violin --dir ${folder}\n`)
+      process.stdout.write(`${name}\tip netns exec ${namespace} ${violinCommand()} --dir ${folder}\n`)
   return 0
 }
 
 async function down(all: boolean, json: boolean): Promise<number> {
-  const ended = await sweep(all)
+  const ended = await sweep(all ? () => true : isLeft)
   if (json) process.stdout.write(`${JSON.stringify({ ended })}\n`)
   else for (const name of ended) process.stdout.write(`lab ${name} is gone\n`)
   return 0

@@ -3,6 +3,7 @@
  * anybody is asked to do anything.
  */
 import { isIP } from 'node:net'
+import type * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from '#core/ipv4.ts'
@@ -29,6 +30,8 @@ import { type Path, Source } from './source.ts'
 
 /** Memory of a machine unless the file says otherwise, MiB: what Debian's UML kernel needs to be at ease. */
 const defaultMemoryMiB = 64
+/** What the record can say of memory, MiB: 1 TiB. */
+const maxMemoryMiB: number = 1024 * 1024
 /** Bytes of all files and scripts together: they travel in the record, which holds 64 KiB. */
 const maxFilesBytes: number = 40 * 1024
 
@@ -84,9 +87,18 @@ function checkShape(source: Source): TopologyFile {
   if (missing) throw source.refuse(path, `\`${String(what)}:\` is missing`, 'add it')
   throw source.refuse(
     path,
-    `\`${String(what)}\`: ${issue?.message ?? 'is wrong'}`,
+    `\`${String(what)}\`: ${sayIssue(issue)}`,
     'see config/topology.schema.json for what goes there'
   )
+}
+
+/** What is wrong with a value, in words of this language. */
+function sayIssue(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === 'too_big')
+    return `${issue.origin === 'array' ? 'more than' : 'above'} ${issue.maximum}, which is the most`
+  if (issue?.code === 'too_small') return `below ${issue.minimum}, which is the least`
+  if (issue?.code === 'invalid_value') return `is none of ${issue.values.map(String).join(', ')}`
+  return issue?.message ?? 'is wrong'
 }
 
 function unknownWord(source: Source, path: Path, word: string): ViolinError {
@@ -212,6 +224,9 @@ function readEntity(
       `${settings.memory} is too little for a virtual machine`,
       `give it ${defaultMemoryMiB}M or more`
     )
+  }
+  if (memoryMiB > maxMemoryMiB) {
+    throw source.refuse([...path, 'memory'], `${settings.memory} is more than any host has`, 'give it less')
   }
   const own = files.of(entity, path, file.defaults, entity.count ?? 1)
   const names =
