@@ -30,8 +30,11 @@ const maxWordsBytes = 65_536
 const startMs = 20_000
 /** A program whose caller went gets this long to end after SIGHUP. */
 const hangUpMs = 2_000
-/** Silence after a program's end that ends its output too: what it left behind may hold the ports for ever. */
-const drainMs = 300
+/**
+ * Silence after a program's end that ends its output too: what it left behind may hold the ports for ever. The
+ * status comes by another port than the output, which a busy host may be this late with.
+ */
+const drainMs = 2_000
 /** Between the last port's end and the exit status, which comes by another way. */
 const silentMs = 2_000
 
