@@ -50,7 +50,13 @@ export function measured(scenario: Scenario): Measuring {
         const counts = frame !== null && frame.sentAt >= beginMs && frame.sentAt < world.endsAt - endMs
         if (counts && seen.kind === 'sent') sent++
         else if (counts && frame.target === frame.reached.at(-1)) arrived++
-        if (seen.kind === 'view' && seen.view.role === 'active' && seen.before.role !== 'active') changes++
+        if (
+          seen.kind === 'view' &&
+          world.clock.now >= beginMs &&
+          seen.view.role === 'active' &&
+          seen.before.role !== 'active'
+        )
+          changes++
       })
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)

@@ -40,6 +40,9 @@ const fullMeshHosts = 8
 const edgeTrunks = 3
 /** Stalls of at most this length are weather. */
 export const weatherStallMs = 300
+/** In larger worlds one message of so many goes through its codec, which costs a third of an election. */
+const wholeCodecHosts = 64
+const codecEvery = 64
 /** Events kept for the diagram of a failing run. */
 const keptEvents = 400
 
@@ -148,6 +151,11 @@ export class World {
 
   trunk(a: Host, b: Host): Trunk | undefined {
     return this.#trunks.get(Math.min(a.place, b.place) * 65_536 + Math.max(a.place, b.place))
+  }
+
+  /** Whether a message goes through its codec: all in a small world, one of many in a large one. */
+  samples(): boolean {
+    return this.hosts.length <= wholeCodecHosts || this.clock.count % codecEvery === 0
   }
 
   /** Hosts to which a host has a trunk. */

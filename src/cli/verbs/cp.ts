@@ -80,7 +80,8 @@ async function copyIn(service: Service, path: string, target: Remote): Promise<v
   if (info.isDirectory()) return copyFolderIn(service, path, target)
   // Written beside and moved: a copy that breaks off leaves the old file.
   const script =
-    'd=$1; [ -d "$d" ] && d=$d/$2; cat > "$d.part" && chmod "$3" "$d.part" && mv -f "$d.part" "$d"'
+    'd=$1; [ -d "$d" ] && d=$d/$2; ' +
+    'cat > "$d.part" && chmod "$3" "$d.part" && mv -f "$d.part" "$d" || { rm -f "$d.part"; exit 1; }'
   const mode = (info.mode & 0o7777).toString(8)
   await using file = await open(path)
   await run(

@@ -45,7 +45,7 @@ export class RecordSet {
   readonly #open: (bytes: Uint8Array) => SignedRecord | Rejected
   readonly #records = new Map<string, SignedRecord>()
   readonly #domains = new Map<Domain, Map<string, SignedRecord>>()
-  /** In order of hash; made when asked for, dropped at a change. */
+  /** In order of hash; made when asked for, another array after each change. */
   readonly #sorted = new Map<Domain, readonly SignedRecord[]>()
   /** Revoked keys; true: with all that they let in. */
   #cuts = new Map<PublicKey, boolean>()
@@ -217,7 +217,10 @@ export class RecordSet {
     this.#records.set(place, record)
     const records = this.#domains.get(domain) ?? new Map<string, SignedRecord>()
     this.#domains.set(domain, records.set(place, record))
-    this.#sorted.delete(domain)
+    const sorted = this.#sorted.get(domain)
+    if (sorted !== undefined) {
+      this.#sorted.set(domain, sorted.toSpliced(lowerBound(sorted, record.hash), 0, record))
+    }
     this.#count(record, 1)
   }
 
@@ -228,7 +231,10 @@ export class RecordSet {
     const records = this.#domains.get(domain)
     records?.delete(place)
     if (records?.size === 0) this.#domains.delete(domain)
-    this.#sorted.delete(domain)
+    const sorted = this.#sorted.get(domain)
+    if (sorted !== undefined) {
+      this.#sorted.set(domain, sorted.toSpliced(lowerBound(sorted, record.hash), 1))
+    }
     this.#count(record, -1)
   }
 
@@ -239,6 +245,18 @@ export class RecordSet {
     if (used.bytes === 0) this.#usage.delete(record.author)
     else this.#usage.set(record.author, used)
   }
+}
+
+/** The first place in records in order of hash whose hash is not below `hash`. */
+export function lowerBound(sorted: readonly SignedRecord[], hash: string): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as SignedRecord).hash < hash) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** What is reconciled together with this record. */

@@ -12,7 +12,7 @@ import type { WallTime } from '../ids.ts'
 import { readViolin, violinToWire } from './bodies.ts'
 import { Malformed, decodeCbor, encodeCbor, readBytes, readInteger, readList, readText } from './cbor.ts'
 import { type Scope, type SignedRecord, maxRecordBytes } from './record.ts'
-import { type Domain, type RecordSet, clockToleranceMs, domainOf } from './set.ts'
+import { type Domain, type RecordSet, clockToleranceMs, domainOf, lowerBound } from './set.ts'
 
 /** Bytes of records in one message: some 40 ms of verifying. A single record always fits. */
 const recordsPage: number = 128 * 1024
@@ -228,17 +228,6 @@ function inRange(set: RecordSet, domain: Domain, prefix: string, now: WallTime):
   // 'g' is above every hex digit.
   const to = prefix === '' ? sorted.length : lowerBound(sorted, `${prefix}g`)
   return sorted.slice(from, to).filter((record) => record.endsAt - clockToleranceMs > now)
-}
-
-function lowerBound(sorted: readonly SignedRecord[], hash: string): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((sorted[middle] as SignedRecord).hash < hash) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function holds(sorted: readonly SignedRecord[], hash: string): boolean {

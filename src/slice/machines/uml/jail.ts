@@ -94,6 +94,9 @@ function jailArguments({ initrd, sockets, memoryMiB, kernelArguments }: JailOpti
     // Each device that appears costs a thread for /sbin/hotplug. 512 terminals of the old kind at once took all
     // that the kernel has, and one boot in ten could not fork its first process.
     ['pty.legacy_count=0', `initcall_blacklist=${skippedInit.join(',')}`],
+    // Without a root device the first file system is a tmpfs, which takes half of the memory and then says so;
+    // else it is a ramfs, and a large file ends the machine.
+    ['root='],
     kernelArguments
   ].flat()
 }
