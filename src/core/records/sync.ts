@@ -239,8 +239,19 @@ const modulus = 1n << 256n
 /** Sum of hashes mod 2²⁵⁶: does not depend on order, and nobody makes two sets meet by choosing records. */
 function sum(records: readonly SignedRecord[]): bigint {
   let total = 0n
-  for (const record of records) total += BigInt(`0x${record.hash}`)
+  for (const record of records) total += valueOf(record)
   return total % modulus
+}
+
+/** Hashes as numbers: reading one costs more than adding it. */
+const values = new WeakMap<SignedRecord, bigint>()
+
+function valueOf(record: SignedRecord): bigint {
+  const known = values.get(record)
+  if (known !== undefined) return known
+  const value = BigInt(`0x${record.hash}`)
+  values.set(record, value)
+  return value
 }
 
 /** What was summed up of a domain's records, by prefix, and until when nothing leaves by its end. */
