@@ -1,13 +1,13 @@
 /** What hosts run of a VIOLIN right now, asked of them; a question may wait until the answer changes. */
 import * as z from 'zod'
 import { hex } from '#core/derive.ts'
-import { printable } from '#core/printable.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto } from './crypto.ts'
 import type { EntityStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { Records } from './records.ts'
+import { entityStatus, switchStatus, text } from './slices/schema.ts'
 import { answer, ask, encodeJson } from './wire.ts'
 
 /** A question is held at most this long. */
@@ -30,26 +30,12 @@ export interface HostStatus {
   readonly digest: string
 }
 
-const text = z
-  .string()
-  .max(2_000)
-  .transform((one) => printable(one, one.length))
-const hostId = text as unknown as z.ZodType<HostId>
-const entity: z.ZodType<EntityStatus> = z.object({
-  name: text,
-  state: z.enum(['pending', 'booting', 'running', 'stopped', 'failed']),
-  reason: text,
-  bootMs: z.number().nullable(),
-  nics: z.array(z.object({ name: text, lan: text, mac: text, up: z.boolean() })).max(64)
-})
 const status: z.ZodType<HostStatus> = z.object({
   holds: z.number(),
   runs: z.number().nullable(),
   trouble: text,
-  entities: z.array(entity).max(1_024),
-  switches: z
-    .array(z.object({ lan: text, active: hostId.nullable(), standby: hostId.nullable(), term: z.number() }))
-    .max(1_024),
+  entities: z.array(entityStatus).max(1_024),
+  switches: z.array(switchStatus).max(1_024),
   digest: text
 })
 

@@ -10,6 +10,7 @@ import type { HostId, ViolinId } from '#core/ids.ts'
 import type { TrunkHalf } from '#slice/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { type Records, revokedHosts } from './records.ts'
+import { trunkHalf } from './slices/schema.ts'
 import type { Slices } from './slices/slices.ts'
 import { answer, ask } from './wire.ts'
 
@@ -21,17 +22,12 @@ const renewEveryMs: number = 3600 * 1000
 const retryMs = 1_000
 const agreeTimeoutMs = 8_000
 
-const half: z.ZodType<TrunkHalf> = z.strictObject({
-  publicKey: z.string().regex(/^[0-9a-f]{64}$/),
-  index: z.int().min(1).max(0xffff_ffff),
-  candidates: z.array(z.strictObject({ ip: z.ipv4(), port: z.int().min(1).max(65_535) })).max(16)
-})
 const question = z.strictObject({
   violin: z.string().regex(/^[0-9a-f]{64}$/),
   /** Null: please offer, for it is yours to. */
-  half: half.nullable()
+  half: trunkHalf.nullable()
 })
-const reply = z.strictObject({ half: half.nullable() })
+const reply = z.strictObject({ half: trunkHalf.nullable() })
 
 export class TrunkAgreement {
   readonly #self: HostId

@@ -7,6 +7,7 @@ import { type ErrorData, errorFrom, ViolinError } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { SliceEvent, SliceMethods, SliceReplyLine } from '#slice/contract.ts'
 import { decodeLine, encodeLine, LineSplitter } from '#slice/lines.ts'
+import { sliceAnswers, sliceEvent } from './schema.ts'
 
 /** A slice answers in a moment, but for a handoff; one that does not by then is stuck. */
 const answerMs = 30_000
@@ -63,7 +64,16 @@ export class SliceConnection {
     if (this.#socket.destroyed) reject(gone())
     else this.#socket.write(encodeLine({ id, method, params }))
     try {
-      return (await promise) as SliceMethods[M][1]
+      const answer = await promise
+      const schema = sliceAnswers[method]
+      if (schema === undefined) return answer as SliceMethods[M][1]
+      const checked = schema.safeParse(answer)
+      if (checked.success) return checked.data as SliceMethods[M][1]
+      throw new ViolinError(
+        'internal',
+        `the slice answered ${method} with what is no answer`,
+        'look into its slice.log'
+      )
     } finally {
       clearTimeout(timer)
       this.#calls.delete(id)
@@ -79,7 +89,7 @@ export class SliceConnection {
       this.#lines.push(chunk)
       for (let line = this.#lines.next(); line !== null; line = this.#lines.next()) {
         const reply = decodeLine(line) as SliceReplyLine
-        if ('event' in reply) this.#events.event(reply.event)
+        if ('event' in reply) this.#tell(reply.event)
         else if ('error' in reply) this.#calls.get(reply.id)?.reject(errorFrom(reply.error))
         else this.#calls.get(reply.id)?.resolve(reply.result)
       }
@@ -87,6 +97,14 @@ export class SliceConnection {
       // A slice that breaks the contract is not listened to any more; `closed` says so.
       this.#socket.destroy()
     }
+  }
+
+  /** Passes an event on. One that is none is dropped: a slice may be newer than this daemon. */
+  #tell(event: unknown): void {
+    const checked = sliceEvent.safeParse(event)
+    if (!checked.success) return
+    // What a listener throws is the daemon's own defect, and must not be taken for the slice's.
+    queueMicrotask(() => this.#events.event(checked.data))
   }
 
   #closed(): void {
