@@ -91,6 +91,12 @@ export const members: readonly Family[] = [
     }
   },
   {
+    name: 'quiet',
+    why: 'records and repair alone, nothing happens: the cost of being there',
+    hosts: 1_000,
+    make: (hosts) => scenario('quiet', 'the cost of being there', hosts, { ...small, restMs: 60_000 })
+  },
+  {
     name: 'news',
     why: 'one host publishes again and again: how long until all know',
     hosts: 100,
