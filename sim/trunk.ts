@@ -46,6 +46,11 @@ export class Trunk {
     return this.upSince[this.#side(host)] !== Infinity
   }
 
+  /** A session of the lives that both ends have now. */
+  get agreed(): boolean {
+    return this.#isKeyed()
+  }
+
   /** Both ends have held the path for at least so long. */
   soundFor(ms: number): boolean {
     return Math.max(...this.upSince) + ms <= this.#world.clock.now && this.#answers()

@@ -44,22 +44,23 @@ export const flowing: Invariant = {
       }
     }
 
+    /** A session needs both daemons awake; relaying for those that have none is not there yet. */
+    function linked(a: Host, b: Host): boolean {
+      return world.network.connects(a.place, b.place) && world.trunk(a, b)?.agreed !== false
+    }
+
     /** Groups of hosts that all reach one another; a host that reaches only some of a group is left out. */
     function soundGroups(hosts: readonly Host[]): Host[][] {
       const groups: Host[][] = []
       for (const host of hosts.filter((one) => one.running && !one.worker.stalled)) {
-        const group = groups.find((one) =>
-          one.every((other) => world.network.connects(host.place, other.place))
-        )
+        const group = groups.find((one) => one.every((other) => linked(host, other)))
         if (group === undefined) groups.push([host])
         else group.push(host)
       }
       // Where groups touch, who is the switch of one may not be heard by all of it.
       return groups.filter((group) =>
         groups.every(
-          (other) =>
-            other === group ||
-            other.every((host) => group.every((one) => !world.network.connects(host.place, one.place)))
+          (other) => other === group || other.every((host) => group.every((one) => !linked(host, one)))
         )
       )
     }
