@@ -45,11 +45,6 @@ export interface Step {
   readonly fault: Fault
 }
 
-/** How long a fault lasts; 0: it is over at once. */
-export function durationOf(fault: Fault): number {
-  return 'forMs' in fault ? fault.forMs : 0
-}
-
 /** One line. */
 export function describeFault(fault: Fault): string {
   switch (fault.kind) {

@@ -3,7 +3,7 @@
  * hundred times as fast as Ed25519. Only who has a `Signer` signs; a signature is a hash over key and bytes.
  * Bytes of records are opened once for all hosts, which share what they keep.
  */
-import { hex, unhex } from '#core/derive.ts'
+import { hex } from '#core/derive.ts'
 import type { Crypto, PublicKey, Signer } from '#core/ids.ts'
 import { type Rejected, type SignedRecord, openRecord } from '#core/records/record.ts'
 
@@ -40,11 +40,6 @@ export function signerOf(seed: Uint8Array): VirtualSigner {
 /** The key pair of a name, the same in every run. */
 export function signerFor(name: string): VirtualSigner {
   return signerOf(digest(new Uint8Array(0), `seed ${name}`))
-}
-
-/** Public keys as bytes for who makes forgeries. */
-export function bytesOfKey(key: PublicKey): Uint8Array {
-  return unhex(key) as Uint8Array
 }
 
 /** Opens each record once; equal bytes give the same object. */
