@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { Show } from '#api/contract.ts'
 import type { LabHost, Outcome } from '#lab/host.ts'
 import { Lab } from '#lab/lab.ts'
+import { argumentsOf } from '#lab/processes.ts'
 
 /** One way, at each host's port: a millisecond of round trip between any two. */
 export const nearMs = 0.25
@@ -59,6 +60,14 @@ export function refused(outcome: Outcome, what: RegExp): void {
 export function workload(host: LabHost): number[] {
   const daemon = new Set(host.daemonProcesses().map(({ pid }) => pid))
   return host.processes().flatMap(({ pid }) => (daemon.has(pid) ? [] : [pid]))
+}
+
+/** Slices and jails on a host; without the processes of guests, which come and go. */
+export function jails(host: LabHost): number[] {
+  return workload(host).filter((pid) => {
+    const [program] = argumentsOf(pid)
+    return program !== undefined && /(^|\/)(bwrap|node)$/.test(program)
+  })
 }
 
 /** Asks until the answer is as wanted. Throws after `timeoutMs` with the last answer. */
