@@ -320,7 +320,10 @@ describe('a topology file is refused with its place and what to do for', () => {
   for (const [what, text, expected] of mistakes) it(what, () => assert.equal(refusal(text), expected))
 
   it('a driver that does not exist', () => {
-    assert.match(refusal(lines('name: net', 'driver: uml2', 'lans: {}')), /^t\.yaml:2:9: .*is none of uml, netns/)
+    assert.match(
+      refusal(lines('name: net', 'driver: uml2', 'lans: {}')),
+      /^t\.yaml:2:9: .*is none of uml, netns/
+    )
   })
 
   it('too many vNICs', () => {
