@@ -5,7 +5,7 @@
 import type { Chain } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
 import { ascii, hex } from '#core/derive.ts'
-import { errorData } from '#core/errors.ts'
+import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import {
@@ -15,7 +15,7 @@ import {
   maxRecordBytes,
   sealRecord
 } from '#core/records/record.ts'
-import { RecordSet } from '#core/records/set.ts'
+import { maxBytesPerAuthor, maxViolinsPerOwner, RecordSet } from '#core/records/set.ts'
 import {
   type Access,
   type Synced,
@@ -137,6 +137,12 @@ export class Records {
   async publish(draft: Draft, signer: Signer): Promise<SignedRecord> {
     const record = sealRecord(draft, this.set.root, signer, crypto)
     const merged = this.set.merge(record.bytes, this.now)
+    if (merged.reason === 'quota')
+      throw new ViolinError(
+        'refused',
+        `this owner has ${maxViolinsPerOwner} VIOLINs, or ${maxBytesPerAuthor / 2 ** 20} MiB of records`,
+        'delete some: violin list'
+      )
     if (merged.verdict !== 'accepted') throw new Error(`own ${draft.kind} record not taken: ${merged.reason}`)
     await this.#changed([record], merged.removed, true)
     await this.#spread(record)

@@ -101,7 +101,7 @@ export class RecordSet {
   #exceedsQuota(record: SignedRecord, former: SignedRecord | undefined): boolean {
     const used = this.#usage.get(record.author) ?? { bytes: 0, violins: 0 }
     if (used.bytes - (former?.bytes.length ?? 0) + record.bytes.length > maxBytesPerAuthor) return true
-    return record.kind === 'violin' && former === undefined && used.violins >= maxViolinsPerOwner
+    return isLiving(record) && former === undefined && used.violins >= maxViolinsPerOwner
   }
 
   /** Takes out what ended more than the clocks' tolerance ago; returns it. */
@@ -241,7 +241,7 @@ export class RecordSet {
   #count(record: SignedRecord, sign: 1 | -1): void {
     const used = this.#usage.get(record.author) ?? { bytes: 0, violins: 0 }
     used.bytes += sign * record.bytes.length
-    if (record.kind === 'violin') used.violins += sign
+    if (isLiving(record)) used.violins += sign
     if (used.bytes === 0) this.#usage.delete(record.author)
     else this.#usage.set(record.author, used)
   }
@@ -257,6 +257,11 @@ export function lowerBound(sorted: readonly SignedRecord[], hash: string): numbe
     else high = middle
   }
   return low
+}
+
+/** A VIOLIN that lasts; what is buried counts by its bytes alone. */
+function isLiving(record: SignedRecord): boolean {
+  return record.kind === 'violin' && record.body.ended === null
 }
 
 /** What is reconciled together with this record. */

@@ -32,6 +32,8 @@ export type ConsoleReport =
   | { readonly kind: 'connected'; readonly device: number }
   /** The device is over, and with it its streams. */
   | { readonly kind: 'disconnected'; readonly device: number; readonly reason: string }
+  /** The guest has made the port's device: it can be opened there. */
+  | { readonly kind: 'ready'; readonly stream: number }
   /** The guest opened the port. */
   | { readonly kind: 'opened'; readonly stream: number }
   | { readonly kind: 'data'; readonly stream: number; readonly bytes: Uint8Array<ArrayBuffer> }

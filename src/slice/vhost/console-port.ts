@@ -81,6 +81,7 @@ export class ConsolePort {
     this.#stream = stream
     this.#guestDone = this.#ended = this.#endWanted = false
     this.#credit = windowBytes
+    if (this.#isReady) this.#host.report({ kind: 'ready', stream })
     if (this.#stale) return
     if (this.#isReady) this.#openHost()
     if (this.#guestOpen) this.#host.report({ kind: 'opened', stream })
@@ -116,6 +117,7 @@ export class ConsolePort {
   ready(): void {
     if (this.#isReady) return
     this.#isReady = true
+    if (this.#stream !== null) this.#host.report({ kind: 'ready', stream: this.#stream })
     if (this.#stream !== null && !this.#stale) this.#openHost()
   }
 

@@ -27,6 +27,9 @@ export class PortStream extends Duplex {
   readonly number: number
   /** The guest has opened the port. */
   isOpen = false
+  /** Resolves when the guest has made the port's device, and can open it; never, when it dies before. */
+  readonly ready: Promise<void>
+  readonly #madeReady: () => void
   readonly #host: PortStreamHost
   /** Posted and not confirmed. */
   #unconfirmed = 0
@@ -38,6 +41,9 @@ export class PortStream extends Duplex {
 
   constructor(port: number, number: number, host: PortStreamHost) {
     super({ allowHalfOpen: true })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ready = promise
+    this.#madeReady = resolve
     this.port = port
     this.number = number
     this.#host = host
@@ -47,6 +53,9 @@ export class PortStream extends Duplex {
   told(report: Extract<ConsoleReport, { stream: number }>): void {
     if (this.destroyed) return
     switch (report.kind) {
+      case 'ready':
+        this.#madeReady()
+        return
       case 'opened':
         this.isOpen = true
         this.emit('opened')

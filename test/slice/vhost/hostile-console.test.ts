@@ -130,7 +130,7 @@ test('a port is told of when it is wanted, and carries bytes when both sides hav
     openPort(world)
     assert.deepEqual(
       told.map((report) => report.kind),
-      ['connected', 'opened']
+      ['connected', 'ready', 'opened']
     )
     say(guest, portTransmit, Buffer.from('hello'))
     kick(portTransmit)

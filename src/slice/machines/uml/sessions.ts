@@ -42,7 +42,7 @@ const silentMs = 2_000
 const telnetdGreeting = 3
 
 /** Ports of the machine's console, as the virtio console's backend gives them. */
-export type OpenPort = (port: number) => Duplex
+export type OpenPort = (port: number) => Duplex & { readonly ready: Promise<void> }
 
 /** What the sessions ask of the agent. */
 export type SessionAgent = Pick<Agent, 'exec' | 'terminal' | 'signal'>
@@ -85,8 +85,11 @@ export class Sessions {
       if (request.terminal === undefined) this.#withPipes(id, streams, stream)
       else this.#withTerminal(id, request.terminal, streams[0] as Duplex, stream)
       streams[0]?.write(`${words}\n`)
-      if (request.terminal === undefined) this.#agent.exec(id, ports as [number, number, number])
-      else this.#agent.terminal(id, first)
+      // A device that the guest has not finished making cannot be opened there.
+      void Promise.all(streams.map((one) => one.ready)).then(() => {
+        if (request.terminal === undefined) this.#agent.exec(id, ports as [number, number, number])
+        else this.#agent.terminal(id, first)
+      })
     } catch (error: unknown) {
       failSession(stream, error)
     }
