@@ -556,7 +556,9 @@ export class World {
         const part = random.pick(['worker', 'main', 'daemon', 'all'] as const)
         const forMs = 10 + random.next() * (stalls.ms - 10)
         const parts = part === 'all' ? (['worker', 'main', 'daemon'] as const) : [part]
-        if (host.running) for (const one of parts) this.#stall(host, one, forMs)
+        // Two that overlap would be one that is longer than the weather allows.
+        const free = host.running && parts.every((one) => !host[one].stalled)
+        if (free) for (const one of parts) this.#stall(host, one, forMs)
         this.clock.after(-Math.log(1 - random.next()) * stalls.everyMs, stall)
       }
       this.clock.after(-Math.log(1 - random.next()) * stalls.everyMs, stall)

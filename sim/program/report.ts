@@ -115,14 +115,17 @@ function measureSize(hosts: number): void {
   })
   const mebibytes = bytes / outcome.world.hosts.length / 2 ** 20
   goal(`${hosts} hosts: memory per host`, 'MiB', mebibytes, 1)
-  const times = max(figures, 'simulated time over real time')
-  rows.push({
-    name: `${hosts} hosts, calm: simulated over real time`,
-    unit: 'x',
-    values: [times],
-    goal: 20,
-    ok: times >= 20
-  })
+  const times = 'simulated time over real time'
+  atLeast(
+    `${hosts} hosts, records alone: simulated over real time`,
+    max(runOne('quiet', hosts, 1).figures, times),
+    20
+  )
+  atLeast(`${hosts} hosts, records and vLANs of 8: simulated over real time`, max(figures, times), 20)
+}
+
+function atLeast(name: string, value: number, least: number): void {
+  rows.push({ name, unit: 'x', values: [value], goal: least, ok: value >= least })
 }
 
 function goal(name: string, unit: string, value: number, goal: number): void {

@@ -68,7 +68,7 @@ export class SliceConnection {
       const schema = sliceAnswers[method]
       if (schema === undefined) return answer as SliceMethods[M][1]
       const checked = schema.safeParse(answer)
-      if (checked.success) return checked.data as SliceMethods[M][1]
+      if (checked.success) return checked.data
       throw new ViolinError(
         'internal',
         `the slice answered ${method} with what is no answer`,
