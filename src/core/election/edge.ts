@@ -234,6 +234,11 @@ export class Edge {
     ground.raiseFloor(term)
     followed.tag = beat.tag
     if (this.#taken.get(followed.peer)?.tag !== beat.tag) this.#take(followed.peer, term, beat.tag)
+    // A handover that was given up leaves no tag behind: this host would take the frames of two switches.
+    for (const [peer, taken] of this.#taken) {
+      const meant = peer === followed.peer || peer === beat.successor?.host
+      if (!meant && taken.untilAt === Infinity) this.#drop(peer)
+    }
     if (beat.state !== 'retiring' || beat.successor === null || this.#succeed(beat.successor)) return
     const next = this.#beats.get(beat.successor.host)
     if (next !== undefined && this.#isOffer(next, beat.successor)) {
