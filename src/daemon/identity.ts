@@ -2,8 +2,8 @@
  * Who this host is: its keys, its membership, its settings, in `identity/` of its folder. Keys live in files
  * outside the store, so that a damaged store costs no identity. The folder is written whole or not at all.
  */
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { hex, unhex } from '#core/derive.ts'
@@ -81,7 +81,7 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
   await assertFresh(dir)
   const staging = join(dir, `identity.${process.pid}`)
   try {
-    await mkdir(dir, { recursive: true, mode: 0o755 })
+    await makeFolder(dir)
     await mkdir(staging, { mode: 0o700 })
   } catch (error: unknown) {
     throw new ViolinError(
@@ -105,6 +105,24 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
   } catch (error: unknown) {
     await rm(staging, { recursive: true, force: true })
     throw error
+  }
+}
+
+/** Makes a folder and those above it. Node's own recursive mkdir never ends where a file system takes none. */
+async function makeFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { mode: 0o755 })
+  } catch (error: unknown) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const above = dirname(dir)
+    const isThere = await stat(above).then(
+      () => true,
+      () => false
+    )
+    if (code !== 'ENOENT' || isThere) throw error
+    await makeFolder(above)
+    await mkdir(dir, { mode: 0o755 })
   }
 }
 
