@@ -5,6 +5,7 @@
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { memoryOf } from './limits.ts'
+import { nearest } from './nearest.ts'
 import type { Placement } from './resolve.ts'
 import type { DriverName, Spec, Topology, TopologyEntity, TopologyLan } from './spec.ts'
 
@@ -75,7 +76,8 @@ function placeEntity(
   if (entity.on !== undefined) {
     const wanted = findHost(
       entity.on,
-      rooms.map(({ host }) => host)
+      rooms.map(({ host }) => host),
+      entity.name
     )
     const room = rooms.find(({ host }) => host.id === wanted.id) as Room
     const objection = objectionOf(entity, room)
@@ -119,7 +121,8 @@ function objectionOf(entity: TopologyEntity, room: Room): string | null {
 /** A host by name or id. Throws ViolinError `unknown-host` or `ambiguous-name`. */
 export function findHost<H extends { readonly id: HostId; readonly name: string }>(
   wanted: string,
-  hosts: readonly H[]
+  hosts: readonly H[],
+  wanter = ''
 ): H {
   const matches = hosts.filter((host) => host.name === wanted || host.id === wanted)
   if (matches.length > 1)
@@ -131,7 +134,15 @@ export function findHost<H extends { readonly id: HostId; readonly name: string 
   const match = matches[0]
   if (match === undefined) {
     const known = hosts.map(({ name }) => name).join(', ')
-    throw new ViolinError('unknown-host', `no host named ${wanted} in this mesh`, `known hosts: ${known}`)
+    const meant = nearest(
+      wanted,
+      hosts.map(({ name }) => name)
+    )
+    throw new ViolinError(
+      'unknown-host',
+      `no host named ${wanted} in this mesh${wanter === '' ? '' : `, as ${wanter} wants`}`,
+      meant === null ? `known hosts: ${known}` : `did you mean ${meant}? known hosts: ${known}`
+    )
   }
   return match
 }
@@ -150,7 +161,7 @@ function placeSwitch(
 ): { hosts: readonly HostId[]; why: string } {
   if (lan.vswitch.length > 0)
     return {
-      hosts: [...new Set(lan.vswitch.map((name) => findHost(name, hosts).id))],
+      hosts: [...new Set(lan.vswitch.map((name) => findHost(name, hosts, `the vswitch of ${lan.name}`).id))],
       why: 'named by the file'
     }
   const ports = new Map<HostId, number>()

@@ -16,7 +16,7 @@ import {
   type TopologyLan,
   type TopologyNic
 } from '#core/spec.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '#core/nearest.ts'
 import {
   type FileEntity,
   type FileSettings,
