@@ -44,6 +44,20 @@ export function bindDescriptorSocket(path: string): number {
   }
 }
 
+/** A datagram socket without an address, for {@link sendDatagram}. The caller closes it. */
+export function openDatagramSocket(): number {
+  return check(socketCall(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0) as number, 'socket')
+}
+
+/** Sends bytes to the socket at `path`. Throws SyscallError, RangeError above 512 bytes. */
+export function sendDatagram(socket: number, path: string, bytes: Uint8Array): void {
+  if (bytes.length === 0 || bytes.length > textBytes)
+    throw new RangeError(`datagram of ${bytes.length} bytes`)
+  writeHeader(writeAddress(path), bytes.length, 0)
+  scratch.bytes.set(bytes, textAt)
+  check(Number(sendCall(socket, scratch.address, MSG_DONTWAIT)), `sendmsg ${path}`)
+}
+
 /** Sends a copy of `fd` with a text to the socket at `path`. Throws SyscallError; EAGAIN when its queue is full. */
 export function sendDescriptor(socket: number, path: string, text: string, fd: number): void {
   const bytes = Buffer.from(text)

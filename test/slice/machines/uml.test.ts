@@ -5,6 +5,7 @@ import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { after, before, test } from 'node:test'
+import { commandKernel } from '#slice/machines/uml/mconsole.ts'
 import { call, type Guest, makeWorld, run, type World } from './uml-world.ts'
 
 /** Far above what a boot takes, so that a slow machine is no failure and a hang is one. */
@@ -32,6 +33,18 @@ after(async () => {
 }, patience)
 
 /** Processes of ours that still have the folder in their command line. */
+/** The outermost process of a machine first. */
+function processIdsOf(folder: string): number[] {
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return ids.map(Number).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(folder)
+    } catch {
+      return false
+    }
+  })
+}
+
 function processesOf(folder: string): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -230,6 +243,27 @@ test('a machine that dies says so, with its console, and its sessions end', pati
   assert.match(reason, /Kernel panic - not syncing: sysrq triggered crash/)
   for (const session of [waiting, panic]) assert.match((await session.done).failed ?? '', /not-running-here/)
 })
+
+test(
+  'a kernel whose guest listens no more still takes commands of its management console',
+  patience,
+  async () => {
+    await using deaf = await world.start({ name: 'deaf' })
+    await deaf.until('running')
+    // Stopped, the agent never reads that it shall halt; its session hears of nothing either.
+    const stopped = await run(deaf.machine, [
+      'sh',
+      '-c',
+      'kill -STOP $(pgrep -f /lib/violin/agent); echo done'
+    ])
+    assert.equal(stopped.stdout.toString(), 'done\n')
+    const [jail] = processIdsOf(deaf.folder)
+    assert.ok(jail !== undefined)
+    assert.equal(commandKernel(2 ** 22 + 1, 'halt'), false)
+    assert.equal(commandKernel(jail, 'halt'), true)
+    assert.match(await deaf.until('failed'), /it ended/)
+  }
+)
 
 test('of a stopped machine nothing is left but its folder, at any time of its life', patience, async () => {
   for (const state of ['booting', 'running']) {

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
+import { commandKernel } from './mconsole.ts'
 
 /** What runs in the jail, and what stands in it. */
 export interface JailOptions {
@@ -23,6 +24,8 @@ export interface Jail {
   readonly ended: Promise<string>
   /** The last lines of the console, joined to one. */
   lastLines(): string
+  /** Gives the kernel a command of its management console; false when that cannot be reached. */
+  command(text: string): boolean
   /** Ends everything in it at once. */
   kill(): void
 }
@@ -64,6 +67,7 @@ export function startJail(options: JailOptions): Jail {
   return {
     ended: ending(child),
     lastLines: () => lastLines(console),
+    command: (text) => child.pid !== undefined && commandKernel(child.pid, text),
     // With its parent the first process of the pid namespace dies, and with that all others.
     kill: () => void child.kill('SIGKILL')
   }

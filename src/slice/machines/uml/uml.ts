@@ -74,9 +74,12 @@ class UmlMachine implements Machine {
     this.#sessions?.end(`${this.#setup.entity.name} is being stopped`)
     if (halting) this.#agent?.halt()
     else this.#jail?.kill()
+    // The kernel halts also where nobody in the guest listens any more.
+    const asking = setTimeout(() => this.#jail?.command('halt'), haltMs / 2)
     const timer = setTimeout(() => this.#jail?.kill(), haltMs)
     await this.#started
     await this.#jail?.ended
+    clearTimeout(asking)
     clearTimeout(timer)
     this.#device?.close()
     await this.#consoles?.release()
