@@ -251,11 +251,7 @@ test(
     await using deaf = await world.start({ name: 'deaf' })
     await deaf.until('running')
     // Stopped, the agent never reads that it shall halt; its session hears of nothing either.
-    const stopped = await run(deaf.machine, [
-      'sh',
-      '-c',
-      'kill -STOP $(pgrep -f /lib/violin/agent); echo done'
-    ])
+    const stopped = await run(deaf.machine, ['sh', '-c', 'kill -STOP $(pidof agent) && echo done'])
     assert.equal(stopped.stdout.toString(), 'done\n')
     const [jail] = processIdsOf(deaf.folder)
     assert.ok(jail !== undefined)
