@@ -110,6 +110,7 @@ describe('an archive cannot leave its folder', () => {
     ['by a path upwards in the middle', entry('a/../../evil', '0', 'x')],
     ['by a hard link to a file outside', entry('evil', '1', '', '../../etc/passwd')],
     ['by a path through a link to a folder', entry('a', '2', '', '..'), entry('a/evil', '0', 'x')],
+    ['by a link through a link', entry('a', '2', '', '..'), entry('a/evil', '2', '', '/etc/passwd')],
     ['by a link in the place of a file', entry('a', '0', 'x'), entry('a', '2', '', '/etc/passwd')]
   ] as const) {
     it(what, async () => {

@@ -197,6 +197,26 @@ test('one owner has so many VIOLINs and no more, and may still change and end th
   assert.equal(set.merge(violinRecord(member, founding, specOn(hosts)).bytes, start).verdict, 'accepted')
 })
 
+test('a VIOLIN that is buried makes room for another', () => {
+  const foundings = Array.from({ length: maxViolinsPerOwner }, () => freshFounding(first.owner.publicKey))
+  const set = setOf(foundings.map((one) => violinRecord(first, one, specOn(hosts))))
+  set.merge(violinRecord(first, foundings[0] as typeof founding, null).bytes, start)
+  const next = violinRecord(first, freshFounding(first.owner.publicKey), specOn(hosts))
+  assert.equal(set.merge(next.bytes, start).verdict, 'accepted')
+})
+
+test('who is out cannot let itself in again by an invite of another, and whom it invited stays', () => {
+  const { token } = invite(first, 'class token', { slots: 3 })
+  const goes = join(token, 'goes', witnessOf(first), 0)
+  const again = join(token, 'goes again', witnessOf(goes), 1)
+  const set = setOf([hostRecord(goes), hostRecord(again)])
+  set.merge(revocation(goes.chain, first).bytes, start)
+  assert.equal(set.merge(hostRecord(again, {}, { version: 9 }).bytes, start).reason, 'revoked')
+  assert.deepEqual([...view(set, start).members.keys()], [])
+  const alone = setOf([hostRecord(member), revocation(admin.chain, first)])
+  assert.deepEqual([...view(alone, start).members.keys()], [member.chain.host])
+})
+
 test("one author's records take so many bytes and no more", () => {
   const entity = specOn(hosts).entities[0]
   assert.ok(entity !== undefined)
