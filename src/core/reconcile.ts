@@ -3,6 +3,7 @@
  * run here, as steps that may be repeated. Effects are daemon/reconciler.ts's.
  */
 import type { HostId, ViolinId } from './ids.ts'
+import { hostsIn } from './records/view.ts'
 import { namesOf } from './resolve.ts'
 import type { Spec, SpecLan } from './spec.ts'
 
@@ -107,9 +108,7 @@ function trunkPeers(self: HostId, candidates: readonly HostId[], members: readon
   return candidates.slice(0, edgeTrunks)
 }
 
-/** All hosts that a spec names: those that hold its records. */
+/** All hosts that a spec names, those that hold its records, in the order of their ids. */
 export function namedHosts(spec: Spec): HostId[] {
-  const named = new Set<HostId>()
-  for (const { hosts } of [...spec.lans, ...spec.entities]) for (const host of hosts) named.add(host)
-  return [...named].toSorted()
+  return [...hostsIn(spec)].toSorted()
 }

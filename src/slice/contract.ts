@@ -38,8 +38,6 @@ export interface SliceStart {
   readonly daemon?: string
   /** Guest images, read-only: `tiny` has `initrd.img`; as the slice sees it. */
   readonly images: string
-  /** Open files for an ordinary log line go to stderr, which the daemon points at `slice.log`. */
-  readonly debug: boolean
 }
 
 /** The whole wish for this host's part of one VIOLIN. */

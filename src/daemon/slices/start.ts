@@ -84,7 +84,6 @@ export async function spawnJail(options: SliceOptions, user: number | null): Pro
     folder: inside.folder,
     ports,
     images: inside.images,
-    debug: false,
     ...(user === null ? {} : { daemon: inside.daemon })
   }
   if (user !== null) await checkReadable(join(program.root, program.main))
