@@ -13,6 +13,7 @@ import { Admission } from './admission.ts'
 import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
+import { Handoffs } from './handoff.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
@@ -88,7 +89,8 @@ export async function startDaemon(
   )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh)
-  const violins = new Violins({ host, records, peers, slices, statuses, loads, mesh, journal })
+  const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
+  const violins = new Violins({ host, records, peers, handoffs, statuses, loads, journal })
   const left = Promise.withResolvers<void>()
   const gone = async (): Promise<void> => {
     await owned.disposeAsync()
@@ -100,6 +102,7 @@ export async function startDaemon(
     reconciler,
     slices,
     violins,
+    handoffs,
     mesh,
     journal,
     gone,

@@ -3,6 +3,7 @@ import { ViolinError, errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import type { Progress } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
+import type { Handoffs } from './handoff.ts'
 import type { Journal } from './events.ts'
 import { type Host, publishHost } from './host.ts'
 import type { Reconciler } from './reconciler.ts'
@@ -25,6 +26,7 @@ export class Departure {
   readonly #reconciler: Reconciler
   readonly #slices: Slices
   readonly #violins: Violins
+  readonly #handoffs: Handoffs
   readonly #mesh: Mesh
   readonly #journal: Journal
   readonly #gone: () => Promise<void>
@@ -36,6 +38,7 @@ export class Departure {
     readonly reconciler: Reconciler
     readonly slices: Slices
     readonly violins: Violins
+    readonly handoffs: Handoffs
     readonly mesh: Mesh
     readonly journal: Journal
     /** Called when the host has left: ends everything but the API and forgets the identity. */
@@ -48,6 +51,7 @@ export class Departure {
     this.#reconciler = parts.reconciler
     this.#slices = parts.slices
     this.#violins = parts.violins
+    this.#handoffs = parts.handoffs
     this.#mesh = parts.mesh
     this.#journal = parts.journal
     this.#gone = parts.gone
@@ -117,7 +121,7 @@ export class Departure {
   async #handOver(violin: ViolinId, lan: string): Promise<Progress> {
     const name = this.#records.view.violins.get(violin)?.name ?? violin
     try {
-      const { active } = await this.#violins.handOffHere(violin, lan, null)
+      const { active } = await this.#handoffs.here(violin, lan, null)
       const to = this.#records.view.members.get(active)?.body.name ?? active
       return { kind: 'step', text: `${name}/${lan} is switched by ${to} now` }
     } catch (error: unknown) {

@@ -1,6 +1,5 @@
 /** What people ask about VIOLINs: create and change, look, wait, move a vSwitch, delete. */
 import { randomBytes } from 'node:crypto'
-import * as z from 'zod'
 import { ascii, hex } from '#core/derive.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
@@ -13,27 +12,18 @@ import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import type { Spec, Topology } from '#core/spec.ts'
 import type { ListRow, Plan, Progress, Show, ViolinState } from '#api/contract.ts'
-import type { Mesh } from '#mesh/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
+import type { Handoffs } from './handoff.ts'
 import { driversOf, type Host } from './host.ts'
 import type { Loads } from './loads.ts'
-import { RequestGuard, sealRequest, sealedRequest } from './owner-request.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import { entityState, showOf, stateOf, switchOf, type StatusMap } from './show.ts'
-import type { Slices } from './slices/slices.ts'
 import type { Statuses } from './statuses.ts'
-import { answer, ask } from './wire.ts'
 
 /** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
 const handOverTimeoutMs = 6_000
-/** A planned handoff ends within this time or is reported as failed. */
-const handoffTimeoutMs = 15_000
-
-const handoffWish = z.strictObject({ lan: z.string().max(256), to: z.string().max(128).nullable() })
-const handoffDone = z.strictObject({ active: z.string(), term: z.number() })
-
 interface Planned {
   readonly before: ViolinView | null
   readonly spec: Spec
@@ -44,10 +34,9 @@ export class Violins {
   readonly #host: Host
   readonly #records: Records
   readonly #peers: Peers
-  readonly #slices: Slices
+  readonly #handoffs: Handoffs
   readonly #statuses: Statuses
   readonly #loads: Loads
-  readonly #mesh: Mesh
   readonly #journal: Journal
   /** The last change that was begun; never rejects. */
   #settling: Promise<unknown> = Promise.resolve()
@@ -56,25 +45,18 @@ export class Violins {
     readonly host: Host
     readonly records: Records
     readonly peers: Peers
-    readonly slices: Slices
+    readonly handoffs: Handoffs
     readonly statuses: Statuses
     readonly loads: Loads
-    readonly mesh: Mesh
     readonly journal: Journal
   }) {
     this.#host = parts.host
     this.#records = parts.records
     this.#peers = parts.peers
-    this.#slices = parts.slices
+    this.#handoffs = parts.handoffs
     this.#statuses = parts.statuses
     this.#loads = parts.loads
-    this.#mesh = parts.mesh
     this.#journal = parts.journal
-    const guard = new RequestGuard(parts.host.identity.id, parts.records)
-    answer(parts.mesh, 'handoff', sealedRequest, async (sealed) => {
-      const { violin, request } = guard.open('handoff', sealed, handoffWish)
-      return this.handOffHere(violin, request.lan, request.to as HostId | null)
-    })
   }
 
   /** What `apply` would do now. Throws ViolinError for a topology that fits no host. */
@@ -241,24 +223,8 @@ export class Violins {
         `${lan} has no vSwitch at present`,
         'try again when it has one (`violin show`)'
       )
-    const done = await this.#handOff(violin.id, active, lan, target)
-    return { active: this.#peers.nameOf(done.active as HostId), term: done.term }
-  }
-
-  /** Hands over a vSwitch that is active here. Throws ViolinError. */
-  async handOffHere(
-    violin: ViolinId,
-    lan: string,
-    to: HostId | null
-  ): Promise<{ active: HostId; term: number }> {
-    const slice = this.#slices.get(violin)
-    if (slice === null)
-      throw new ViolinError(
-        'not-running-here',
-        'nothing of that VIOLIN runs on this host',
-        'see `violin show`'
-      )
-    return slice.call('handoff', { lan, to })
+    const done = await this.#handoffs.at(active, violin.id, lan, target)
+    return { active: this.#peers.nameOf(done.active), term: done.term }
   }
 
   /** A VIOLIN by name, id or name@owner. Throws `unknown-violin`, `ambiguous-name`. */
@@ -452,19 +418,6 @@ export class Violins {
       `${violin.name} does not run after ${seconds(timeoutMs)}: ${missing}`,
       `it goes on starting; see \`violin show ${violin.name}\``
     )
-  }
-
-  async #handOff(
-    violin: ViolinId,
-    active: HostId,
-    lan: string,
-    to: HostId | null
-  ): Promise<{ active: string; term: number }> {
-    const { identity } = this.#host
-    if (active === identity.id) return this.handOffHere(violin, lan, to)
-    await this.#peers.reach(active)
-    const sealed = sealRequest('handoff', active, violin, { lan, to }, identity.mesh, identity.owner)
-    return ask(this.#mesh, active, 'handoff', sealed, handoffDone, AbortSignal.timeout(handoffTimeoutMs))
   }
 
   #statusesOf(violin: ViolinView): Promise<StatusMap> {

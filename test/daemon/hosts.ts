@@ -13,6 +13,7 @@ import { Admission } from '#daemon/admission.ts'
 import { crypto } from '#daemon/crypto.ts'
 import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
+import { Handoffs } from '#daemon/handoff.ts'
 import { hostOf, publishHost, type Host } from '#daemon/host.ts'
 import { loadIdentity } from '#daemon/identity.ts'
 import { Loads } from '#daemon/loads.ts'
@@ -151,10 +152,9 @@ export async function startHost(dir: string): Promise<TestHost> {
     host,
     records,
     peers,
-    slices,
+    handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
     statuses,
     loads: new Loads(host, records, mesh),
-    mesh,
     journal
   })
   const admission = new Admission(dir, host, records, mesh, journal)
