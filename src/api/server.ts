@@ -54,6 +54,8 @@ export async function serveApi(path: string, service: Service): Promise<ApiServe
       // An answer that comes to its end is still delivered; who follows is cut off.
       const patience = setTimeout(() => {
         for (const rows of streams) rows.destroy()
+        // A caller that keeps its connection for another question keeps nobody.
+        app.server.closeIdleConnections()
       }, endingMs)
       await app.close()
       clearTimeout(patience)
