@@ -13,10 +13,11 @@ import {
 } from '#core/admission/join.ts'
 import type { Token } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
-import type { PublicKey, WallTime } from '#core/ids.ts'
+import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
+import type { HostBody } from '#core/records/bodies.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { type SignedRecord, maxLifeMs, sealRecord } from '#core/records/record.ts'
-import type { RecordSet } from '#core/records/set.ts'
+import { type RecordSet, clockToleranceMs } from '#core/records/set.ts'
 import {
   type Synced,
   answerSync,
@@ -26,6 +27,8 @@ import {
   syncRequest
 } from '#core/records/sync.ts'
 import { type View, settleSlots, view } from '#core/records/view.ts'
+import { meetSome } from './beginning.ts'
+import { Disk } from './disk.ts'
 import type { Host } from './host.ts'
 import { signerOf, virtualCrypto } from './keys.ts'
 import type { World } from './world.ts'
@@ -41,7 +44,25 @@ const redialMs = 1_500
 /** A join that nobody answers is tried again, so often. */
 const joinAgainMs = 2_000
 const maxJoinTries = 40
+/** Replaced records that a world remembers, for liars. */
+const keptPast = 64
 const access = onlyScopes(['mesh'])
+
+/** What a host says of itself. */
+export function hostBody(host: HostId, place: number): HostBody {
+  return {
+    host,
+    name: `host-${place}`,
+    addresses: [`/ip4/192.0.2.${place % 250}/tcp/4780`],
+    capacity: { memoryMiB: 4096, cpus: 2 },
+    coordinate: [place % 100, place % 37, 1],
+    software: '0.1.0',
+    protocols: [{ name: 'trunk', versions: [1] }],
+    draining: false,
+    left: false,
+    clockAheadMs: 0
+  }
+}
 
 export class Daemon {
   /** The membership; null: not let in yet. */
@@ -49,7 +70,9 @@ export class Daemon {
   set: RecordSet
   /** Members that this host knows how to reach. */
   readonly neighbours: Set<number> = new Set()
+  readonly disk: Disk = new Disk()
   readonly #connected = new Set<number>()
+  readonly #dialling = new Set<number>()
   readonly #world: World
   readonly #host: Host
   #budget = new AuthorBudget()
@@ -69,7 +92,7 @@ export class Daemon {
   }
 
   get wallNow(): WallTime {
-    return this.#world.wallNow
+    return this.#host.wallNow
   }
 
   /** What the records mean here now. */
@@ -103,7 +126,9 @@ export class Daemon {
   start(): void {
     this.#budget = new AuthorBudget()
     this.#connected.clear()
+    this.#dialling.clear()
     this.#repairing.clear()
+    this.#load()
     const { life } = this.#host
     const { clock, random } = this.#world
     const turn = (): void => {
@@ -113,6 +138,37 @@ export class Daemon {
     }
     clock.after(random.mesh.next() * repairEveryMs, turn)
   }
+
+  // The disk.
+
+  /** All that it has stored. */
+  backup(): readonly Uint8Array[] {
+    return Array.from(this.set.all(), ({ bytes }) => bytes)
+  }
+
+  /** Other contents are on the disk when the daemon starts next. */
+  restore(saved: readonly Uint8Array[]): void {
+    this.disk.replaced()
+    this.#fill(saved)
+  }
+
+  /** A daemon that starts has what the store holds, and says who it is if that does not. */
+  #load(): void {
+    const stored = this.disk.read(this.set.all())
+    if (stored !== null) this.#fill(stored)
+    const own = this.set.get('host', this.#host.signer.publicKey, '')
+    if (this.chain === null || own?.hash === this.published?.hash) return
+    this.published = own
+    if (own === null) this.publish()
+  }
+
+  #fill(stored: readonly Uint8Array[]): void {
+    this.set = this.#world.emptySet()
+    for (const bytes of stored) this.set.merge(bytes, this.wallNow)
+    this.#revision++
+  }
+
+  // What it says.
 
   /** Takes its place as a member from the beginning. */
   found(chain: Chain): void {
@@ -135,18 +191,7 @@ export class Daemon {
         issuedAt: this.wallNow,
         expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
         chain,
-        body: {
-          host: id,
-          name: `host-${place}`,
-          addresses: [`/ip4/192.0.2.${place % 250}/tcp/4780`],
-          capacity: { memoryMiB: 4096, cpus: 2 },
-          coordinate: [place % 100, place % 37, 1],
-          software: '0.1.0',
-          protocols: [{ name: 'trunk', versions: [1] }],
-          draining: false,
-          left: false,
-          clockAheadMs: 0
-        }
+        body: hostBody(id, place)
       },
       this.#world.root.publicKey,
       signer,
@@ -154,7 +199,8 @@ export class Daemon {
     )
     this.published = record
     this.#merge(record.bytes)
-    this.spread(record.bytes, null)
+    // What could not be stored is not told: repair tells it all the same.
+    if (!this.disk.isFull) this.spread(record.bytes, null)
   }
 
   /** Puts a host out, with all that it let in. */
@@ -185,9 +231,8 @@ export class Daemon {
   reconsider(): void {
     if (!this.#host.running || this.chain === null) return
     for (const place of this.neighbours) {
-      const reached = this.#reaches(place)
-      if (!reached) this.#connected.delete(place)
-      else if (!this.#connected.has(place)) this.#redial(place)
+      if (!this.#reaches(place)) this.#connected.delete(place)
+      else if (!this.#connected.has(place)) this.#dial(place)
     }
   }
 
@@ -198,13 +243,27 @@ export class Daemon {
     )
   }
 
-  #redial(place: number): void {
-    this.#connected.add(place)
+  /** Whoever dials first connects both; a host behind a NAT is waited for. */
+  #dial(place: number): void {
+    if (this.#dialling.has(place) || !this.#world.network.canBeDialled(place)) return
+    this.#dialling.add(place)
     const { life } = this.#host
     this.#world.clock.after(this.#world.random.mesh.next() * redialMs, () => {
-      if (life !== this.#host.life || !this.#connected.has(place) || !this.#reaches(place)) return
-      this.#host.daemon.do('command', () => this.#repairWith(place))
+      if (life !== this.#host.life) return
+      this.#dialling.delete(place)
+      if (this.#connected.has(place) || !this.#reaches(place)) return
+      const peer = this.#world.host(place)
+      this.#call(peer, (reply) => {
+        if (this.#reaches(place)) peer.records.#met(this.#host.place)
+        reply(() => this.#met(place))
+      })
     })
+  }
+
+  #met(place: number): void {
+    if (this.chain === null || this.#connected.has(place) || !this.#reaches(place)) return
+    this.#connected.add(place)
+    this.#repairWith(place)
   }
 
   // Gossip.
@@ -213,7 +272,7 @@ export class Daemon {
   spread(bytes: Uint8Array, from: number | null): void {
     if (!this.#world.gossips) return
     let pushed = 0
-    for (const place of this.neighbours) {
+    for (const place of this.#connected) {
       if (place === from || pushed === maxPushed) continue
       pushed++
       this.#host.sent.gossipBytes += bytes.length
@@ -235,22 +294,36 @@ export class Daemon {
   #merge(bytes: Uint8Array): SignedRecord | null {
     const merged = this.set.merge(bytes, this.wallNow)
     if (merged.verdict !== 'accepted') return null
-    this.#noted([merged.record])
+    this.#noted([merged.record], merged.removed)
     return merged.record
   }
 
-  #noted(records: readonly SignedRecord[]): void {
+  #noted(records: readonly SignedRecord[], removed: readonly SignedRecord[]): void {
     this.#revision++
+    this.disk.write(records, removed)
+    for (const record of removed) if (this.#world.past.length < keptPast) this.#world.past.push(record)
     for (const record of records) {
       this.#world.see({ kind: 'record', host: this.#host.place, record })
       this.#checkSlot(record)
+      this.#checkOwn(record)
     }
+  }
+
+  /** Its own record in words that it did not speak (it was restored, or lost them): it speaks above them. */
+  #checkOwn(record: SignedRecord): void {
+    const { signer } = this.#host
+    if (record.kind !== 'host' || record.author !== signer.publicKey) return
+    if (this.published !== null && record.hash !== this.published.hash) this.publish()
   }
 
   // Repair.
 
   #repairOne(): void {
-    if (this.chain === null || this.#world.hasBug('repair-off')) return
+    if (this.chain === null) return
+    // What a clock that was ahead has signed is taken by nobody yet.
+    const issuedAt = this.published?.issuedAt ?? 0
+    if (issuedAt > this.wallNow + clockToleranceMs / 2) this.publish()
+    if (this.#world.hasBug('repair-off')) return
     const peers = [...this.#connected].filter((place) => this.#reaches(place))
     if (peers.length > 0) this.#repairWith(this.#world.random.mesh.pick(peers))
   }
@@ -309,7 +382,7 @@ export class Daemon {
 
   #exchanged(synced: Synced): void {
     if (synced.accepted.length === 0) return
-    this.#noted(synced.accepted)
+    this.#noted(synced.accepted, synced.removed)
     if (synced.accepted.length <= passedOn)
       for (const record of synced.accepted) this.spread(record.bytes, null)
   }
@@ -388,7 +461,7 @@ export class Daemon {
     this.chain = chain
     const { place } = this.#host
     this.#world.see({ kind: 'joined', host: place, at: via, slot: slotOf(chain)?.slot ?? -1 })
-    this.#world.meet(this.#host, via)
+    meetSome(this.#world, this.#host, via)
     this.publish()
     this.reconsider()
   }

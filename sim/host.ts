@@ -7,7 +7,7 @@
  */
 import { hostKeyOf } from '#core/derive.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
-import type { HostId, HostKey } from '#core/ids.ts'
+import type { HostId, HostKey, WallTime } from '#core/ids.ts'
 import { Daemon } from './daemon.ts'
 import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
 import type { Presence } from './network.ts'
@@ -33,6 +33,8 @@ export class Host {
   readonly daemon: Thread
   readonly records: Daemon
   readonly sent: Traffic = { trunkBytes: 0, messages: 0, gossipBytes: 0, syncBytes: 0 }
+  /** How far its wall clock is ahead of the right time. */
+  clockAheadMs = 0
   /** Grows with every start. */
   life = 0
   presence: Presence = 'dead'
@@ -52,8 +54,14 @@ export class Host {
     this.slice = new Slice(world, this)
   }
 
+  /** Its processes are there, though they may be stalled or asleep with the machine. */
   get running(): boolean {
-    return this.presence === 'running'
+    return this.presence === 'running' || this.presence === 'suspended'
+  }
+
+  /** What its wall clock says. */
+  get wallNow(): WallTime {
+    return (this.#world.wallNow + this.clockAheadMs) as WallTime
   }
 
   /** Any of its threads does not run. */

@@ -6,12 +6,16 @@
 import type { Clock } from './clock.ts'
 import type { Random } from './random.ts'
 
+/** A value for each pair of regions, from the first to the second. */
+export type Matrix = readonly (readonly number[])[]
+
 /** Regions of the underlay; a host is in region (place mod regions). One way, ms; losses as shares. */
 export interface NetworkPlan {
-  readonly delayMs: readonly (readonly number[])[]
+  readonly delayMs: Matrix
   /** Up to so much more, by chance. */
   readonly jitterMs: number
-  readonly loss: number
+  /** Of every datagram, or by regions. */
+  readonly loss: number | Matrix
 }
 
 /** One region, as on a local network. */
@@ -26,14 +30,18 @@ export const wide: NetworkPlan = {
     [75, 110, 2]
   ],
   jitterMs: 4,
-  loss: 0.01
+  loss: [
+    [0.001, 0.01, 0.02],
+    [0.01, 0.001, 0.03],
+    [0.02, 0.03, 0.001]
+  ]
 }
 
 /** What a connection loses comes again after this and a round trip (RFC 6298's least time-out). */
 const againMs = 200
 
-/** Whether a process is there to hear. `off`: no kernel answers either. */
-export type Presence = 'running' | 'dead' | 'off'
+/** Whether a process is there to hear. `suspended`, `off`: no kernel answers either. */
+export type Presence = 'running' | 'suspended' | 'dead' | 'off'
 
 export class Network {
   readonly plan: NetworkPlan
@@ -44,6 +52,8 @@ export class Network {
   readonly #cuts = new Map<number, number>()
   /** For each partition in force the group of each host. */
   readonly #partitions: Int16Array[] = []
+  /** How many NATs lie before each host. */
+  readonly #nats = new Map<number, number>()
   readonly #lastArrival = new Map<number, number>()
 
   constructor(plan: NetworkPlan, clock: Clock, random: Random, presence: (place: number) => Presence) {
@@ -69,9 +79,27 @@ export class Network {
     return () => void this.#partitions.splice(this.#partitions.indexOf(groups), 1)
   }
 
-  /** Whether what `from` sends comes to `to`. */
+  /** These hosts are behind NATs of their own that map each flow apart. Gives what ends it. */
+  nat(places: readonly number[]): () => void {
+    for (const place of places) this.#nats.set(place, (this.#nats.get(place) ?? 0) + 1)
+    return () => {
+      for (const place of places) {
+        const left = (this.#nats.get(place) ?? 0) - 1
+        if (left > 0) this.#nats.set(place, left)
+        else this.#nats.delete(place)
+      }
+    }
+  }
+
+  /** Whether others can begin to talk to it. */
+  canBeDialled(place: number): boolean {
+    return !this.#nats.has(place)
+  }
+
+  /** Whether what `from` sends comes to `to`, once they talk. */
   reaches(from: number, to: number): boolean {
-    if (this.#presence(from) === 'off' || this.#presence(to) === 'off') return false
+    if (isDark(this.#presence(from)) || isDark(this.#presence(to))) return false
+    if (this.#nats.size > 1 && this.#nats.has(from) && this.#nats.has(to)) return false
     if (this.#cuts.size > 0 && this.#cuts.has(way(from, to))) return false
     return this.#partitions.every((groups) => groups[from] === groups[to])
   }
@@ -88,7 +116,7 @@ export class Network {
   /** When a datagram that is sent now arrives; Infinity: lost. */
   arrival(from: number, to: number): number {
     const delay = this.#delayMs(from, to)
-    return this.#random.next() < this.plan.loss ? Infinity : this.#clock.now + delay
+    return this.#random.next() < this.#lossOf(from, to) ? Infinity : this.#clock.now + delay
   }
 
   /** Lets a datagram arrive at `at`; `refused` runs at the sender when nobody listens. */
@@ -108,22 +136,36 @@ export class Network {
   stream(from: number, to: number, arrive: () => void): void {
     if (!this.connects(from, to) || this.#presence(to) !== 'running') return
     let delay = this.#delayMs(from, to)
-    while (this.#random.next() < this.plan.loss) delay += againMs + this.rttMs(from, to)
+    const loss = this.#lossOf(from, to)
+    while (this.#random.next() < loss) delay += againMs + this.rttMs(from, to)
     const at = Math.max(this.#clock.now + delay, this.#lastArrival.get(way(from, to)) ?? 0)
-    if (this.plan.jitterMs > 0 || this.plan.loss > 0) this.#lastArrival.set(way(from, to), at)
+    if (this.plan.jitterMs > 0 || loss > 0) this.#lastArrival.set(way(from, to), at)
     this.#clock.at(at, () => {
       if (this.connects(from, to) && this.#presence(to) === 'running') arrive()
     })
   }
 
   #baseMs(from: number, to: number): number {
-    const regions = this.plan.delayMs
-    return (regions[from % regions.length] as readonly number[])[to % regions.length] as number
+    return between(this.plan.delayMs, from, to)
+  }
+
+  #lossOf(from: number, to: number): number {
+    const { loss } = this.plan
+    return typeof loss === 'number' ? loss : between(loss, from, to)
   }
 
   #delayMs(from: number, to: number): number {
     return this.#baseMs(from, to) + this.#random.next() * this.plan.jitterMs
   }
+}
+
+function between(matrix: Matrix, from: number, to: number): number {
+  return (matrix[from % matrix.length] as readonly number[])[to % matrix.length] as number
+}
+
+/** Nothing there hears or answers. */
+function isDark(presence: Presence): boolean {
+  return presence === 'off' || presence === 'suspended'
 }
 
 function way(from: number, to: number): number {

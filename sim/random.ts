@@ -50,6 +50,11 @@ export class Random {
     return this.next() < share
   }
 
+  /** Until the next of events that come by chance, `mean` apart. */
+  exponential(mean: number): number {
+    return -Math.log(1 - this.next()) * mean
+  }
+
   pick<T>(from: readonly T[]): T {
     if (from.length === 0) throw new RangeError('nothing to choose from')
     return from[this.below(from.length)] as T

@@ -86,6 +86,17 @@ export class Slice {
     if (lan !== undefined) this.#feed(lan, { kind: 'handoff', to })
   }
 
+  /** A liar says that the ports of all others are its own. */
+  claimAllPorts(): void {
+    for (const lan of this.lans.values()) {
+      const macs = lan.plan.hosts.map((place) => {
+        const { high, low } = macOf(place)
+        return formatMac(high, low) as Mac
+      })
+      this.#feed(lan, { kind: 'ports', macs })
+    }
+  }
+
   /** The worker did not run: the calm clock leaves that out, what waits is read before anything is judged. */
   resumed(stalledMs: number, readWaiting: () => void): void {
     this.#clockMs -= stalledMs

@@ -23,7 +23,7 @@ export const bounded: Invariant = {
         }
         if (host.daemon.waiting >= maxWaiting)
           world.violate('bounded', `the daemon of ${host.place} is flooded`)
-        if (host.records.set.size > 2 * world.hosts.length + 8) {
+        if (host.records.set.size > 2 * world.hosts.length + world.minted + 8) {
           world.violate('bounded', `host ${host.place} keeps ${host.records.set.size} records`)
         }
       }

@@ -1,5 +1,5 @@
 import type { Host } from '../host.ts'
-import { weatherStallMs } from '../world.ts'
+import { weatherStallMs } from '../befall.ts'
 import type { Invariant } from './invariant.ts'
 
 /** Ways that were there for so long count. */

@@ -2,6 +2,7 @@
 import type { Random } from '../random.ts'
 import type { Scenario } from '../scenario.ts'
 import { elections } from './elections.ts'
+import { faults } from './faults.ts'
 import { members } from './members.ts'
 
 /** A family of scenarios: one for each number of hosts, and what chance chooses in it. */
@@ -13,4 +14,4 @@ export interface Family {
   make(hosts: number, random: Random): Scenario
 }
 
-export const families: readonly Family[] = [...elections, ...members]
+export const families: readonly Family[] = [...elections, ...members, ...faults]

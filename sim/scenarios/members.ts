@@ -50,14 +50,10 @@ export const members: readonly Family[] = [
     why: 'hosts die and come back, publish, are cut off: all agree afterwards',
     hosts: 50,
     make(hosts, random) {
-      const steps: Step[] = []
-      for (let i = 0; i < 60; i++) {
-        const host = random.below(hosts)
-        const atMs = random.next() * 60_000
-        const forMs = random.between(1_000, 20_000)
-        steps.push({ atMs, fault: { kind: random.chance(0.5) ? 'kill' : 'power', host, forMs } })
+      const churn = { kind: 'churn', everyMs: 1_000, awayMs: 10_000, forMs: 60_000 } as const
+      const steps: Step[] = [{ atMs: 0, fault: churn }]
+      for (let i = 0; i < 60; i++)
         steps.push({ atMs: random.next() * 60_000, fault: { kind: 'publish', host: random.below(hosts) } })
-      }
       return scenario('churn', this.why, hosts, { ...small, network: rough, steps, restMs: 40_000 })
     }
   },
@@ -71,7 +67,7 @@ export const members: readonly Family[] = [
         steps: [
           ...Array.from({ length: 10 }, (_, i): Step => ({
             atMs: i * 100,
-            fault: { kind: 'lie', host: random.below(hosts) }
+            fault: { kind: 'lie', host: random.below(hosts), lie: 'forged-member' }
           })),
           { atMs: 2_000, fault: { kind: 'revoke', host: 1 + random.below(hosts - 1) } }
         ],
