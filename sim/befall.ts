@@ -7,6 +7,9 @@ import type { World } from './world.ts'
 /** Stalls of at most this length are weather. */
 export const weatherStallMs = 300
 
+type StallingPart = 'worker' | 'main' | 'daemon'
+export const allParts: readonly StallingPart[] = ['worker', 'main', 'daemon']
+
 /** Lets a fault happen now, and end when its time is over. */
 export function befall(world: World, fault: Fault): void {
   world.log(describeFault(fault))
@@ -107,10 +110,12 @@ function fell(
 ): (() => void) | null {
   if (host?.running !== true) return null
   host.end(presence)
+  world.log(presence === 'dead' ? 'dies' : 'loses its power', host.place)
   lost(host)
   for (const trunk of world.trunksOf(host)) trunk.ended(host)
   world.changed(host)
   return () => {
+    world.log('starts', host.place)
     host.start()
     world.changed(host)
   }
@@ -124,7 +129,7 @@ function suspend(world: World, host: Host | null, forMs: number): (() => void) |
   world.clock.after(forMs, () => {
     if (host.life === life && host.presence === 'suspended') host.presence = 'running'
   })
-  for (const part of ['worker', 'main', 'daemon'] as const) stall(world, host, part, forMs)
+  stall(world, host, allParts, forMs)
   world.changed(host)
   return () => world.changed(host)
 }
@@ -135,13 +140,19 @@ function stallParts(
   fault: Extract<Fault, { kind: 'stall' }>
 ): (() => void) | null {
   if (host?.running !== true) return null
-  const parts = fault.part === 'all' ? (['worker', 'main', 'daemon'] as const) : [fault.part]
-  for (const part of parts) stall(world, host, part, fault.forMs)
+  stall(world, host, fault.part === 'all' ? allParts : [fault.part], fault.forMs)
   return () => {}
 }
 
-/** One thread of a host does not run for a while. */
-export function stall(world: World, host: Host, part: 'worker' | 'main' | 'daemon', forMs: number): void {
+/** Some threads of a host do not run for a while. */
+export function stall(world: World, host: Host, parts: readonly StallingPart[], forMs: number): void {
+  const what = parts.length === 1 ? `${parts[0]} stalls` : 'stalls'
+  // Weather would push all else out of what is kept.
+  if (world.drawn || forMs > weatherStallMs) world.log(`${what} for ${Math.round(forMs)} ms`, host.place)
+  for (const part of parts) stallOne(world, host, part, forMs)
+}
+
+function stallOne(world: World, host: Host, part: StallingPart, forMs: number): void {
   host[part].stall(forMs, (stalledMs, readWaiting) => {
     if (part === 'worker') host.slice.resumed(stalledMs, readWaiting)
     else readWaiting()

@@ -253,7 +253,7 @@ export class Daemon {
       this.#dialling.delete(place)
       if (this.#connected.has(place) || !this.#reaches(place)) return
       const peer = this.#world.host(place)
-      this.#call(peer, (reply) => {
+      this.#call(peer, 'dial', (reply) => {
         if (this.#reaches(place)) peer.records.#met(this.#host.place)
         reply(() => this.#met(place))
       })
@@ -277,7 +277,7 @@ export class Daemon {
       pushed++
       this.#host.sent.gossipBytes += bytes.length
       const peer = this.#world.host(place)
-      this.#world.network.stream(this.#host.place, place, () => {
+      this.#world.network.stream(this.#host.place, place, 'gossip', () => {
         peer.daemon.do('datagram', () => peer.records.#gossiped(bytes, this.#host.place))
       })
     }
@@ -342,7 +342,7 @@ export class Daemon {
       const over = this.#world.clock.now - startedAt > repairTimeoutMs
       if (request === null || over || ++rounds > maxSyncRounds) return void this.#repairing.delete(place)
       this.#host.sent.syncBytes += request.length
-      this.#call(peer, (reply) => {
+      this.#call(peer, 'exchange', (reply) => {
         const answer = peer.records.#answer(request)
         if (answer !== null) reply(() => ask(this.#apply(answer)))
       })
@@ -351,14 +351,14 @@ export class Daemon {
   }
 
   /** Runs `serve` at a peer's daemon and what it replies here, if both are there. */
-  #call(peer: Host, serve: (reply: (run: () => void) => void) => void): void {
+  #call(peer: Host, what: string, serve: (reply: (run: () => void) => void) => void): void {
     const host = this.#host
     const { life } = host
     const { network } = this.#world
-    network.stream(host.place, peer.place, () => {
+    network.stream(host.place, peer.place, what, () => {
       peer.daemon.do('datagram', () => {
         serve((run) => {
-          network.stream(peer.place, host.place, () => {
+          network.stream(peer.place, host.place, 'answer', () => {
             if (life === host.life) host.daemon.do('datagram', run)
           })
         })
@@ -394,7 +394,7 @@ export class Daemon {
     this.#token = token
     const { place } = this.#host
     const slot = firstSlot(token, this.#host.signer.publicKey, virtualCrypto)
-    this.#ask(token, via, slot, maxJoinTries, () => this.#world.log(`${place} gave up joining`))
+    this.#ask(token, via, slot, maxJoinTries, () => this.#world.log('gave up joining', place))
   }
 
   #ask(token: Token, via: number, slot: number, tries: number, gaveUp: () => void): void {
@@ -408,7 +408,7 @@ export class Daemon {
     })
     const request = joinRequest(token, signerOf(token.seed), signer.publicKey, slot, `host-${place}`)
     const member = this.#world.host(via)
-    this.#call(member, (reply) => {
+    this.#call(member, 'join', (reply) => {
       const bytes = member.records.#letIn(request, this.#host)
       if (bytes === null) return
       reply(() => {
@@ -417,7 +417,7 @@ export class Daemon {
         const answer = decodeJoinAnswer(bytes)
         if (answer.kind === 'slot-taken') this.#ask(token, via, answer.free, tries - 1, gaveUp)
         else if (answer.kind === 'granted') this.#enter(token, answer.chain, via)
-        else this.#world.log(`${place} is refused by ${via}: ${answer.error.code}`)
+        else this.#world.log(`refused by ${via}: ${answer.error.code}`, place)
       })
     })
   }

@@ -39,6 +39,7 @@ export function measured(scenario: Scenario): Measuring {
   const faults: { readonly atMs: number; readonly hosts: readonly number[] }[] = []
   const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
   const figures: Figure[] = []
+  const healed: number[] = []
   let changes = 0
   let sent = 0
   let arrived = 0
@@ -60,14 +61,15 @@ export function measured(scenario: Scenario): Measuring {
       })
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
+      if (scenario.steps.some(({ fault }) => fault.kind === 'partition')) watchHealing(world, healed)
     },
     add({ world, ms, violation }, tookMs) {
       figures.push({ name: 'simulated', unit: 's', values: [ms / 1_000] })
       figures.push({ name: 'simulated time over real time', unit: 'x', values: [ms / tookMs] })
       if (violation !== null) return
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
-      const [p99, all] = newsFigures(news, scenario.hosts)
-      if (all !== undefined && p99 !== undefined) figures.push(p99, all)
+      figures.push(...newsFigures(news, scenario.hosts))
+      if (healed.length > 0) figures.push({ name: 'one switch after healing', unit: 'ms', values: healed })
       if (scenario.traffic?.kind === 'ring') {
         figures.push({ name: 'frames that did not arrive', unit: '', values: [sent - arrived] })
       }
@@ -129,6 +131,30 @@ function gapFigures(
   ]
 }
 
+/** How long after each partition of the first vLAN until all its hosts follow one switch, and go on to. */
+function watchHealing(world: World, healed: number[]): void {
+  let healsAt = Infinity
+  let oneSince = Infinity
+  const look = (): void => {
+    const lans = world.hosts.flatMap((host) => (host.running ? (host.slice.lans.get(0) ?? []) : []))
+    const actives = lans.filter(({ view }) => view.role === 'active')
+    const one = actives.length === 1 && lans.every(({ view }) => view.active === actives[0]?.view.active)
+    oneSince = one ? Math.min(oneSince, world.clock.now) : Infinity
+  }
+  const settle = (): void => {
+    if (healsAt !== Infinity) healed.push(Math.max(0, oneSince - healsAt))
+    healsAt = Infinity
+  }
+  world.watch((seen) => {
+    if (seen.kind === 'view') look()
+    else if (seen.kind === 'fault' && seen.fault.kind === 'partition') {
+      settle()
+      if (!seen.began) healsAt = world.clock.now
+    }
+  })
+  world.clock.at(world.endsAt, settle)
+}
+
 function watchNews(
   world: World,
   news: Map<string, { readonly at: number; readonly reached: number[] }>
@@ -142,7 +168,7 @@ function watchNews(
   })
 }
 
-/** When 99 % and when all hosts had a record that reached all. */
+/** When each host, when 99 % and when all had a record that reached all. */
 function newsFigures(
   news: ReadonlyMap<string, { readonly at: number; readonly reached: readonly number[] }>,
   hosts: number
@@ -150,6 +176,7 @@ function newsFigures(
   const whole = [...news.values()].filter((one) => one.at > 0 && one.reached.length >= hosts)
   if (whole.length === 0) return []
   return [
+    { name: 'a host has a record after', unit: 'ms', values: whole.flatMap((one) => one.reached.slice(1)) },
     {
       name: 'a record is seen by 99 % of hosts after',
       unit: 'ms',

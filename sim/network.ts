@@ -5,6 +5,7 @@
  */
 import type { Clock } from './clock.ts'
 import type { Random } from './random.ts'
+import type { Fate } from './sketch.ts'
 
 /** A value for each pair of regions, from the first to the second. */
 export type Matrix = readonly (readonly number[])[]
@@ -43,8 +44,19 @@ const againMs = 200
 /** Whether a process is there to hear. `suspended`, `off`: no kernel answers either. */
 export type Presence = 'running' | 'suspended' | 'dead' | 'off'
 
+/** Something sent, and what becomes of it. */
+export interface Sent {
+  readonly from: number
+  readonly to: number
+  readonly what: string
+  readonly fate: Fate
+  readonly tookMs: number
+}
+
 export class Network {
   readonly plan: NetworkPlan
+  /** Is told of all that is sent; null: nobody looks. */
+  drawn: ((sent: Sent) => void) | null = null
   readonly #clock: Clock
   readonly #random: Random
   readonly #presence: (place: number) => Presence
@@ -120,7 +132,15 @@ export class Network {
   }
 
   /** Lets a datagram arrive at `at`; `refused` runs at the sender when nobody listens. */
-  datagram(from: number, to: number, at: number, arrive: () => void, refused: () => void): void {
+  datagram(
+    from: number,
+    to: number,
+    at: number,
+    what: string,
+    arrive: () => void,
+    refused: () => void
+  ): void {
+    if (this.drawn !== null) this.#draw(from, to, at, what)
     if (at === Infinity || !this.reaches(from, to)) return
     this.#clock.at(at, () => {
       if (!this.reaches(from, to)) return
@@ -133,16 +153,27 @@ export class Network {
   }
 
   /** Sends over a connection: in order, and only if the way is there at both ends of the journey. */
-  stream(from: number, to: number, arrive: () => void): void {
-    if (!this.connects(from, to) || this.#presence(to) !== 'running') return
+  stream(from: number, to: number, what: string, arrive: () => void): void {
+    if (!this.connects(from, to) || this.#presence(to) !== 'running') {
+      return this.drawn?.({ from, to, what, fate: 'cut', tookMs: 0 })
+    }
     let delay = this.#delayMs(from, to)
     const loss = this.#lossOf(from, to)
     while (this.#random.next() < loss) delay += againMs + this.rttMs(from, to)
     const at = Math.max(this.#clock.now + delay, this.#lastArrival.get(way(from, to)) ?? 0)
     if (this.plan.jitterMs > 0 || loss > 0) this.#lastArrival.set(way(from, to), at)
+    this.drawn?.({ from, to, what, fate: 'arrived', tookMs: at - this.#clock.now })
     this.#clock.at(at, () => {
       if (this.connects(from, to) && this.#presence(to) === 'running') arrive()
     })
+  }
+
+  /** As things stand now: what is cut or dies meanwhile is drawn as arrived. */
+  #draw(from: number, to: number, at: number, what: string): void {
+    const arrived = this.#presence(to) === 'running' ? 'arrived' : 'refused'
+    const fate = !this.reaches(from, to) ? 'cut' : at === Infinity ? 'lost' : arrived
+    const tookMs = fate === 'arrived' ? at - this.#clock.now : 0
+    this.drawn?.({ from, to, what, fate, tookMs })
   }
 
   #baseMs(from: number, to: number): number {

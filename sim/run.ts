@@ -6,6 +6,7 @@ import { invariants } from './invariants/list.ts'
 import type { HostKey } from '#core/ids.ts'
 import type { Scenario } from './scenario.ts'
 import type { Seen } from './seen.ts'
+import { describeLine, lanPrefix } from './sketch.ts'
 import { type Violation, World } from './world.ts'
 
 /** How often invariants look at the whole world. */
@@ -24,6 +25,8 @@ export interface Outcome {
 export interface RunOptions {
   readonly seed: number
   readonly bugs?: ReadonlySet<Bug>
+  /** Keeps messages too, for a diagram: a run that is repeated to be looked at. */
+  readonly drawn?: boolean
   /** Told of the world before it runs: for measuring. */
   readonly prepare?: (world: World) => void
   /** Told when the mesh stands and time begins. */
@@ -52,16 +55,15 @@ function draw(world: World, seen: Seen): void {
     case 'view': {
       const { role, term, active, standby } = seen.view
       const name = (key: HostKey | null): string => (key === null ? 'nobody' : String(world.byKey(key).place))
-      return world.log(
-        `host ${seen.host} vLAN ${seen.lan}: ${role}, term ${term}, active ${name(active)}, standby ${name(standby)}`
-      )
+      const text = role === 'edge' ? `follows ${name(active)}` : `${role}, standby ${name(standby)}`
+      return world.log(`${lanPrefix(seen.lan)}${text}, term ${term}`, seen.host)
     }
     case 'trunk':
-      return world.log(`host ${seen.host}: trunk to ${seen.peer} ${seen.up ? 'up' : 'down'}`)
+      return world.log(`trunk to ${seen.peer} ${seen.up ? 'up' : 'down'}`, seen.host)
     case 'joined':
-      return world.log(`host ${seen.host} joined at ${seen.at} in slot ${seen.slot}`)
+      return world.log(`joined at ${seen.at}, slot ${seen.slot}`, seen.host)
     case 'displaced':
-      return world.log(`host ${seen.host} lost its slot`)
+      return world.log('lost its slot', seen.host)
     case 'fault':
     case 'effect':
     case 'frame':
@@ -74,7 +76,5 @@ function draw(world: World, seen: Seen): void {
 
 /** The last events before a violation, a line each. */
 export function lastEvents(world: World): readonly string[] {
-  return world.events
-    .slice(-shownEvents)
-    .map(({ atMs, text }) => `${(atMs / 1_000).toFixed(4).padStart(10)} s  ${text}`)
+  return world.events.slice(-shownEvents).map(describeLine)
 }

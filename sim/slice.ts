@@ -11,6 +11,7 @@ import { Fabric } from '#frame/fabric.ts'
 import type { Host } from './host.ts'
 import type { LanPlan } from './scenario.ts'
 import type { Frame } from './seen.ts'
+import { labelOf, lanPrefix } from './sketch.ts'
 import { type Grant, TagSpace } from './tags.ts'
 import type { World } from './world.ts'
 
@@ -155,7 +156,8 @@ export class Slice {
 
   #carry(to: Host, tag: number, frame: Frame, path: readonly number[]): void {
     const meant = this.tagsOf(to).meant(tag)
-    this.#world.trunk(this.#host, to)?.send(this.#host, () => {
+    const what = this.#world.drawn ? `${lanPrefix(frame.lan)}frame` : 'frame'
+    this.#world.trunk(this.#host, to)?.send(this.#host, what, () => {
       to.slice.#receive(this.#host, tag, meant, frame, path)
     })
   }
@@ -297,7 +299,8 @@ export class Slice {
     traffic.trunkBytes += bytes?.length ?? usualBytes
     traffic.messages++
     const grant = message.kind === 'beat' ? (this.tagsOf(to).given.get(message.tag) ?? null) : null
-    this.#world.trunk(this.#host, to)?.send(this.#host, () => {
+    const what = this.#world.drawn ? `${lanPrefix(lan.index)}${labelOf(message)}` : message.kind
+    this.#world.trunk(this.#host, to)?.send(this.#host, what, () => {
       const decoded = bytes === null ? message : decodeMessage(bytes)
       if (decoded === null) throw new Error(`a ${message.kind} that does not decode`)
       to.slice.#hear(this.#host, lan.index, decoded, grant)

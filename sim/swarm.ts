@@ -156,19 +156,20 @@ export interface Found {
   readonly outcome: Outcome
 }
 
-/** Runs seeds `from`, `from + 1`, …, until one violates an invariant; null: none of `count` did. */
+/** Runs seeds `from`, `from + 1`, …, until one violates an invariant or `goOn` says no; null: none of them did. */
 export function swarm(
   from: number,
   count: number,
   hosts: number,
   bugs: ReadonlySet<Bug>,
-  ran: (seed: number, outcome: Outcome) => void = () => {}
+  goOn: (seed: number, outcome: Outcome) => boolean = () => true
 ): Found | null {
   for (let seed = from; seed < from + count; seed++) {
     const scenario = randomScenario(seed, hosts)
     const outcome = runScenario(scenario, { seed, bugs })
-    ran(seed, outcome)
+    const more = goOn(seed, outcome)
     if (outcome.violation !== null) return { seed, scenario, outcome }
+    if (!more) break
   }
   return null
 }

@@ -77,7 +77,7 @@ export class Trunk {
   }
 
   /** Carries something sealed to the other end; what comes under keys of a former life opens nothing. */
-  send(from: Host, arrive: () => void): void {
+  send(from: Host, what: string, arrive: () => void): void {
     const side = this.#side(from)
     const to = this.other(from)
     const { network, clock } = this.#world
@@ -92,6 +92,7 @@ export class Trunk {
       from.place,
       to.place,
       datagram.arrivesAt,
+      what,
       () => {
         if (this.#keyed === keyed && to.life === keyed[1 - side]) to.worker.do('datagram', arrive)
       },

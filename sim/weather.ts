@@ -1,5 +1,5 @@
 /** What is no fault: short stalls of any thread, now and then. Loss is the network's. */
-import { stall } from './befall.ts'
+import { allParts, stall } from './befall.ts'
 import type { World } from './world.ts'
 
 /** Lets the scenario's stalls come by chance to every host. */
@@ -12,10 +12,10 @@ export function startWeather(world: World): void {
     const turn = (): void => {
       const part = random.pick(['worker', 'main', 'daemon', 'all'] as const)
       const forMs = 10 + random.next() * (stalls.ms - 10)
-      const parts = part === 'all' ? (['worker', 'main', 'daemon'] as const) : [part]
+      const parts = part === 'all' ? allParts : [part]
       // Two that overlap would be one that is longer than the weather allows.
       const free = host.running && parts.every((one) => !host[one].stalled)
-      if (free) for (const one of parts) stall(world, host, one, forMs)
+      if (free) stall(world, host, parts, forMs)
       world.clock.after(pauseMs(), turn)
     }
     world.clock.after(pauseMs(), turn)

@@ -17,6 +17,7 @@ import { Network } from './network.ts'
 import { Random } from './random.ts'
 import type { Scenario } from './scenario.ts'
 import type { Seen } from './seen.ts'
+import type { Line } from './sketch.ts'
 import { startTraffic } from './traffic.ts'
 import { Trunk } from './trunk.ts'
 import { startWeather } from './weather.ts'
@@ -28,8 +29,9 @@ const settleMs = 5_000
 /** In larger worlds one message of so many goes through its codec, which costs a third of an election. */
 const wholeCodecHosts = 64
 const codecEvery = 64
-/** Events kept for the diagram of a failing run. */
-const keptEvents = 400
+/** Lines kept of a run, and of one that is drawn with its messages. */
+const keptLines = 400
+const keptDrawnLines = 20_000
 
 export interface Violation {
   readonly invariant: string
@@ -40,6 +42,7 @@ export interface Violation {
 export interface WorldOptions {
   readonly seed: number
   readonly bugs?: ReadonlySet<Bug>
+  readonly drawn?: boolean
 }
 
 interface Streams {
@@ -72,7 +75,9 @@ export class World {
   /** Records that others took the place of, some of them: what a liar replays. */
   readonly past: SignedRecord[] = []
   readonly violations: Violation[] = []
-  readonly events: { readonly atMs: number; readonly text: string }[] = []
+  readonly events: Line[] = []
+  /** Messages are kept among the events. */
+  readonly drawn: boolean
   /** When the ways between hosts changed last, or one came or went: weather does not count. */
   changedAt = 0
   readonly #bugs: ReadonlySet<Bug>
@@ -86,6 +91,7 @@ export class World {
     this.scenario = scenario
     this.seed = options.seed
     this.#bugs = options.bugs ?? new Set()
+    this.drawn = options.drawn === true
     this.random = streamsOf(options.seed)
     this.shared = new SharedRecords(
       this.root.publicKey,
@@ -97,6 +103,9 @@ export class World {
       this.random.network,
       (place) => (this.hosts[place] as Host).presence
     )
+    if (this.drawn) {
+      this.network.drawn = (message) => this.#keep({ kind: 'message', atMs: this.clock.now, ...message })
+    }
     for (let place = 0; place < scenario.hosts + scenario.newcomers; place++) {
       const host = new Host(this, place)
       this.hosts.push(host)
@@ -215,9 +224,15 @@ export class World {
     for (const watcher of this.#watchers) watcher(seen)
   }
 
-  log(text: string): void {
-    if (this.events.length >= 2 * keptEvents) this.events.splice(0, keptEvents)
-    this.events.push({ atMs: this.clock.now, text })
+  log(text: string, host: number | null = null): void {
+    const atMs = this.clock.now
+    this.#keep(host === null ? { kind: 'all', atMs, text } : { kind: 'note', atMs, host, text })
+  }
+
+  #keep(line: Line): void {
+    const most = this.drawn ? keptDrawnLines : keptLines
+    if (this.events.length >= 2 * most) this.events.splice(0, most)
+    this.events.push(line)
   }
 
   /** The run ends after this event; what follows from the first violation is not told. */

@@ -5,6 +5,7 @@ import { measured } from '../../sim/measure.ts'
 import { Random } from '../../sim/random.ts'
 import { type Outcome, lastEvents, runScenario } from '../../sim/run.ts'
 import { families } from '../../sim/scenarios/list.ts'
+import { describeLine } from '../../sim/sketch.ts'
 import { randomScenario, shrink, swarm } from '../../sim/swarm.ts'
 
 const hosts = 10
@@ -92,5 +93,5 @@ function scenarioOf(
 }
 
 function traceOf({ world }: Outcome): string {
-  return `${world.clock.count} ${world.events.map(({ atMs, text }) => `${atMs} ${text}`).join('\n')}`
+  return `${world.clock.count} ${world.events.map(describeLine).join('\n')}`
 }
