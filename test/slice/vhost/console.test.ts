@@ -28,9 +28,12 @@ async function contents(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Waits for ports, and for the first line on one: before this side has it open there is nothing to read. */
+/**
+ * Opens a port as a descriptor, which may fail while Linux, which has its device in /dev already, still fills
+ * its queue; and waits for the first line on one: before this side has it open there is nothing to read.
+ */
 const functions = `
-port() { until [ -c /dev/vport0p$1 ]; do usleep 10000; done; }
+open() { until [ -c /dev/vport0p$3 ] && eval "command exec $1$2/dev/vport0p$3"; do usleep 10000; done 2>/dev/null; }
 begin() { until read -r line <&4; do usleep 10000; done; }
 `
 
@@ -46,9 +49,8 @@ test(
       consoles,
       machines,
       `${functions}
-port 3; port 5
 while :; do
-  exec 4</dev/vport0p3 5>/dev/vport0p5
+  open 4 '<' 3; open 5 '>' 5
   begin
   cat <&4 >&5
   exec 4<&- 5>&-
@@ -78,10 +80,11 @@ test('a reader that waits holds the guest up, and nothing is lost', { timeout: 1
     consoles,
     machines,
     `${functions}
-port 1
-exec 4</dev/vport0p1
+open 4 '<' 1
 begin
-(dd if=/dev/zero bs=64k count=512 2>/dev/null; echo written >/dev/console) >/dev/vport0p2
+open 5 '>' 2
+(dd if=/dev/zero bs=64k count=512 2>/dev/null; echo written >/dev/console) >&5
+exec 5>&-
 sleep 1000
 `
   )
@@ -107,9 +110,9 @@ test(
       consoles,
       machines,
       `${functions}
-port 0; port 1
-exec 4<>/dev/vport0p0
-(echo first; echo holds >/dev/console; begin) >/dev/vport0p1
+open 4 '<>' 0; open 5 '>' 1
+(echo first; echo holds >/dev/console; begin) >&5
+exec 5>&-
 begin
 echo second >/dev/vport0p1
 sleep 1000
@@ -135,8 +138,7 @@ test('when the machine dies its streams close without an end', { timeout: 120_00
     consoles,
     machines,
     `${functions}
-port 1
-exec 4<>/dev/vport0p1
+open 4 '<>' 1
 begin
 echo here >&4
 sleep 1000
