@@ -68,6 +68,7 @@ function letIn(world: World, founder: Chain, token: Token, slot: number, host: H
   const witness = {
     chain: founder,
     signer: world.host(0).signer,
+    chainOf: () => founder,
     usedSlots: () => new Map(),
     isRevoked: () => false
   }

@@ -437,6 +437,7 @@ export class Daemon {
       {
         chain,
         signer: this.#host.signer,
+        chainOf: (host) => this.set.chainOf(host),
         usedSlots: (token) => new Map([...(this.#granted.get(token) ?? []), ...this.set.usedSlots(token)]),
         isRevoked: (target) => this.set.isRevoked(target)
       },

@@ -88,7 +88,13 @@ function mint(world: World, admin: Host): void {
     addresses: []
   } as const
   const { token } = mintToken(chain, admin.signer, signerFor(name), wish, world.wallNow, virtualCrypto)
-  const witness = { chain, signer: admin.signer, usedSlots: () => new Map(), isRevoked: () => false }
+  const witness = {
+    chain,
+    signer: admin.signer,
+    chainOf: () => chain,
+    usedSlots: () => new Map(),
+    isRevoked: () => false
+  }
   for (let slot = 0; slot < mintedAtOnce; slot++) {
     const signer = signerFor(`${name} ${slot}`)
     const request = joinRequest(token, signerOf(token.seed), signer.publicKey, slot, 'minted')

@@ -1,7 +1,14 @@
 /** Invites: made and taken back by an admin's daemon, redeemed by any member's. */
-import { type Chain, isAncestor, isRefusal, slotOf, verifyChain } from '#core/admission/chain.ts'
+import {
+  type Chain,
+  invitedChain,
+  isAncestor,
+  isRefusal,
+  slotOf,
+  verifyChain
+} from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
-import { mintToken, parseToken } from '#core/admission/token.ts'
+import { maxTokenAddresses, mintToken, parseToken } from '#core/admission/token.ts'
 import { countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
@@ -9,7 +16,7 @@ import { findHost } from '#core/placement.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { InviteRequest } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { crypto, freshSeed, signerOf } from './crypto.ts'
+import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
 import { loadRootSeed } from './identity.ts'
@@ -51,7 +58,7 @@ export class Admission {
         role: request.role,
         redeemBy: (now + request.expiresMs) as WallTime,
         slots: request.uses,
-        addresses: this.#mesh.addresses(),
+        addresses: this.#addresses(),
         ...(request.for === undefined ? {} : { for: request.for as HostId })
       },
       now,
@@ -65,9 +72,19 @@ export class Admission {
     return { token: text, expiresAt: new Date(token.invite.redeemBy).toISOString() }
   }
 
+  /** Where a joiner asks: here, and at others while this host is away. Who answers there proves itself. */
+  #addresses(): readonly string[] {
+    const { members } = this.#records.view
+    const others = this.#mesh.members().flatMap((peer) => members.get(peer)?.body.addresses.slice(0, 1) ?? [])
+    return [
+      ...this.#mesh.addresses().slice(0, maxTokenAddresses / 2),
+      ...others.map((address) => address.replace(/\/p2p\/[^/]+$/, ''))
+    ].slice(0, maxTokenAddresses)
+  }
+
   /** Takes an invite back everywhere; hosts that came in by it stay. Throws ViolinError. */
   async cancel(text: string): Promise<void> {
-    const token = parseToken(text, crypto)
+    const token = parseToken(text, crypto, keyOfSeed)
     if (token instanceof ViolinError) throw token
     const { identity, chain } = this.#host
     if (token.root !== identity.mesh) {
@@ -77,14 +94,19 @@ export class Admission {
         'run this on a host of that mesh'
       )
     }
+    const inviter = this.#chainOf(token.invite.issuer)
+    const target = inviter === null ? null : invitedChain(inviter, token.invite, crypto)
+    if (target === null || isRefusal(target)) {
+      throw new ViolinError('unknown-host', 'the inviter is not known here', 'run this on the inviting host')
+    }
     const { now } = this.#records
     await this.#records.publish(
       {
         kind: 'revocation',
         version: this.#records.nextVersion('revocation', identity.host.publicKey, token.invite.subject),
         issuedAt: now,
-        expiresAt: Math.min(token.chain.endsAt, now + maxLifeMs.host) as WallTime,
-        body: { key: token.invite.subject, andBelow: false, target: token.chain.links },
+        expiresAt: Math.min(target.endsAt, now + maxLifeMs.host) as WallTime,
+        body: { key: token.invite.subject, andBelow: false, target: target.links },
         chain
       },
       identity.host
@@ -144,6 +166,7 @@ export class Admission {
       {
         chain: this.#host.chain,
         signer: this.#host.identity.host,
+        chainOf: (key) => this.#chainOf(key),
         usedSlots: (token) => new Map([...this.#pending(token), ...records.set.usedSlots(token)]),
         isRevoked: (chain) => records.set.isRevoked(chain)
       },
@@ -152,6 +175,11 @@ export class Admission {
     )
     if (answer.kind === 'granted') this.#noteGrant(answer.chain, from)
     return encodeJoinAnswer(answer)
+  }
+
+  #chainOf(host: PublicKey): Chain | null {
+    const { identity, chain } = this.#host
+    return host === identity.host.publicKey ? chain : this.#records.set.chainOf(host)
   }
 
   #pending(token: string): Map<number, PublicKey> {

@@ -47,6 +47,11 @@ export function signerOf(seed: Uint8Array): Signer {
   return { publicKey, sign: (bytes) => sign(null, bytes, key) }
 }
 
+/** The public half of a 32-byte Ed25519 seed. */
+export function keyOfSeed(seed: Uint8Array): PublicKey {
+  return signerOf(seed).publicKey
+}
+
 /** A fresh Ed25519 seed. */
 export function freshSeed(): Uint8Array {
   return randomBytes(32)

@@ -20,6 +20,7 @@ import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { Reconciler } from './reconciler.ts'
 import { Records, isMembership } from './records.ts'
+import { Seat } from './seat.ts'
 import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
 import { Slices } from './slices/slices.ts'
@@ -52,7 +53,7 @@ export async function startDaemon(
   await using door = new AsyncDisposableStack()
   await using undo = new AsyncDisposableStack()
   const identity = await loadIdentity(dir)
-  const host = await hostOf(identity)
+  const host = await hostOf(dir, identity)
   const store = undo.adopt(await openStore(join(dir, 'store')), (one) => one.close())
   const generation = await nextGeneration(store)
   const images = join(dir, 'images')
@@ -128,8 +129,10 @@ export async function startDaemon(
   records.attach(mesh)
   const say = (): Promise<void> => announce(host, records, mesh, peers, departure)
   await say()
+  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered: say })
   const refresh = setInterval(() => {
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
+    void seat.look(mesh.members().length === 0)
   }, refreshEveryMs)
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
@@ -157,7 +160,7 @@ function startMesh(
     hostSeed: identity.hostSeed,
     listen: options.listen.length > 0 ? options.listen : identity.listen,
     meshId: identity.mesh,
-    presentation: () => identity.membership,
+    presentation: () => host.chain.bytes,
     admit: (peer: HostId, presented: Uint8Array) => {
       const chain = verifyChain(presented, identity.mesh, crypto)
       return !isRefusal(chain) && isMembership(chain, peer, records)

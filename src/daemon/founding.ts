@@ -1,23 +1,21 @@
 /** How a host begins: it founds a mesh, or joins one with an invite. Neither needs a running daemon. */
 import { hostname } from 'node:os'
 import { join as joinPath } from 'node:path'
-import { acceptGrant, decodeJoinAnswer, firstSlot, joinRequest } from '#core/admission/join.ts'
 import { foundChain, membershipMs } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
-import { type Token, parseToken } from '#core/admission/token.ts'
-import { ViolinError, errorFrom } from '#core/errors.ts'
+import { isWorthKeeping } from '#core/admission/seat.ts'
+import { parseToken } from '#core/admission/token.ts'
+import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import { isName } from '#core/records/bodies.ts'
 import { clockToleranceMs } from '#core/records/set.ts'
-import type { Mesh } from '#mesh/contract.ts'
-import { createMesh, parseAddress } from '#mesh/mesh.ts'
+import { parseAddress } from '#mesh/mesh.ts'
 import { openStore } from '#store/level.ts'
-import { crypto, freshSeed, signerOf } from './crypto.ts'
+import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import { assertFresh, defaultListen, defaultPorts, rootKeyFile, saveIdentity } from './identity.ts'
+import { redeem } from './stranger.ts'
 import { encodeJson } from './wire.ts'
 
-/** A member that does not answer within this time is passed over. */
-const answerTimeoutMs = 10_000
 /** The founding host's link: every other chain hangs on it, so it lasts ten times as long as a membership. */
 const foundingMs: number = 10 * membershipMs
 /** Section of the store with the addresses by which a new host finds its mesh the first time. */
@@ -70,7 +68,7 @@ export interface Joined {
 
 /** Joins the mesh of a token through any member at its addresses. Throws ViolinError with the reason. */
 export async function join(dir: string, text: string, options: FoundOptions): Promise<Joined> {
-  const token = parseToken(text.trim(), crypto)
+  const token = parseToken(text.trim(), crypto, keyOfSeed)
   if (token instanceof ViolinError) throw token
   await assertFresh(dir)
   if (token.invite.redeemBy + clockToleranceMs < Date.now()) {
@@ -82,9 +80,13 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
   }
   const name = nameOf(options.name)
   const hostSeed = freshSeed()
-  const host = signerOf(hostSeed).publicKey
   const listen = listenOf(options.listen)
-  const { membership, through, addresses } = await redeem(token, hostSeed, host, name)
+  const host = signerOf(hostSeed)
+  const { answer, through, address } = await redeem(
+    token,
+    { seed: hostSeed, signer: host, name },
+    token.addresses
+  )
   await saveIdentity(dir, {
     name,
     mesh: token.root,
@@ -92,82 +94,11 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
     ports: defaultPorts,
     hostSeed,
     ownerSeed: freshSeed(),
-    membership
+    membership: answer.bytes,
+    ...(isWorthKeeping(token.invite) ? { invite: text.trim() } : {})
   })
-  await remember(dir, through, addresses)
-  return { id: hostIdOf(host), name, mesh: token.root, through, listen }
-}
-
-async function redeem(
-  token: Token,
-  hostSeed: Uint8Array,
-  host: PublicKey,
-  name: string
-): Promise<{ membership: Uint8Array; through: HostId; addresses: readonly string[] }> {
-  const mesh = await createMesh({
-    hostSeed,
-    listen: [],
-    meshId: token.root,
-    presentation: () => null,
-    admit: () => false,
-    remembered: () => [],
-    mdns: false,
-    log: () => {}
-  })
-  try {
-    let refusal: ViolinError | null = null
-    for (const address of token.addresses) {
-      try {
-        const peer = await mesh.dial([address], AbortSignal.timeout(answerTimeoutMs))
-        const membership = await redeemAt(mesh, peer, token, host, name)
-        return { membership, through: peer, addresses: [address] }
-      } catch (error: unknown) {
-        if (!(error instanceof ViolinError)) throw error
-        // A member's no is everyone's; who cannot be reached is passed over.
-        if (error.code !== 'nobody-reachable' && error.code !== 'timeout') throw error
-        refusal = error
-      }
-    }
-    const tried = token.addresses.join(', ') || 'no address in it'
-    throw new ViolinError(
-      'nobody-reachable',
-      `no member of the mesh answered (${tried})`,
-      'see that `violin daemon` runs on the inviting host and that its port is reachable from here',
-      { cause: refusal }
-    )
-  } finally {
-    await mesh.close()
-  }
-}
-
-async function redeemAt(
-  mesh: Mesh,
-  peer: HostId,
-  token: Token,
-  host: PublicKey,
-  name: string
-): Promise<Uint8Array> {
-  const signer = signerOf(token.seed)
-  let slot = firstSlot(token, host, crypto)
-  // Each answer names a slot that was free: as many tries as there are slots are enough.
-  for (let tries = 0; tries <= token.invite.slots; tries++) {
-    const body = joinRequest(token, signer, host, slot, name)
-    const answer = decodeJoinAnswer(
-      await mesh.request(peer, 'join', body, AbortSignal.timeout(answerTimeoutMs))
-    )
-    if (answer.kind === 'refused') throw errorFrom(answer.error)
-    if (answer.kind === 'granted') {
-      const chain = acceptGrant(token, host, answer.chain, crypto)
-      if (chain instanceof ViolinError) throw chain
-      return chain.bytes
-    }
-    slot = answer.free
-  }
-  throw new ViolinError(
-    'token-used-up',
-    'others took every slot of the invite meanwhile',
-    'ask an admin of the mesh for a new invite'
-  )
+  await remember(dir, through, [address])
+  return { id: hostIdOf(host.publicKey), name, mesh: token.root, through, listen }
 }
 
 async function remember(dir: string, peer: HostId, addresses: readonly string[]): Promise<void> {

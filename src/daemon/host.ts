@@ -4,11 +4,12 @@ import { access } from 'node:fs/promises'
 import { type Chain, isRefusal, membershipMs, ownerChain, verifyChain } from '#core/admission/chain.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostBody } from '#core/records/bodies.ts'
+import { sameBytes } from '#core/records/cbor.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import { view } from '#core/records/view.ts'
 import type { DriverName } from '#core/spec.ts'
 import { crypto } from './crypto.ts'
-import type { Identity } from './identity.ts'
+import { type Identity, saveMembership } from './identity.ts'
 import type { Records } from './records.ts'
 
 export const softwareVersion = '0.1.0'
@@ -21,12 +22,14 @@ export interface Host {
   readonly chain: Chain
   /** From the root to the owner key of this host. */
   readonly ownerChain: Chain
+  /** Goes on under another membership; stored before it counts. */
+  adopt(chain: Chain): Promise<void>
   readonly drivers: readonly DriverName[]
   readonly memoryMiB: number
 }
 
 /** Checks the stored membership and hangs the owner key on it. Throws `not-a-member` when it ended. */
-export async function hostOf(identity: Identity): Promise<Host> {
+export async function hostOf(dir: string, identity: Identity): Promise<Host> {
   const chain = verifyChain(identity.membership, identity.mesh, crypto)
   if (isRefusal(chain) || chain.subject !== identity.host.publicKey) {
     throw new ViolinError(
@@ -42,21 +45,24 @@ export async function hostOf(identity: Identity): Promise<Host> {
       'ask an admin for a new invite and join in a new folder'
     )
   }
-  const notAfter = Math.min(chain.endsAt, Date.now() + membershipMs)
-  const owner = ownerChain(
-    chain,
-    identity.host,
-    identity.owner.publicKey,
-    notAfter as Chain['endsAt'],
-    crypto
-  )
-  return {
+  const host = {
     identity,
     chain,
-    ownerChain: owner,
+    ownerChain: ownerChainOf(identity, chain),
     drivers: await driversHere(),
-    memoryMiB: Math.floor(totalmem() / 2 ** 20)
+    memoryMiB: Math.floor(totalmem() / 2 ** 20),
+    async adopt(next: Chain): Promise<void> {
+      await saveMembership(dir, next.bytes)
+      host.chain = next
+      host.ownerChain = ownerChainOf(identity, next)
+    }
   }
+  return host
+}
+
+function ownerChainOf(identity: Identity, chain: Chain): Chain {
+  const notAfter = Math.min(chain.endsAt, Date.now() + membershipMs) as Chain['endsAt']
+  return ownerChain(chain, identity.host, identity.owner.publicKey, notAfter, crypto)
 }
 
 async function driversHere(): Promise<DriverName[]> {
@@ -94,7 +100,11 @@ export async function publishHost(host: Host, records: Records, state: HostState
     clockAheadMs: 0
   }
   const former = view(records.set, records.now).members.get(identity.id)?.record
-  const standing = former !== undefined && JSON.stringify(former.body) === JSON.stringify(body)
+  const standing =
+    former !== undefined &&
+    former.chain !== null &&
+    sameBytes(former.chain.bytes, chain.bytes) &&
+    JSON.stringify(former.body) === JSON.stringify(body)
   if (standing && former.expiresAt > records.now + renewBeforeMs) return
   const { now } = records
   await records.publish(

@@ -42,6 +42,8 @@ export interface NewIdentity {
   readonly hostSeed: Uint8Array
   readonly ownerSeed: Uint8Array
   readonly membership: Uint8Array
+  /** The invite's text, where its secret is of use after the join. */
+  readonly invite?: string
 }
 
 /** Where trunks listen unless settings say otherwise. */
@@ -60,6 +62,24 @@ export function rootKeyFile(dir: string): string {
 export async function loadRootSeed(dir: string): Promise<Uint8Array | null> {
   const seed = unhex((await readFile(rootKeyFile(dir), 'utf8').catch(() => '')).trim())
   return seed?.length === 32 ? seed : null
+}
+
+/** Puts another membership in the place of the former: whole, or not at all, also when the power fails. */
+export async function saveMembership(dir: string, membership: Uint8Array): Promise<void> {
+  const path = join(folderOf(dir), 'membership')
+  const fresh = `${path}.new`
+  await writeFile(fresh, membership, { mode: 0o600, flush: true })
+  await rename(fresh, path)
+}
+
+/** The invite by which this host joined, while another of its slots may be needed; null: none is kept. */
+export async function loadInvite(dir: string): Promise<string | null> {
+  return readFile(join(folderOf(dir), 'invite'), 'utf8').catch(() => null)
+}
+
+/** Forgets that invite. */
+export async function dropInvite(dir: string): Promise<void> {
+  await rm(join(folderOf(dir), 'invite'), { force: true })
 }
 
 /** Throws `already-initialised` when the folder holds an identity. */
@@ -98,6 +118,8 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     await secret('host.key', identity.hostSeed)
     await secret('owner.key', identity.ownerSeed)
     await writeFile(join(staging, 'membership'), identity.membership, { mode: 0o600 })
+    if (identity.invite !== undefined)
+      await writeFile(join(staging, 'invite'), `${identity.invite}\n`, { mode: 0o600 })
     const { name, mesh, listen, ports } = identity
     await writeFile(join(staging, 'host.json'), `${JSON.stringify({ name, mesh, listen, ports }, null, 2)}\n`)
     // A folder left by `leave` holds only the owner's key, under a name of its own.

@@ -2,6 +2,7 @@
  * Makes what runs here match the records: the steps are core/reconcile's, this file carries them out, one at
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
+import type { Chain } from '#core/admission/chain.ts'
 import { refusals } from '#core/limits.ts'
 import { printable } from '#core/printable.ts'
 import { errorData } from '#core/errors.ts'
@@ -51,7 +52,10 @@ export class Reconciler {
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
-  readonly #told = new Map<ViolinId, { readonly body: RunsBody; readonly until: number }>()
+  readonly #told = new Map<
+    ViolinId,
+    { readonly body: RunsBody; readonly until: number; readonly chain: Chain }
+  >()
   readonly #watchers = new Set<(violin: ViolinId) => void>()
   #tellTimer: NodeJS.Timeout | null = null
   #leaving = false
@@ -322,14 +326,15 @@ export class Reconciler {
     }
     const former = this.#told.get(violin)
     const { now } = this.#records
-    if (former !== undefined && same(former.body, body) && former.until > now + maxLifeMs.runs / 2) return
+    const stands = former?.chain === chain && same(former.body, body)
+    if (stands && former.until > now + maxLifeMs.runs / 2) return
     const expiresAt = Math.min(now + maxLifeMs.runs, chain.endsAt) as typeof now
     const version = this.#records.nextVersion('runs', identity.host.publicKey, violin)
     await this.#records.publish(
       { kind: 'runs', version, issuedAt: now, expiresAt, body, chain },
       identity.host
     )
-    this.#told.set(violin, { body, until: expiresAt })
+    this.#told.set(violin, { body, until: expiresAt, chain })
   }
 
   #nameOf(violin: ViolinId): string {

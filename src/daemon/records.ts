@@ -4,6 +4,7 @@
  */
 import type { Chain } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
+import { keepsSlot } from '#core/admission/seat.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
@@ -333,6 +334,6 @@ export function isMembership(chain: Chain, peer: HostId, records: Records): bool
     chain.host === peer &&
     chain.endsAt > records.now &&
     !records.set.isRevoked(chain) &&
-    !records.view.displaced.has(peer)
+    keepsSlot(chain, records.view.slots)
   )
 }

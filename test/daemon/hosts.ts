@@ -20,6 +20,7 @@ import { Loads } from '#daemon/loads.ts'
 import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
 import { Records, isMembership } from '#daemon/records.ts'
+import { Seat } from '#daemon/seat.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
 import { Violins } from '#daemon/violins.ts'
@@ -125,14 +126,14 @@ export async function meshOf(names: readonly string[], stack: AsyncDisposableSta
 /** Starts the control plane of a folder. */
 export async function startHost(dir: string): Promise<TestHost> {
   const identity = await loadIdentity(dir)
-  const host = await hostOf(identity)
+  const host = await hostOf(dir, identity)
   const store = await openStore(joinPath(dir, 'store'))
   const records = new Records({ root: identity.mesh, self: identity.id, store, log: quiet })
   const mesh = await createMesh({
     hostSeed: identity.hostSeed,
     listen: identity.listen,
     meshId: identity.mesh,
-    presentation: () => identity.membership,
+    presentation: () => host.chain.bytes,
     admit: (peer, shown) => {
       const chain = verifyChain(shown, identity.mesh, crypto)
       return !isRefusal(chain) && isMembership(chain, peer, records)
@@ -158,7 +159,10 @@ export async function startHost(dir: string): Promise<TestHost> {
     journal
   })
   const admission = new Admission(dir, host, records, mesh, journal)
-  await publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
+  const say = (): Promise<void> =>
+    publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
+  await say()
+  await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
   const close = async (): Promise<void> => {
     reconciler.close()
     peers.close()

@@ -239,6 +239,16 @@ export function tokenChain(inviter: Chain, signer: Signer, link: Unsigned<TokenL
   return extend(inviter, null, link, signer, crypto)
 }
 
+/** Hangs an invite that came by itself on its inviter's chain, which the member that is asked knows. */
+export function invitedChain(inviter: Chain, link: TokenLink, crypto: Crypto): Chain | Refusal {
+  return verifyChain([...inviter.links, link], inviter.root, crypto)
+}
+
+/** Whether an invite is its issuer's; that the issuer may invite is shown by its chain. */
+export function isSignedInvite(root: PublicKey, link: TokenLink, crypto: Crypto): boolean {
+  return crypto.verify(link.issuer, linkBytes(root, link), link.signature)
+}
+
 /** Hangs a host on the token that let it in; `witness` countersigns and its links travel along. */
 export function joinedChain(
   token: Chain,

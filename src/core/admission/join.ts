@@ -15,15 +15,24 @@ import {
   readText
 } from '../records/cbor.ts'
 import { isName, maxNameLength } from '../records/name.ts'
-import { type Chain, isRefusal, joinedChain, maxChainBytes, membershipMs, verifyChain } from './chain.ts'
+import {
+  type Chain,
+  invitedChain,
+  isRefusal,
+  isSignedInvite,
+  joinedChain,
+  maxChainBytes,
+  membershipMs,
+  verifyChain
+} from './chain.ts'
 import { hostIdOf, keyBytes } from './host-id.ts'
 import {
   type TokenLink,
-  linksFromWire,
-  linksToWire,
   maxSlots,
   readKey,
   slotProofBytes,
+  tokenLinkFromWire,
+  tokenLinkToWire,
   wholeSeconds
 } from './link.ts'
 import type { Token } from './token.ts'
@@ -43,6 +52,8 @@ export type JoinAnswer =
 export interface Witness {
   readonly chain: Chain
   readonly signer: Signer
+  /** The chain of a host that this one knows as a member; null: it knows none. */
+  readonly chainOf: (host: PublicKey) => Chain | null
   /** Slots of a token that were ever seen used, with the host key in each. */
   readonly usedSlots: (token: PublicKey) => ReadonlyMap<number, PublicKey>
   /** Whether a revocation cuts this chain. */
@@ -64,14 +75,13 @@ export function joinRequest(
   name: string
 ): Uint8Array {
   const proof = tokenSigner.sign(slotProofBytes(token.root, token.invite.subject, slot, host))
-  const chain = linksToWire(token.chain.links)
-  return encodeCbor([format, keyBytes(token.root), chain, slot, keyBytes(host), proof, name])
+  const invite = tokenLinkToWire(token.invite)
+  return encodeCbor([format, keyBytes(token.root), invite, slot, keyBytes(host), proof, name])
 }
 
 /** A request whose bytes were checked. */
 export interface JoinRequest {
   readonly root: PublicKey
-  readonly token: Chain
   readonly invite: TokenLink
   readonly slot: number
   readonly host: PublicKey
@@ -79,16 +89,14 @@ export interface JoinRequest {
   readonly name: string
 }
 
-/** Reads a stranger's request and verifies its chain and proof. */
+/** Reads a stranger's request and verifies the invite and the proof. */
 export function parseJoinRequest(bytes: Uint8Array, crypto: Crypto): JoinRequest | ViolinError {
   try {
     const wire = readList(decodeCbor(bytes, maxJoinBytes), 'request', 7, 7)
     readInteger(wire[0], 'format', format, format)
     const root = readKey(wire[1], 'root')
-    const token = verifyChain(linksFromWire(wire[2]), root, crypto)
-    if (isRefusal(token)) throw new Malformed(token.refused)
-    const invite = token.path.at(-1)
-    if (invite?.kind !== 'token') throw new Malformed('the chain does not end with an invite')
+    const invite = tokenLinkFromWire(wire[2])
+    if (!isSignedInvite(root, invite, crypto)) throw new Malformed("the inviter's signature does not verify")
     const slot = readInteger(wire[3], 'slot', 0, invite.slots - 1)
     const host = readKey(wire[4], 'host')
     const proof = readBytes(wire[5], 'proof', 64, 64)
@@ -97,7 +105,7 @@ export function parseJoinRequest(bytes: Uint8Array, crypto: Crypto): JoinRequest
     if (!crypto.verify(invite.subject, slotProofBytes(root, invite.subject, slot, host), proof)) {
       throw new Malformed("the proof is not by the invite's key")
     }
-    return { root, token, invite, slot, host, proof, name }
+    return { root, invite, slot, host, proof, name }
   } catch (error: unknown) {
     if (error instanceof Malformed) {
       return new ViolinError(
@@ -125,7 +133,17 @@ export function countersign(
 ): JoinAnswer {
   const request = parseJoinRequest(bytes, crypto)
   if (request instanceof ViolinError) return { kind: 'refused', error: request.toData() }
-  const objection = objectionTo(request, from, witness, now)
+  if (request.root !== witness.chain.root) {
+    return refuse('token-other-mesh', 'the invite is for another mesh than this host is in', askAgain)
+  }
+  const inviter = witness.chainOf(request.invite.issuer)
+  if (inviter === null) {
+    return refuse('unknown-host', 'the host that was asked does not know the inviter', 'ask another member')
+  }
+  const token = invitedChain(inviter, request.invite, crypto)
+  if (isRefusal(token))
+    return refuse('token-malformed', `the invite is not valid: ${token.refused}`, askAgain)
+  const objection = objectionTo(request, token, from, witness, now)
   if (objection !== null) return objection
   const used = witness.usedSlots(request.invite.subject)
   const holder = used.get(request.slot)
@@ -135,14 +153,17 @@ export function countersign(
     const uses = request.invite.slots === 1 ? 'its one use' : `all its ${request.invite.slots} uses`
     return refuse('token-used-up', `the invite is used up: ${uses} went to other hosts`, askAgain)
   }
-  return grant(request, witness, now, crypto)
+  return grant(request, token, witness, now, crypto)
 }
 
-function objectionTo(request: JoinRequest, from: HostId, witness: Witness, now: WallTime): JoinAnswer | null {
-  const { invite, token } = request
-  if (request.root !== witness.chain.root) {
-    return refuse('token-other-mesh', 'the invite is for another mesh than this host is in', askAgain)
-  }
+function objectionTo(
+  request: JoinRequest,
+  token: Chain,
+  from: HostId,
+  witness: Witness,
+  now: WallTime
+): JoinAnswer | null {
+  const { invite } = request
   if (hostIdOf(request.host) !== from) {
     return refuse(
       'refused',
@@ -184,20 +205,26 @@ function freeSlot(slot: number, slots: number, used: ReadonlyMap<number, PublicK
   return null
 }
 
-function grant(request: JoinRequest, witness: Witness, now: WallTime, crypto: Crypto): JoinAnswer {
+function grant(
+  request: JoinRequest,
+  token: Chain,
+  witness: Witness,
+  now: WallTime,
+  crypto: Crypto
+): JoinAnswer {
   const link = {
     kind: 'joined',
     issuer: request.invite.subject,
     subject: request.host,
     slot: request.slot,
-    notAfter: wholeSeconds(Math.min(request.token.endsAt, now + membershipMs)),
+    notAfter: wholeSeconds(Math.min(token.endsAt, now + membershipMs)),
     proof: request.proof,
     witness: witness.chain.subject
   } as const
   try {
     return {
       kind: 'granted',
-      chain: joinedChain(request.token, witness.chain, witness.signer, link, crypto).bytes
+      chain: joinedChain(token, witness.chain, witness.signer, link, crypto).bytes
     }
   } catch (error: unknown) {
     // Witness's and inviter's chains together may be too long; the inviter itself always fits.

@@ -163,6 +163,31 @@ function wireFields(link: Link, placeOf: (key: PublicKey) => number): readonly u
   return [...fields, link.signature]
 }
 
+/**
+ * A token's link as it travels alone: with its issuer's key, for no chain is around it, and without its own
+ * key where `bare`, since who has the private half knows that.
+ */
+export function tokenLinkToWire(link: TokenLink, bare = false): readonly unknown[] {
+  const [issuer, subject, ...fields] = signedFields(link)
+  return [issuer, bare ? null : subject, ...fields, link.signature]
+}
+
+/**
+ * The reverse of {@link tokenLinkToWire}: shapes and bounds only, no signature; `subject`: of a bare one.
+ * Throws {@link Malformed}.
+ */
+export function tokenLinkFromWire(value: unknown, subject?: PublicKey): TokenLink {
+  const wire = readList(value, 'invite', 8, 8)
+  if (subject !== undefined && wire[1] !== null) throw new Malformed('an invite that names its key twice')
+  return {
+    kind: 'token',
+    issuer: readKey(wire[0], 'issuer'),
+    subject: subject ?? readKey(wire[1], 'subject'),
+    ...tokenFields(['token', ...wire]),
+    signature: readBytes(wire[7], 'signature', 64, 64)
+  }
+}
+
 /** The reverse of {@link linksToWire}: shapes and bounds only, no signature. Throws {@link Malformed}. */
 export function linksFromWire(value: unknown): readonly Link[] {
   const links: Link[] = []

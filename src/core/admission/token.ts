@@ -1,6 +1,7 @@
 /**
- * An invite as text: the mesh's root key, the chain down to the token's key, that key's private seed, and
- * addresses of members. Whoever has the text can take a slot, until the invite ends.
+ * An invite as text: the mesh's root key, the link that the inviter signed, the private seed of the token's
+ * key, and addresses of members. Whoever has the text can take a slot, until the invite ends. The inviter's
+ * chain is left out, for members know it: so it fits a QR code however far the inviter is from the root.
  */
 import { ViolinError } from '../errors.ts'
 import type { Crypto, HostId, PublicKey, Signer, WallTime } from '../ids.ts'
@@ -13,33 +14,30 @@ import {
   readList,
   readText
 } from '../records/cbor.ts'
-import { type Chain, isRefusal, maxChainBytes, membershipMs, tokenChain, verifyChain } from './chain.ts'
+import { type Chain, isSignedInvite, membershipMs, tokenChain } from './chain.ts'
 import { hostIdOf, keyBytes, publicKeyOf } from './host-id.ts'
 import {
   type Role,
   type TokenLink,
-  linksFromWire,
-  linksToWire,
-  maxChainLinks,
   maxSlots,
   readKey,
+  tokenLinkFromWire,
+  tokenLinkToWire,
   wholeSeconds
 } from './link.ts'
 import { armour, unarmour } from './text.ts'
 
-/** Most addresses in a token: each costs some 30 characters. */
-export const maxTokenAddresses = 8
+/** Most addresses in a token: each costs some 30 characters, and the QR code shall fit a terminal. */
+export const maxTokenAddresses = 3
 /** Longest life of an invite, ms: not above that of a host record, which shows that a slot is used. */
 export const maxInviteMs: number = 30 * 24 * 3600 * 1000
 const maxAddress = 256
-const maxTokenBytes = maxChainBytes + 4096
+const maxTokenBytes = 2048
 const format = 1
 
-/** An invite that was parsed and whose chain was verified. */
+/** An invite that was parsed and whose link is the inviter's. */
 export interface Token {
   readonly root: PublicKey
-  /** Ends with {@link invite}. */
-  readonly chain: Chain
   readonly invite: TokenLink
   /** Private half of the token's key, 32 bytes. */
   readonly seed: Uint8Array
@@ -83,7 +81,7 @@ export function mintToken(
   } as const
   const chain = tokenChain(inviter, signer, link, crypto)
   const addresses = wish.addresses.slice(0, maxTokenAddresses)
-  const token = { root: chain.root, chain, invite: chain.path.at(-1) as TokenLink, seed: key.seed, addresses }
+  const token = { root: chain.root, invite: chain.path.at(-1) as TokenLink, seed: key.seed, addresses }
   return { text: tokenText(token), token }
 }
 
@@ -112,21 +110,28 @@ export function tokenText(token: Token): string {
     encodeCbor([
       format,
       keyBytes(token.root),
-      linksToWire(token.chain.links),
+      tokenLinkToWire(token.invite, true),
       token.seed,
-      token.addresses.map((address) => addressToWire(address, token.chain))
+      token.addresses.map((address) => addressToWire(address, token.invite.issuer))
     ])
   )
 }
 
-/** Reads a token and verifies its chain; says what befell a text that is none. Whether it ended is not asked. */
-export function parseToken(text: string, crypto: Crypto): Token | ViolinError {
+/**
+ * Reads a token and verifies its link; says what befell a text that is none. Whether it ended is
+ * not asked. `keyOf` gives the public half of a seed.
+ */
+export function parseToken(
+  text: string,
+  crypto: Crypto,
+  keyOf: (seed: Uint8Array) => PublicKey
+): Token | ViolinError {
   const payload = unarmour(text)
   if (payload === 'foreign') return malformed('this is no invite: it does not begin with violin1-')
   if (payload === 'cut-short') return malformed('the invite was cut short: its end is missing')
   if (payload === 'altered') return malformed('the invite was altered: its checksum does not match')
   try {
-    return tokenFrom(payload, crypto)
+    return tokenFrom(payload, crypto, keyOf)
   } catch (error: unknown) {
     if (error instanceof Malformed) return malformed(`the invite is not valid: ${error.message}`)
     throw error
@@ -137,39 +142,30 @@ function malformed(why: string): ViolinError {
   return new ViolinError('token-malformed', why, 'copy the whole text that `violin invite` printed')
 }
 
-function tokenFrom(payload: Uint8Array, crypto: Crypto): Token {
+function tokenFrom(payload: Uint8Array, crypto: Crypto, keyOf: (seed: Uint8Array) => PublicKey): Token {
   const wire = readList(decodeCbor(payload, maxTokenBytes), 'token', 5, 5)
   readInteger(wire[0], 'format', format, format)
   const root = readKey(wire[1], 'root')
-  const chain = verifyChain(linksFromWire(wire[2]), root, crypto)
-  if (isRefusal(chain)) throw new Malformed(chain.refused)
-  const invite = chain.path.at(-1)
-  if (invite?.kind !== 'token') throw new Malformed('the chain does not end with an invite')
   const seed = readBytes(wire[3], 'seed', 32, 32)
+  const invite = tokenLinkFromWire(wire[2], keyOf(seed))
+  if (!isSignedInvite(root, invite, crypto)) throw new Malformed("the inviter's signature does not verify")
   const addresses = readList(wire[4], 'addresses', 0, maxTokenAddresses).map((one) =>
-    addressFromWire(one, chain)
+    addressFromWire(one, invite.issuer)
   )
-  return { root, chain, invite, seed, addresses }
+  return { root, invite, seed, addresses }
 }
 
 const peerPart = '/p2p/'
 
-/** `[text before /p2p/, place of the key in the chain or the key]`: a peer id costs 2 bytes in place of 57. */
-function addressToWire(address: string, chain: Chain): unknown {
-  const cut = address.lastIndexOf(peerPart)
-  const key = cut < 0 ? null : publicKeyOf(address.slice(cut + peerPart.length))
-  if (key === null) return address
-  const place = chain.links.findIndex((link) => link.subject === key)
-  return [address.slice(0, cut), place < 0 ? keyBytes(key) : place]
+/** `[text before /p2p/]` where the peer is the inviter: its id costs 1 byte in place of 57. */
+function addressToWire(address: string, inviter: PublicKey): unknown {
+  const own = peerPart + hostIdOf(inviter)
+  return address.endsWith(own) ? [address.slice(0, -own.length)] : address
 }
 
-function addressFromWire(value: unknown, chain: Chain): string {
+function addressFromWire(value: unknown, inviter: PublicKey): string {
   if (!Array.isArray(value)) return readMultiaddr(value)
-  const [text, peer] = readList(value, 'address', 2, 2)
-  const place = typeof peer === 'number' ? readInteger(peer, 'place', 0, maxChainLinks) : -1
-  const key = place < 0 ? readKey(peer, 'peer') : chain.links[place]?.subject
-  if (key === undefined) throw new Malformed('an address names a key that is not in the chain')
-  return readMultiaddr(text) + peerPart + hostIdOf(key)
+  return readMultiaddr(readList(value, 'address', 1, 1)[0]) + peerPart + hostIdOf(inviter)
 }
 
 function readMultiaddr(value: unknown): string {

@@ -170,6 +170,15 @@ export class RecordSet {
     })
   }
 
+  /** The chain of a host key as its record shows it, or as the revocation does that cut it; null: unknown. */
+  chainOf(host: PublicKey): Chain | null {
+    const own = this.get('host', host, '')
+    if (own !== null) return own.chain
+    for (const record of this.entries('mesh'))
+      if (record.kind === 'revocation' && record.body.key === host) return record.target
+    return null
+  }
+
   /**
    * Every claim to a slot that the records show: hosts that are members, and hosts that were revoked, for a
    * used slot never comes back.

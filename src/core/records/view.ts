@@ -2,8 +2,9 @@
  * What the records mean at a moment: members, VIOLINs, what runs. Only what has not ended, whose author is
  * not revoked and stands in the slot that it claims. Two hosts with the same records and clocks see the same.
  */
-import { type Chain, slotOf } from '../admission/chain.ts'
+import type { Chain } from '../admission/chain.ts'
 import type { Role } from '../admission/link.ts'
+import { keepsSlot } from '../admission/seat.ts'
 import type { HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { Spec } from '../spec.ts'
 import type { Ended, Founding, HostBody } from './bodies.ts'
@@ -47,6 +48,8 @@ export interface View {
   readonly members: ReadonlyMap<HostId, Member>
   /** Hosts that lost their slot to another with a lower hash: told, and to ask for another slot. */
   readonly displaced: ReadonlySet<HostId>
+  /** The host key that keeps each claimed slot, by `TOKEN SLOT`. */
+  readonly slots: ReadonlyMap<string, PublicKey>
   /** Keys with a revocation in force; true: with all that they let in. */
   readonly revoked: ReadonlyMap<PublicKey, boolean>
   readonly violins: ReadonlyMap<ViolinId, ViolinView>
@@ -55,7 +58,7 @@ export interface View {
 
 /** Computes the view. O(records): call it when records or the day change, not by the second. */
 export function view(set: RecordSet, now: WallTime): View {
-  const winners = settleSlots(set)
+  const slots = settleSlots(set)
   const members = new Map<HostId, Member>()
   const displaced = new Set<HostId>()
   const revoked = new Map<PublicKey, boolean>()
@@ -70,7 +73,7 @@ export function view(set: RecordSet, now: WallTime): View {
     const chain = record.chain as Chain
     const host = chain.host as HostId
     if (set.isRevoked(chain)) continue
-    if (!keepsSlot(chain, winners)) {
+    if (!keepsSlot(chain, slots)) {
       if (record.kind === 'host') displaced.add(host)
       continue
     }
@@ -78,7 +81,7 @@ export function view(set: RecordSet, now: WallTime): View {
     else if (record.kind === 'runs') entry(runs, record.body.violin, () => new Map()).set(host, record)
     else entry(versions, record.key as ViolinId, () => []).push(record)
   }
-  return { members, displaced, revoked, runs, violins: settleViolins(versions) }
+  return { members, displaced, slots, revoked, runs, violins: settleViolins(versions) }
 }
 
 function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
@@ -109,14 +112,6 @@ export function settleSlots(set: RecordSet): ReadonlyMap<string, PublicKey> {
     }
   }
   return winners
-}
-
-function keepsSlot(chain: Chain, winners: ReadonlyMap<string, PublicKey>): boolean {
-  const claim = slotOf(chain)
-  if (claim === null) return true
-  const hostKey = chain.kind === 'owner' ? chain.path.at(-2)?.subject : chain.subject
-  const winner = winners.get(`${claim.token} ${claim.slot}`)
-  return winner === undefined || winner === hostKey
 }
 
 function settleViolins(

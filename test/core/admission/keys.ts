@@ -1,6 +1,6 @@
 /** Real keys and a small mesh for tests: node:crypto stands behind the core's ports. */
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
-import { type Chain, foundChain, ownerChain } from '#core/admission/chain.ts'
+import { type Chain, foundChain, invitedChain, ownerChain } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import {
   type JoinAnswer,
@@ -67,6 +67,9 @@ export interface TestHost {
 
 export const root: TestSigner = signerFor('root')
 
+/** What every member knows: the chains of those that were let in. */
+const known = new Map<PublicKey, Chain>()
+
 export function hostFrom(label: string, chain: Chain): TestHost {
   const signer = signerFor(label)
   const owner = signerFor(`${label} owner`)
@@ -79,20 +82,32 @@ export function hostFrom(label: string, chain: Chain): TestHost {
 }
 
 export function founder(label = 'founder'): TestHost {
-  return hostFrom(label, foundChain(root, signerFor(label).publicKey, after(yearMs), crypto))
+  return knownAs(hostFrom(label, foundChain(root, signerFor(label).publicKey, after(yearMs), crypto)))
+}
+
+function knownAs(host: TestHost): TestHost {
+  known.set(host.signer.publicKey, host.chain)
+  return host
 }
 
 export function invite(
   host: TestHost,
   label: string,
   wish: Partial<InviteWish> = {}
-): { readonly text: string; readonly token: Token } {
+): { readonly text: string; readonly token: Token; readonly chain: Chain } {
   const whole = { role: 'member', redeemBy: after(dayMs), slots: 1, addresses: [], ...wish } as const
-  return mintToken(host.chain, host.signer, signerFor(label), whole, start, crypto)
+  const made = mintToken(host.chain, host.signer, signerFor(label), whole, start, crypto)
+  return { ...made, chain: invitedChain(host.chain, made.token.invite, crypto) as Chain }
 }
 
 export function witnessOf(host: TestHost, used: ReadonlyMap<number, PublicKey> = new Map()): Witness {
-  return { chain: host.chain, signer: host.signer, usedSlots: () => used, isRevoked: () => false }
+  return {
+    chain: host.chain,
+    signer: host.signer,
+    chainOf: (key) => known.get(key) ?? null,
+    usedSlots: () => used,
+    isRevoked: () => false
+  }
 }
 
 /** One request of `label` at a member. */
@@ -115,5 +130,5 @@ export function join(token: Token, label: string, witness: Witness, slot?: numbe
   if (answer.kind !== 'granted') throw new Error(JSON.stringify(answer))
   const chain = acceptGrant(token, signerFor(label).publicKey, answer.chain, crypto)
   if (chain instanceof Error) throw chain
-  return hostFrom(label, chain)
+  return knownAs(hostFrom(label, chain))
 }

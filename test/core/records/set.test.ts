@@ -35,7 +35,7 @@ import {
 
 const first = founder()
 const admin = join(invite(first, 'admin token', { role: 'admin' }).token, 'admin', witnessOf(first))
-const memberToken = invite(admin, 'member token').token
+const { token: memberToken, chain: memberTokenChain } = invite(admin, 'member token')
 const member = join(memberToken, 'member', witnessOf(admin))
 const rival = join(memberToken, 'rival', witnessOf(first))
 const hosts = [first, admin, member].map((host) => host.chain.host as HostId)
@@ -67,8 +67,8 @@ const pools: Readonly<Record<string, readonly SignedRecord[]>> = {
     revocation(member.chain, admin, true),
     revocation(member.chain, admin, false, { version: 2 }),
     revocation(member.chain, first),
-    revocation(memberToken.chain, admin),
-    revocation(memberToken.chain, admin, true, { version: 2, expiresAt: after(399 * dayMs) }),
+    revocation(memberTokenChain, admin),
+    revocation(memberTokenChain, admin, true, { version: 2, expiresAt: after(399 * dayMs) }),
     revocation(admin.chain, first, true),
     revocation(first.chain, null)
   ]
@@ -158,7 +158,7 @@ test('a revocation takes its key out at once and for good, with its owner key, a
 test('a revocation of all below cuts tokens, hosts and owner keys there; without it they stay, but for invites', () => {
   const alone = setOf([hostRecord(member), revocation(admin.chain, first)])
   assert.ok(!alone.isRevoked(member.chain))
-  assert.ok(alone.isRevoked(memberToken.chain))
+  assert.ok(alone.isRevoked(memberTokenChain))
   assert.equal(view(alone, start).members.size, 1)
   const below = setOf([hostRecord(member), revocation(admin.chain, first, true)])
   assert.ok(below.isRevoked(member.chain))
