@@ -36,6 +36,7 @@ export function labelOf(message: Message): string {
     case 'probe':
     case 'ports':
     case 'handoff':
+    case 'shut':
       return message.kind
   }
 }

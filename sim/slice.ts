@@ -4,6 +4,7 @@
  */
 import { Election } from '#core/election/election.ts'
 import { type Message, decodeMessage, encodeMessage } from '#core/election/message.ts'
+import type { Owners } from '#core/election/ports.ts'
 import type { Effect, Input, Role, SwitchView } from '#core/election/types.ts'
 import { type HostKey, type Instant, type Mac, unreachable } from '#core/ids.ts'
 import { formatMac, parseMac } from '#frame/ethernet.ts'
@@ -94,7 +95,7 @@ export class Slice {
         const { high, low } = macOf(place)
         return formatMac(high, low) as Mac
       })
-      this.#feed(lan, { kind: 'ports', macs })
+      this.#feed(lan, { kind: 'ports', ports: macs.map((mac) => ({ mac, claim: 0xffff_ffff })) })
     }
   }
 
@@ -201,11 +202,11 @@ export class Slice {
     this.lans.set(index, lan)
     const candidates = plan.candidates.map((host) => world.host(host).key)
     const members = plan.hosts.map((host) => world.host(host).key)
-    this.#feed(lan, { kind: 'configure', candidates, members })
+    this.#feed(lan, { kind: 'configure', candidates, members, owners: ownersOf(world, plan) })
     if (!plan.hosts.includes(place)) return
     const mac = macOf(place)
     lan.fabric.addPort(0, mac.high, mac.low)
-    this.#feed(lan, { kind: 'ports', macs: [formatMac(mac.high, mac.low) as Mac] })
+    this.#feed(lan, { kind: 'ports', ports: [{ mac: formatMac(mac.high, mac.low) as Mac, claim: 1 }] })
   }
 
   #toAll(peer: Host, input: Input<Message>): void {
@@ -282,6 +283,8 @@ export class Slice {
         return this.#become(lan, effect.role)
       case 'fdb':
         return this.#preload(lan, world.byKey(effect.peer), effect.macs)
+      case 'superseded':
+        return
       case 'view': {
         const before = lan.view
         lan.view = effect.view
@@ -336,6 +339,22 @@ export class Slice {
     lan.fabric.preload(peer, parsed, this.#now)
   }
 }
+
+/** Each MAC with the one host that may have it; made once for a plan, which all its hosts share. */
+function ownersOf(world: World, plan: LanPlan): Owners {
+  const known = owners.get(plan)
+  if (known !== undefined) return known
+  const made = new Map(
+    plan.hosts.map((place) => {
+      const { high, low } = macOf(place)
+      return [formatMac(high, low) as Mac, [world.host(place).key]] as const
+    })
+  )
+  owners.set(plan, made)
+  return made
+}
+
+const owners = new WeakMap<LanPlan, Owners>()
 
 /** The MAC of the one machine that a host has on a vLAN. */
 export function macOf(place: number): { readonly high: number; readonly low: number } {

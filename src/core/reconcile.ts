@@ -5,7 +5,7 @@
 import type { HostId, ViolinId } from './ids.ts'
 import { hostsIn } from './records/view.ts'
 import { namesOf } from './resolve.ts'
-import type { Spec, SpecLan } from './spec.ts'
+import type { Spec, SpecEntity, SpecLan } from './spec.ts'
 
 /** Up to this many hosts every pair on a vLAN keeps a trunk; above, edges keep them to the first candidates. */
 const fullMeshHosts = 8
@@ -24,8 +24,16 @@ export interface Part {
   readonly name: string
   readonly version: number
   /** With the hosts that have a port on the vLAN, or a candidacy for its vSwitch. */
-  readonly lans: readonly (SpecLan & { readonly members: readonly HostId[] })[]
-  readonly entities: Spec['entities']
+  readonly lans: readonly (SpecLan & {
+    readonly members: readonly HostId[]
+    /** Its vNICs, and the hosts that may have them. */
+    readonly ports: readonly {
+      readonly entity: string
+      readonly nic: string
+      readonly hosts: readonly HostId[]
+    }[]
+  })[]
+  readonly entities: readonly (SpecEntity & { readonly claim: number })[]
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   readonly peers: readonly HostId[]
 }
@@ -61,7 +69,9 @@ export function reconcile(
 
 /** What `self` does for a VIOLIN; null when it has neither an entity nor a candidacy. */
 export function partOf(self: HostId, version: number, spec: Spec): Part | null {
-  const entities = spec.entities.filter(({ hosts }) => hosts[0] === self)
+  const entities = spec.entities
+    .filter(({ hosts }) => hosts[0] === self)
+    .map((entity) => ({ ...entity, claim: 1 }))
   const membersOf = new Map(spec.lans.map((lan) => [lan.name, lanMembers(spec, lan.name)]))
   const lans = spec.lans.filter(({ name }) => membersOf.get(name)?.includes(self))
   if (entities.length === 0 && lans.length === 0) return null
@@ -72,7 +82,11 @@ export function partOf(self: HostId, version: number, spec: Spec): Part | null {
   return {
     name: spec.name,
     version,
-    lans: lans.map((lan) => ({ ...lan, members: membersOf.get(lan.name) ?? [] })),
+    lans: lans.map((lan) => ({
+      ...lan,
+      members: membersOf.get(lan.name) ?? [],
+      ports: portsOn(spec, lan.name)
+    })),
     entities,
     names: namesOf(spec),
     peers: [...peers].toSorted()
@@ -100,6 +114,12 @@ export function lanMembers(spec: Spec, lan: string): HostId[] {
     if (entity.nics.some((nic) => nic.lan === lan) && entity.hosts[0] !== undefined)
       members.add(entity.hosts[0])
   return [...members].toSorted()
+}
+
+function portsOn(spec: Spec, lan: string): Part['lans'][number]['ports'] {
+  return spec.entities.flatMap(({ name, nics, hosts }) =>
+    nics.filter((nic) => nic.lan === lan).map((nic) => ({ entity: name, nic: nic.name, hosts }))
+  )
 }
 
 function trunkPeers(self: HostId, candidates: readonly HostId[], members: readonly HostId[]): HostId[] {

@@ -253,6 +253,9 @@ export class Reconciler {
         name,
         state: 'failed',
         reason: `refused: ${reason}`,
+        claim: 0,
+        superseded: null,
+        again: false,
         bootMs: null,
         nics: []
       })

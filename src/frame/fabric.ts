@@ -44,6 +44,8 @@ export class Fabric {
 
   /** An edge's role; null between actives: its own ports still reach one another. */
   setEdge(uplink: TrunkTag | null): void {
+    // What was announced to a switch is behind its downlinks; to an edge all of it is behind the uplink.
+    if (this.#switches) this.#macs.forgetRemote()
     this.#switches = false
     this.#become(uplink, [])
   }
@@ -73,14 +75,15 @@ export class Fabric {
     this.#macs.forgetValue(port)
   }
 
-  /** The MACs behind a trunk, whole, as the election told them. */
+  /** The MACs behind a trunk, whole, as the election told them: a frame that says otherwise is a forgery. */
   preload(
     trunk: number,
     macs: readonly { readonly high: number; readonly low: number }[],
     nowMs: number
   ): void {
     this.#macs.forgetValue(~trunk)
-    for (const mac of macs) this.#macs.learn(mac.high, mac.low, ~trunk, nowMs)
+    for (const { high, low } of macs)
+      if (this.#macs.find(high, low, nowMs) < 0) this.#macs.fix(high, low, ~trunk)
   }
 
   /** A trunk is gone: nothing is behind it. */

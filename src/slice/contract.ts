@@ -40,6 +40,11 @@ export interface SliceStart {
   readonly images: string
 }
 
+/** An entity to run, under a claim of this host: while another host has a higher one, its ports are shut. */
+export interface SliceEntity extends SpecEntity {
+  readonly claim: number
+}
+
 /** The whole wish for this host's part of one VIOLIN. */
 export interface SliceWish {
   readonly name: string
@@ -49,9 +54,18 @@ export interface SliceWish {
   readonly lans: readonly (SpecLan & {
     /** Hosts with a port on it or a candidacy; absent: the candidates, the peers and this host. */
     readonly members?: readonly HostId[]
+    /**
+     * Every vNIC on it, and the hosts that may run its entity, in order: nobody else announces its MAC. Absent:
+     * every member may announce any.
+     */
+    readonly ports?: readonly {
+      readonly entity: string
+      readonly nic: string
+      readonly hosts: readonly HostId[]
+    }[]
   })[]
   /** The entities to run here, and no others. */
-  readonly entities: readonly SpecEntity[]
+  readonly entities: readonly SliceEntity[]
   /** Names to addresses inside the VIOLIN, for /etc/hosts. */
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   /** Hosts with which trunks are wanted. */
@@ -75,6 +89,12 @@ export interface EntityStatus {
   readonly state: EntityState
   /** Why it failed or waits, one line; the console's last lines when it did not boot. */
   readonly reason: string
+  /** The claim under which it runs here. */
+  readonly claim: number
+  /** A higher claim, of another host: the ports here are shut. */
+  readonly superseded: { readonly claim: number; readonly by: HostId } | null
+  /** It failed, and is started again here after a pause. */
+  readonly again: boolean
   readonly bootMs: number | null
   readonly nics: readonly {
     readonly name: string

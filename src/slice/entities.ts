@@ -9,8 +9,8 @@ import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import { same } from '#core/plan.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { DriverName, SpecEntity } from '#core/spec.ts'
-import type { EntityState, EntityStatus, SliceWish } from './contract.ts'
+import type { DriverName } from '#core/spec.ts'
+import type { EntityState, EntityStatus, SliceEntity, SliceWish } from './contract.ts'
 import type { PortSource } from './forwarder/contract.ts'
 import type { Machine, StartMachine } from './machines/contract.ts'
 
@@ -30,6 +30,8 @@ export interface EntitiesOptions {
   readonly machines: Partial<Record<DriverName, StartMachine>>
   readonly macOf: (entity: string, nic: string) => Mac
   readonly addPort: (lan: string, mac: Mac, source: PortSource) => number
+  /** Opens a port under a claim. */
+  readonly claimPort: (port: number, claim: number) => void
   readonly removePort: (port: number) => void
   readonly tap: (entity: string, nic: string, mac: Mac, namespaceFd: number) => Promise<number>
   /** Open wishes for TAPs of this entity end with an error. */
@@ -40,22 +42,26 @@ export interface EntitiesOptions {
 
 /** One life of an entity's machine. */
 interface Run {
-  readonly spec: SpecEntity
+  readonly spec: SliceEntity
   readonly machine: Machine
   readonly startedAt: number
   readonly ports: Map<string, number>
+  /** Its network is set: its ports are open. */
+  up: boolean
   runningSince: number | null
 }
 
 interface Entry {
   readonly name: string
-  want: SpecEntity | null
+  want: SliceEntity | null
   /** Version of the wish for which it failed for good; a newer one tries again. */
   failedFor: number | null
   run: Run | null
   /** The run is over by its own doing. */
   died: boolean
   settling: boolean
+  /** A higher claim than the one that it runs under. */
+  superseded: EntityStatus['superseded']
   state: EntityState
   reason: string
   bootMs: number | null
@@ -87,6 +93,8 @@ export class Entities {
       const changed = entry.want === null || !sameMachine(entry.want, spec)
       entry.want = spec
       if (changed || entry.failedFor !== wish.version) this.#forgive(entry, changed)
+      if (spec.claim > (entry.superseded?.claim ?? 0)) entry.superseded = null
+      if (entry.run?.up === true) this.#openPorts(entry, entry.run)
     }
     for (const entry of this.#entries.values()) {
       if (renamed && entry.run !== null) this.#rename(entry, entry.run)
@@ -135,6 +143,20 @@ export class Entities {
     this.#failed(entry, entry.run, reason)
   }
 
+  /** Another host has a port's machine under a higher claim; the port is shut. */
+  superseded(port: number, above: NonNullable<EntityStatus['superseded']>): void {
+    const entry = this.#entryOf(port)
+    if (entry === undefined || above.claim < (entry.superseded?.claim ?? 0)) return
+    entry.superseded = above
+    this.#options.changed(this.#status(entry))
+  }
+
+  #openPorts(entry: Entry, run: Run): void {
+    const claim = entry.want?.claim ?? run.spec.claim
+    if (entry.superseded !== null) return
+    for (const port of run.ports.values()) this.#options.claimPort(port, claim)
+  }
+
   #entryOf(port: number): Entry | undefined {
     for (const entry of this.#entries.values())
       for (const own of entry.run?.ports.values() ?? []) if (own === port) return entry
@@ -156,6 +178,7 @@ export class Entities {
       run: null,
       died: false,
       settling: false,
+      superseded: null,
       state: 'pending',
       reason: '',
       bootMs: null,
@@ -205,7 +228,7 @@ export class Entities {
     return true
   }
 
-  async #begin(entry: Entry, spec: SpecEntity): Promise<void> {
+  async #begin(entry: Entry, spec: SliceEntity): Promise<void> {
     const { options, folder } = { options: this.#options, folder: join(this.#options.folder, entry.name) }
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(entry.name))
       throw new ViolinError('refused', `"${entry.name}" is no name of an entity`, 'rename it')
@@ -226,6 +249,7 @@ export class Entities {
     let run: Run | null = null
     // A driver may tell its state before it returned.
     let early: [EntityState, string] | null = null
+    let up = false
     const machine = start({
       violin: options.violin,
       entity: spec,
@@ -239,14 +263,21 @@ export class Entities {
       },
       tap: (namespaceFd, nic) => options.tap(entry.name, nic, ofNic(nic).mac, namespaceFd),
       events: {
+        up: () => {
+          up = true
+          if (run === null) return
+          run.up = true
+          this.#openPorts(entry, run)
+        },
         state: (state, reason) => {
           if (run === null) early = [state, reason]
           else this.#told(entry, run, state, reason)
         }
       }
     })
-    run = { spec, machine, ports, startedAt: performance.now(), runningSince: null }
+    run = { spec, machine, ports, startedAt: performance.now(), up, runningSince: null }
     entry.run = run
+    if (up) this.#openPorts(entry, run)
     const first = early as [EntityState, string] | null
     if (first !== null) this.#told(entry, run, ...first)
   }
@@ -346,11 +377,15 @@ export class Entities {
       const up = port !== undefined && this.#portUp.get(port) === true
       return { name, lan, mac: this.#options.macOf(entry.name, name), up }
     })
-    return { name: entry.name, state: entry.state, reason: entry.reason, bootMs: entry.bootMs, nics }
+    const { name, state, reason, superseded, bootMs } = entry
+    const claim = entry.want?.claim ?? entry.run?.spec.claim ?? 0
+    return { name, state, reason, claim, superseded, again: entry.retry !== null, bootMs, nics }
   }
 }
 
 /** Nothing changed that a machine is made of: where else it may run is not its business. */
-function sameMachine(a: SpecEntity, b: SpecEntity): boolean {
-  return same({ ...a, hosts: [], pinned: false }, { ...b, hosts: [], pinned: false })
+function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
+  return same({ ...a, ...elsewhere }, { ...b, ...elsewhere })
 }
+
+const elsewhere: Partial<SliceEntity> = { hosts: [], pinned: false, claim: 0 }

@@ -125,6 +125,10 @@ export class Slice {
           if (peer !== undefined) this.#agreements.want(peer)
         },
         port: (port, up, reason) => this.#entities.port(port, up, reason),
+        superseded: (port, claim, key) => {
+          const by = this.#hosts.get(key)
+          if (by !== undefined) this.#entities.superseded(port, { claim, by })
+        },
         portLost: (port, reason) => this.#entities.portLost(port, reason),
         sessionsLost: () => {
           this.#parts.log('forwarding worker replaced', {})
@@ -144,7 +148,8 @@ export class Slice {
       machines,
       log,
       macOf: (entity, nic): Mac => macOf(hash, start.violin, entity, nic),
-      addPort: (lan, mac, source) => this.#switching.addPort(this.#lanKey(lan), mac, source),
+      addPort: (lan, mac, source) => this.#switching.addPort(this.#lanKey(lan), mac, source, null),
+      claimPort: (port, claim) => this.#switching.claimPort(port, claim),
       removePort: (port) => this.#switching.removePort(port),
       tap: (entity, nic, mac, namespaceFd) => this.#taps.want(entity, nic, mac, namespaceFd),
       cancelTaps: (entity) => this.#taps.cancel(entity),
@@ -209,8 +214,17 @@ export class Slice {
     return {
       lan: this.#lanKey(lan.name),
       candidates: lan.hosts.map((host) => this.#keyOf(host)),
-      members: Array.from(members, (host) => this.#keyOf(host))
+      members: Array.from(members, (host) => this.#keyOf(host)),
+      ...(lan.ports === undefined ? {} : { owners: this.#owners(lan.ports) })
     }
+  }
+
+  #owners(ports: NonNullable<SliceWish['lans'][number]['ports']>): NonNullable<LanWish['owners']> {
+    const { violin } = this.#parts.start
+    return ports.map(({ entity, nic, hosts }) => [
+      macOf(hash, violin, entity, nic),
+      hosts.map((host) => this.#keyOf(host))
+    ])
   }
 
   async #handoff(lan: string, to: HostId | null): Promise<{ active: HostId; term: number }> {

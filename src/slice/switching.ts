@@ -25,6 +25,7 @@ export interface LanWish {
   readonly lan: LanKey
   readonly candidates: readonly HostKey[]
   readonly members: readonly HostKey[]
+  readonly owners?: readonly (readonly [Mac, readonly HostKey[]])[]
 }
 
 export interface SwitchingEvents {
@@ -32,6 +33,8 @@ export interface SwitchingEvents {
   trunk(peer: HostKey, up: boolean): void
   trunkWanted(peer: HostKey): void
   port(port: number, up: boolean, reason: string): void
+  /** The port was shut: another host has its machine under a higher claim. */
+  superseded(port: number, claim: number, by: HostKey): void
   /** The worker was replaced, and what is behind this port does not find to the new one. */
   portLost(port: number, reason: string): void
   /** The worker was replaced: every session is gone. */
@@ -84,12 +87,20 @@ export class Switching {
     }
   }
 
-  /** Puts a machine's vNIC on a vLAN; gives the port's number. */
-  addPort(lan: LanKey, mac: Mac, source: PortSource): number {
-    const command: PortCommand = { kind: 'port', port: this.#nextPort++, lan, mac, source, link: null }
+  /** Puts a machine's vNIC on a vLAN, shut until it has a claim; gives the port's number. */
+  addPort(lan: LanKey, mac: Mac, source: PortSource, claim: number | null): number {
+    const command: PortCommand = { kind: 'port', port: this.#nextPort++, lan, mac, source, link: null, claim }
     this.#ports.set(command.port, command)
     this.#forwarder.post(command)
     return command.port
+  }
+
+  /** Opens a port under a claim. */
+  claimPort(port: number, claim: number): void {
+    const command = this.#ports.get(port)
+    if (command === undefined || command.claim === claim) return
+    this.#ports.set(port, { ...command, claim })
+    this.#forwarder.post({ kind: 'port-claim', port, claim })
   }
 
   removePort(port: number): void {
@@ -175,6 +186,8 @@ export class Switching {
         return events.trunkWanted(report.peer)
       case 'port':
         return events.port(report.port, report.up, report.reason)
+      case 'superseded':
+        return this.#superseded(report)
       case 'status':
         return this.#asked.get(report.id)?.(report)
       case 'failed':
@@ -182,6 +195,14 @@ export class Switching {
       default:
         return unreachable(report)
     }
+  }
+
+  #superseded({ port, claim, by }: Extract<Report, { kind: 'superseded' }>): void {
+    const command = this.#ports.get(port)
+    if (command === undefined) return
+    // A later worker keeps it shut.
+    this.#ports.set(port, { ...command, claim: null })
+    this.#options.events.superseded(port, claim, by)
   }
 
   #replace(error: Error): void {

@@ -67,8 +67,17 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
   assert.deepEqual(partOf(id('A'), 7, spec), {
     name: 'net',
     version: 7,
-    lans: [{ ...spec.lans[0], members: lanMembers(spec, spec.lans[0]?.name ?? '') }],
-    entities: [spec.entities[0]],
+    lans: [
+      {
+        ...spec.lans[0],
+        members: lanMembers(spec, 'a'),
+        ports: [
+          { entity: 'x', nic: 'eth0', hosts: [id('A')] },
+          { entity: 'y', nic: 'eth0', hosts: [id('B')] }
+        ]
+      }
+    ],
+    entities: [{ ...spec.entities[0], claim: 1 }],
     names: [
       { name: 'x', ip: '10.0.0.1' },
       { name: 'y', ip: '10.0.0.2' }
@@ -77,8 +86,11 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
   })
   const ofB = partOf(id('B'), 7, spec)
   assert.deepEqual(
-    ofB?.lans,
-    spec.lans.map((lan) => ({ ...lan, members: lanMembers(spec, lan.name) }))
+    ofB?.lans.map(({ name, members, ports }) => [name, members, ports.map((port) => port.nic)]),
+    [
+      ['a', lanMembers(spec, 'a'), ['eth0', 'eth0']],
+      ['b', lanMembers(spec, 'b'), ['eth1']]
+    ]
   )
   assert.deepEqual(ofB?.peers, [id('A'), id('C')])
   // A candidate without a port switches and nothing else.

@@ -84,7 +84,16 @@ function statusOf(wish: SliceWish): SliceStatus {
     version: wish.version,
     port: 1,
     memoryBytes: 0,
-    entities: wish.entities.map(({ name }) => ({ name, state: 'running', reason: '', bootMs: 1, nics: [] })),
+    entities: wish.entities.map(({ name, claim }) => ({
+      name,
+      state: 'running',
+      reason: '',
+      claim,
+      superseded: null,
+      again: false,
+      bootMs: 1,
+      nics: []
+    })),
     switches: wish.lans.map((lan) => ({
       lan: lan.name,
       active: lan.hosts[0] as HostId,

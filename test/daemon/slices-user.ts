@@ -36,7 +36,8 @@ try {
     files: [],
     run: '',
     hosts: [self],
-    pinned: false
+    pinned: false,
+    claim: 1
   } as const
   const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [self] }]
   await slice.call('configure', { name: 'demo', version: 1, lans, entities: [entity], names: [], peers: [] })

@@ -10,12 +10,11 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { buildTiny } from '#images/tiny.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
-import type { SpecEntity } from '#core/spec.ts'
 import { ownProgram, type SliceProgram } from '#daemon/slices/jail.ts'
 import { identify, waitGone } from '#daemon/slices/process.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
-import type { EntityStatus, SliceWish } from '#slice/contract.ts'
+import type { EntityStatus, SliceEntity, SliceEvent, SliceWish, TrunkHalf } from '#slice/contract.ts'
 
 const root = process.getuid?.() === 0
 const tools = ['/usr/bin/bwrap', '/usr/bin/busybox'].every((path) => existsSync(path))
@@ -116,7 +115,7 @@ class Host {
   }
 }
 
-function entity(name: string, number: number, more: Partial<SpecEntity> = {}): SpecEntity {
+function entity(name: string, number: number, more: Partial<SliceEntity> = {}): SliceEntity {
   return {
     name,
     kind: 'host',
@@ -129,11 +128,12 @@ function entity(name: string, number: number, more: Partial<SpecEntity> = {}): S
     run: '',
     hosts: [self],
     pinned: false,
+    claim: 1,
     ...more
   }
 }
 
-function wish(version: number, entities: readonly SpecEntity[]): SliceWish {
+function wish(version: number, entities: readonly SliceEntity[]): SliceWish {
   const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [self] }]
   const names = entities.map(({ name }, index) => ({ name, ip: `192.168.5.${index + 1}` }))
   return { name: 'demo', version, lans, entities, names, peers: [] }
@@ -243,9 +243,9 @@ test(
   async (context) => {
     const host = await Host.make(context)
     const slice = await host.slices.ensure(first)
-    const routes = (via: string): Partial<SpecEntity> => ({ routes: [{ to: 'default', via }] })
+    const routes = (via: string): Partial<SliceEntity> => ({ routes: [{ to: 'default', via }] })
     const far = { nics: [{ name: 'eth0', lan: 'lan2', ips: ['192.168.6.1/24'] }], ...routes('192.168.6.254') }
-    const router: Partial<SpecEntity> = {
+    const router: Partial<SliceEntity> = {
       kind: 'router',
       nics: [
         { name: 'eth0', lan: 'lan1', ips: ['192.168.5.254/24'] },
@@ -297,27 +297,13 @@ test(
     const part = { name: 'demo', version: 1, lans, names: [] }
     await one.call('configure', { ...part, entities: [entity('a', 1)], peers: [peer] })
     await other.call('configure', { ...part, entities: [entity('b', 2)], peers: [self] })
-    const wanted = (host: Host, of: HostId): boolean =>
-      host.events.some(
-        (told) => told.kind === 'slice' && told.event.kind === 'trunk-wanted' && told.event.peer === of
-      )
-    await left.until('a wish for a trunk', () => wanted(left, peer))
-    const [half, otherHalf] = [
-      await one.call('trunkOffer', { peer }),
-      await other.call('trunkOffer', { peer: self })
-    ]
-    const authUntilMs = 3_600_000
-    await one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs })
-    await other.call('trunkJoin', { peer: self, ownIndex: otherHalf.index, half, authUntilMs })
-    await left.until('the trunk', () =>
-      left.events.some((told) => told.kind === 'slice' && told.event.kind === 'trunk' && told.event.up)
-    )
+    const { half, otherHalf } = await joinTrunk(left, one, other)
     await left.until('a runs', () => left.entity('a')?.state === 'running')
     await right.until('b runs', () => right.entity('b')?.state === 'running')
     const ping = await exec(one, 'a', ['sh', '-c', 'until ping -c 1 -W 1 192.168.5.2; do :; done'])
     assert.equal(ping.status, 0)
     await assert.rejects(
-      one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs }),
+      one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs: 1_000 }),
       {
         code: 'refused'
       }
@@ -334,6 +320,65 @@ test(
     const term = switches[0]?.term ?? 0
     const moved = await from.call('handoff', { lan: 'lan1', to })
     assert.ok(moved.active === to && moved.term > term)
+  }
+)
+
+/** Agrees a trunk between the slices of `self` (left) and `peer`, as their daemons would. */
+async function joinTrunk(
+  left: Host,
+  one: Slice,
+  other: Slice
+): Promise<{ readonly half: TrunkHalf; readonly otherHalf: TrunkHalf }> {
+  const told = (look: (event: SliceEvent) => boolean): boolean =>
+    left.events.some((event) => event.kind === 'slice' && look(event.event))
+  await left.until('a wish for a trunk', () =>
+    told((event) => event.kind === 'trunk-wanted' && event.peer === peer)
+  )
+  const half = await one.call('trunkOffer', { peer })
+  const otherHalf = await other.call('trunkOffer', { peer: self })
+  const authUntilMs = 3_600_000
+  await one.call('trunkJoin', { peer, ownIndex: half.index, half: otherHalf, authUntilMs })
+  await other.call('trunkJoin', { peer: self, ownIndex: otherHalf.index, half, authUntilMs })
+  await left.until('the trunk', () => told((event) => event.kind === 'trunk' && event.up))
+  return { half, otherHalf }
+}
+
+test(
+  'of one entity on two hosts the port of the lower claim is shut, and opened again by a higher one',
+  needs.root,
+  async (context) => {
+    const [left, right] = [await Host.make(context, self), await Host.make(context, peer)]
+    const [one, other] = [await left.slices.ensure(first), await right.slices.ensure(first)]
+    const hosts = [self, peer]
+    const ports = [
+      { entity: 'a', nic: 'eth0', hosts },
+      { entity: 'b', nic: 'eth0', hosts: [peer] }
+    ]
+    const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts, ports }]
+    const wishOf = (version: number, entities: SliceEntity[], peers: HostId[]): SliceWish => ({
+      name: 'demo',
+      version,
+      lans,
+      names: [],
+      entities,
+      peers
+    })
+    const a = (claim: number): SliceEntity => entity('a', 1, { claim })
+    await one.call('configure', wishOf(1, [a(1)], [peer]))
+    await other.call('configure', wishOf(1, [a(2), entity('b', 2)], [self]))
+    await right.until('both run', () => ['a', 'b'].every((name) => right.entity(name)?.state === 'running'))
+    await left.until('a runs there, too', () => left.entity('a')?.state === 'running')
+    await joinTrunk(left, one, other)
+    await left.until('its port is shut', () => left.entity('a')?.superseded?.by === peer)
+    assert.deepEqual(left.entity('a')?.superseded, { claim: 2, by: peer })
+    assert.equal(right.entity('a')?.superseded, null)
+    const once = ['ping', '-c', '1', '-W', '1', '192.168.5.2']
+    assert.equal((await exec(other, 'a', once)).status, 0)
+    assert.notEqual((await exec(one, 'a', once)).status, 0)
+    await one.call('configure', wishOf(2, [a(3)], [peer]))
+    await right.until('the other is shut', () => right.entity('a')?.superseded?.claim === 3)
+    assert.equal((await exec(one, 'a', once)).status, 0)
+    assert.notEqual((await exec(other, 'a', once)).status, 0)
   }
 )
 

@@ -129,6 +129,28 @@ test('a machine cannot take the MAC of another port of its host', () => {
   assert.deepEqual(fromPort(fabric, 2, [high, 77], 2), ['p1'])
 })
 
+test('a MAC that was announced behind one trunk is taken by no frame from another, nor by a port’s peer', () => {
+  const fabric = withPorts()
+  fabric.setActive([
+    { trunk: 4, tag: 10 },
+    { trunk: 5, tag: 20 }
+  ])
+  fabric.preload(4, [{ high, low: 50 }], 0)
+  assert.deepEqual(fromTrunk(fabric, 5, broadcast, 50, true), [])
+  assert.equal(fabric.spoofed, 1)
+  assert.deepEqual(fromPort(fabric, 1, [high, 50], 1), ['t4/10'])
+  // What is announced of a port that is here changes nothing.
+  fabric.preload(5, [{ high, low: 2 }], 0)
+  assert.deepEqual(fromPort(fabric, 1, [high, 2], 1), ['p2'])
+  // It moves with the announcement.
+  fabric.preload(4, [], 0)
+  fabric.preload(5, [{ high, low: 50 }], 0)
+  assert.deepEqual(fromPort(fabric, 1, [high, 50], 1), ['t5/20'])
+  // To an edge it comes from whoever switches.
+  fabric.setEdge({ trunk: 4, tag: 30 })
+  assert.deepEqual(fromTrunk(fabric, 4, broadcast, 50), ['p1', 'p2'])
+})
+
 test('a frame never goes back where it came from, whatever was learned', () => {
   const place = fc.record({ trunk: fc.boolean(), up: fc.boolean(), number: fc.integer({ min: 1, max: 2 }) })
   const step = fc.record({

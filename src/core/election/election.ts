@@ -5,13 +5,14 @@
  * Parts: edge.ts follows and finds out when the active is lost, claim.ts decides when to take over, rule.ts
  * switches, beats and hands over. They share ground.ts.
  */
-import type { HostKey, Instant, Mac } from '../ids.ts'
+import type { HostKey, Instant } from '../ids.ts'
 import { unreachable } from '../ids.ts'
 import { Claim } from './claim.ts'
 import { Edge } from './edge.ts'
 import { Ground } from './ground.ts'
-import type { Message, Ports } from './message.ts'
+import { maxShutPerMessage, type Message, type Ports, type Shut } from './message.ts'
 import { Peer } from './peer.ts'
+import { type Owners, type Port, PortTable } from './ports.ts'
 import { Rule } from './rule.ts'
 import type { Deadline, Effect, Input, Role, SwitchView, Tags } from './types.ts'
 
@@ -26,7 +27,7 @@ export interface ElectionOptions {
 /** A peer's announcement of its ports that has not arrived whole. */
 interface Announcement {
   readonly version: number
-  readonly parts: (readonly Mac[] | null)[]
+  readonly parts: (readonly Port[] | null)[]
 }
 
 const nothing: readonly Effect<Message>[] = []
@@ -37,6 +38,7 @@ export class Election {
   readonly #rule: Rule
   readonly #claim: Claim
   readonly #announced = new Map<HostKey, Announcement>()
+  readonly #ports: PortTable
   #configured = false
   #role: Role = { kind: 'edge', uplink: null }
   /** What the role was made of. */
@@ -48,6 +50,7 @@ export class Election {
     this.#edge = new Edge(this.#ground)
     this.#rule = new Rule(this.#ground, this.#edge)
     this.#claim = new Claim(this.#ground, this.#edge)
+    this.#ports = new PortTable(options.self)
   }
 
   /** When the next `tick` is wanted; null: never, until something else happens. */
@@ -72,6 +75,7 @@ export class Election {
     this.#edge.watch()
     if (this.#claim.due()) this.#rule.claim()
     this.#rule.watch()
+    this.#tellShut(effects)
     this.#settle()
     return effects
   }
@@ -90,9 +94,10 @@ export class Election {
         return
       case 'configure':
         this.#configure(input.candidates, input.members)
+        this.#setOwners(input.owners ?? null)
         return
       case 'ports':
-        this.#setPorts(input.macs)
+        this.#setPorts(input.ports)
         return
       case 'heard':
         this.#hear(input.from, input.message)
@@ -128,6 +133,7 @@ export class Election {
       this.#rule.removed(key)
       this.#claim.removed(key)
       this.#announced.delete(key)
+      this.#placePorts(key, [])
       ground.peers.delete(key)
     }
     for (const key of hosts) if (!ground.peers.has(key)) ground.peers.set(key, new Peer(key))
@@ -135,10 +141,11 @@ export class Election {
     this.#configured = true
   }
 
-  #setPorts(macs: readonly Mac[]): void {
+  #setPorts(ports: readonly Port[]): void {
     const ground = this.#ground
-    ground.macs = macs
+    ground.ports = ports
     ground.version++
+    this.#placePorts(ground.self, ports)
     const { followed, reign } = ground
     const told = [followed?.peer ?? null, this.#edge.standby, reign?.standby ?? null]
     for (const host of new Set(told)) if (host !== null && host !== ground.self) ground.announce(host)
@@ -168,6 +175,8 @@ export class Election {
     if (hearing === 'restarted') {
       this.#edge.restarted(from)
       this.#rule.restarted(from)
+      this.#announced.delete(from)
+      this.#placePorts(from, [])
     }
     ground.learn(message.highest)
     ground.learn(message.follows?.counter ?? 0)
@@ -196,6 +205,9 @@ export class Election {
       case 'handoff':
         this.#rule.prepare(from, message.counter)
         return
+      case 'shut':
+        this.#hearShut(from, message)
+        return
       default:
         unreachable(message)
     }
@@ -209,15 +221,54 @@ export class Election {
       known = { version: ports.version, parts: Array.from({ length: ports.parts }, () => null) }
       this.#announced.set(from, known)
     }
-    known.parts[ports.part] = ports.macs
-    const macs: Mac[] = []
+    known.parts[ports.part] = ports.ports
+    const whole: Port[] = []
     for (const part of known.parts) {
       if (part === null) return
-      macs.push(...part)
+      whole.push(...part)
     }
     const seat = ground.reign?.seats.get(from)
     if (seat !== undefined) seat.have = ports.version
-    ground.effects.push({ kind: 'fdb', peer: from, macs })
+    this.#placePorts(from, whole)
+  }
+
+  #setOwners(owners: Owners): void {
+    this.#ports.setOwners(owners)
+    for (const peer of this.#announced.keys())
+      this.#ground.effects.push({ kind: 'fdb', peer, macs: this.#ports.behind(peer) })
+  }
+
+  /** A host's ports, whole: tells what is behind each host that this concerns, and which own ports must go. */
+  #placePorts(host: HostKey, ports: readonly Port[]): void {
+    const { effects, self } = this.#ground
+    for (const concerned of this.#ports.set(host, ports)) {
+      if (concerned !== self)
+        effects.push({ kind: 'fdb', peer: concerned, macs: this.#ports.behind(concerned) })
+      else for (const port of this.#ports.supersededOf(self)) effects.push({ kind: 'superseded', ...port })
+    }
+  }
+
+  /** Only of the active: it could as well not carry the frames. */
+  #hearShut(from: HostKey, shut: Shut): void {
+    const { followed, effects } = this.#ground
+    if (followed?.peer !== from) return
+    for (const port of shut.ports)
+      if (this.#ports.isAbove(port)) effects.push({ kind: 'superseded', ...port })
+  }
+
+  /** The active's word to those whose ports others have under a higher claim: with each beat, and at once. */
+  #tellShut(effects: readonly Effect<Message>[]): void {
+    const ground = this.#ground
+    if (ground.reign?.state !== 'active') return
+    const told = new Set<HostKey>()
+    for (const effect of effects) {
+      if (effect.kind === 'fdb') told.add(effect.peer)
+      else if (effect.kind === 'send' && effect.message.kind === 'beat') told.add(effect.to)
+    }
+    for (const host of told) {
+      const ports = this.#ports.supersededOf(host)
+      if (ports.length > 0) ground.send(host, { kind: 'shut', ports: ports.slice(0, maxShutPerMessage) })
+    }
   }
 
   /** Tells what changed: where frames go, and who switches. */

@@ -2,9 +2,10 @@
  * What the parts of one election share: who takes part, the ways to them, whom this host follows or rules,
  * and the effects of the input at hand.
  */
-import type { HostKey, Instant, Mac } from '../ids.ts'
-import { type Message, maxMacsPerMessage, maxParts } from './message.ts'
+import type { HostKey, Instant } from '../ids.ts'
+import { type Message, maxParts, maxPortsPerMessage } from './message.ts'
 import { nextStamp, type Peer } from './peer.ts'
+import type { Port } from './ports.ts'
 import type { Reign } from './reign.ts'
 import { maxCounter } from './settings.ts'
 import { compareTerms } from './term.ts'
@@ -50,7 +51,7 @@ export class Ground {
   floor: Term
   reign: Reign | null = null
   followed: Followed | null = null
-  macs: readonly Mac[] = []
+  ports: readonly Port[] = []
   version = 0
   effects: Effect<Message>[] = []
   #wake: Deadline | null = null
@@ -121,12 +122,12 @@ export class Ground {
     return peer.probedAt + everyMs
   }
 
-  /** Tells a host which MACs are here. */
+  /** Tells a host which ports are here. */
   announce(to: HostKey): void {
-    const parts = Math.min(maxParts, Math.max(1, Math.ceil(this.macs.length / maxMacsPerMessage)))
+    const parts = Math.min(maxParts, Math.max(1, Math.ceil(this.ports.length / maxPortsPerMessage)))
     for (let part = 0; part < parts; part++) {
-      const macs = this.macs.slice(part * maxMacsPerMessage, (part + 1) * maxMacsPerMessage)
-      this.send(to, { kind: 'ports', version: this.version, part, parts, macs })
+      const ports = this.ports.slice(part * maxPortsPerMessage, (part + 1) * maxPortsPerMessage)
+      this.send(to, { kind: 'ports', version: this.version, part, parts, ports })
     }
   }
 

@@ -6,11 +6,13 @@
  *     term: present u8 [│ counter u32 │ host 8]        key: present u8 [│ host 8]
  */
 import type { HostKey, Mac } from '../ids.ts'
+import type { Port, Superseded } from './ports.ts'
 import { maxCounter, maxWitnesses } from './settings.ts'
 import type { Tag, Term } from './types.ts'
 
-/** MACs of one `ports` message: it fits a datagram of the smallest path. */
-export const maxMacsPerMessage = 128
+/** Ports of one `ports` message, and of one `shut`: they fit a datagram of the smallest path. */
+export const maxPortsPerMessage = 80
+export const maxShutPerMessage = 40
 /** Messages of one announcement. */
 export const maxParts = 32
 
@@ -68,13 +70,19 @@ export interface Beat extends Header {
   readonly witnesses: readonly HostKey[]
 }
 
-/** The MACs behind the sender, one part of them. */
+/** The ports behind the sender, one part of them. */
 export interface Ports extends Header {
   readonly kind: 'ports'
   readonly version: number
   readonly part: number
   readonly parts: number
-  readonly macs: readonly Mac[]
+  readonly ports: readonly Port[]
+}
+
+/** Of the active: these ports of the receiver must be shut, for another host has a higher claim. */
+export interface Shut extends Header {
+  readonly kind: 'shut'
+  readonly ports: readonly Superseded[]
 }
 
 /** Of the active with this counter: take over from me. */
@@ -83,11 +91,11 @@ export interface Handoff extends Header {
   readonly counter: number
 }
 
-export type Message = Probe | Status | Beat | Ports | Handoff
+export type Message = Probe | Status | Beat | Ports | Handoff | Shut
 
-const kinds = ['probe', 'status', 'beat', 'ports', 'handoff'] as const
+const kinds = ['probe', 'status', 'beat', 'ports', 'handoff', 'shut'] as const
 /** Longest message: of ports. */
-const maxBytes = 40 + 6 * maxMacsPerMessage + 16
+const maxBytes = 40 + 10 * maxPortsPerMessage + 16
 
 /** Bytes of a message. What is beyond a bound of the layout is cut off. */
 export function encodeMessage(message: Message): Uint8Array {
@@ -123,11 +131,18 @@ export function encodeMessage(message: Message): Uint8Array {
       out.u32(message.version)
       out.u8(message.part)
       out.u8(message.parts)
-      out.u8(Math.min(message.macs.length, maxMacsPerMessage))
-      for (const mac of message.macs.slice(0, maxMacsPerMessage)) out.mac(mac)
+      out.u8(Math.min(message.ports.length, maxPortsPerMessage))
+      for (const port of message.ports.slice(0, maxPortsPerMessage)) out.port(port)
       break
     case 'handoff':
       out.u32(message.counter)
+      break
+    case 'shut':
+      out.u8(Math.min(message.ports.length, maxShutPerMessage))
+      for (const port of message.ports.slice(0, maxShutPerMessage)) {
+        out.port(port)
+        out.host(port.by)
+      }
   }
   return out.done()
 }
@@ -166,11 +181,20 @@ function readBody(kind: (typeof kinds)[number], header: Header, input: Reader): 
       return readBeat(header, input)
     case 'ports': {
       const [version, part, parts, count] = [input.u32(), input.u8(), input.u8(), input.u8()]
-      if (parts === 0 || parts > maxParts || part >= parts || count > maxMacsPerMessage) return null
-      return { kind, ...header, version, part, parts, macs: input.many(count, () => input.mac()) }
+      if (parts === 0 || parts > maxParts || part >= parts || count > maxPortsPerMessage) return null
+      return { kind, ...header, version, part, parts, ports: input.many(count, () => input.port()) }
     }
     case 'handoff':
       return { kind, ...header, counter: input.counter() }
+    case 'shut': {
+      const count = input.u8()
+      if (count > maxShutPerMessage) return null
+      return {
+        kind,
+        ...header,
+        ports: input.many(count, () => ({ ...input.port(), by: input.host() }))
+      }
+    }
   }
 }
 
@@ -230,6 +254,11 @@ class Writer {
 
   mac(mac: Mac): void {
     for (let i = 0; i < 17; i += 3) this.u8(Number.parseInt(mac.slice(i, i + 2), 16))
+  }
+
+  port({ mac, claim }: Port): void {
+    this.mac(mac)
+    this.u32(claim)
   }
 
   done(): Uint8Array {
@@ -294,6 +323,10 @@ class Reader {
     let text = hexByte(this.u8())
     for (let i = 1; i < 6; i++) text += `:${hexByte(this.u8())}`
     return text as Mac
+  }
+
+  port(): Port {
+    return { mac: this.mac(), claim: this.u32() }
   }
 
   many<T>(count: number, read: () => T): T[] {

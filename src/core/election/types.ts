@@ -3,6 +3,7 @@
  * The machine is `Election` in election.ts; the slice's worker feeds it, so does the simulator.
  */
 import type { Brand, HostKey, Instant, Mac } from '#core/ids.ts'
+import type { Owners, Port, Superseded } from './ports.ts'
 
 /** A frame's 16-bit label on one trunk: stands for (vLAN, term), given by the active. 1..65535. */
 export type Tag = Brand<number, 'Tag'>
@@ -49,9 +50,11 @@ export type Input<M> =
       readonly kind: 'configure'
       readonly candidates: readonly HostKey[]
       readonly members: readonly HostKey[]
+      /** Who may announce which MAC; absent: every member any. */
+      readonly owners?: Owners
     }
   /** This host's own ports on the vLAN, whole. */
-  | { readonly kind: 'ports'; readonly macs: readonly Mac[] }
+  | { readonly kind: 'ports'; readonly ports: readonly Port[] }
   | { readonly kind: 'heard'; readonly from: HostKey; readonly message: M }
   /** Any datagram of this peer opened (data counts as a sign of life). */
   | { readonly kind: 'alive'; readonly from: HostKey }
@@ -79,6 +82,8 @@ export type Effect<M> =
   | { readonly kind: 'role'; readonly role: Role }
   /** The MACs behind a trunk, whole: preloads the FDB of the active and of the standby. */
   | { readonly kind: 'fdb'; readonly peer: HostKey; readonly macs: readonly Mac[] }
+  /** An own port must be shut at once: another host has the entity under a higher claim. */
+  | ({ readonly kind: 'superseded' } & Superseded)
   | { readonly kind: 'view'; readonly view: SwitchView }
 
 /** When the machine wants its next `tick`, and why (for the diagram of a failed run). */

@@ -30,6 +30,9 @@ export const entityStatus: z.ZodType<EntityStatus> = z.object({
   name: word,
   state: z.enum(['pending', 'booting', 'running', 'stopped', 'failed']),
   reason: text,
+  claim: count,
+  superseded: z.object({ claim: count, by: hostId }).nullable(),
+  again: z.boolean(),
   bootMs: z.number().nullable(),
   nics: z.array(z.object({ name: word, lan: word, mac: word, up: z.boolean() })).max(64)
 })

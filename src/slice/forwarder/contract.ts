@@ -3,6 +3,7 @@
  * {@link Command} and then writes the worker's eventfd (a thread blocked in epoll does not hear postMessage);
  * the worker posts {@link Report}s. Nothing that forwards or elects waits for the main thread.
  */
+import type { Superseded } from '#core/election/ports.ts'
 import type { HostKey, LanKey, Mac } from '#core/ids.ts'
 
 /** Worker's data at its start. Descriptors are open in the process and stay owned by the main thread. */
@@ -53,6 +54,8 @@ export type Command =
       readonly lan: LanKey
       readonly candidates: readonly HostKey[]
       readonly members: readonly HostKey[]
+      /** MACs with the hosts that may have them, in order; absent: every member any. */
+      readonly owners?: readonly (readonly [Mac, readonly HostKey[]])[]
     }
   | { readonly kind: 'lan-remove'; readonly lan: LanKey }
   | {
@@ -62,7 +65,11 @@ export type Command =
       readonly mac: Mac
       readonly source: PortSource
       readonly link: PortLink | null
+      /** Number of the claim under which its machine runs; null: shut until `port-claim`; absent: 0. */
+      readonly claim?: number | null
     }
+  /** Opens a port that is shut, or goes on with it under a higher claim. */
+  | { readonly kind: 'port-claim'; readonly port: number; readonly claim: number }
   | { readonly kind: 'port-remove'; readonly port: number }
   | { readonly kind: 'trunk'; readonly session: TrunkSession }
   | { readonly kind: 'trunk-renew'; readonly peer: HostKey; readonly authForMs: number }
@@ -99,6 +106,8 @@ export type Report =
   | { readonly kind: 'trunk-wanted'; readonly peer: HostKey }
   /** The machine behind a port came or went (vhost-user front end connected, socket closed). */
   | { readonly kind: 'port'; readonly port: number; readonly up: boolean; readonly reason: string }
+  /** A port was shut: another host has its machine under a higher claim. */
+  | ({ readonly kind: 'superseded'; readonly port: number } & Superseded)
   | {
       readonly kind: 'status'
       readonly id: number

@@ -2,6 +2,7 @@
  * The vLANs of a worker: each has an election, which decides, and a fabric, which obeys.
  */
 import type { Message } from '#core/election/message.ts'
+import type { Owners, Superseded } from '#core/election/ports.ts'
 import type { Deadline, Effect, Input, Role, Tags } from '#core/election/types.ts'
 import type { HostKey, Instant, LanKey, Mac } from '#core/ids.ts'
 import { unreachable } from '#core/ids.ts'
@@ -44,7 +45,8 @@ export interface Lan {
   report: LanReport
   /** MACs behind each host, as the election told; kept for when this host becomes the switch. */
   readonly fdb: Map<HostKey, readonly { readonly high: number; readonly low: number }[]>
-  readonly macs: Set<Mac>
+  /** Open ports and the claims under which their machines run. */
+  readonly ports: Map<Mac, number>
   /** The fabric is a switch, not an edge. */
   switches: boolean
 }
@@ -55,6 +57,7 @@ export class Lans {
   readonly #trunks: Trunks
   readonly #random: () => number
   readonly #told: (report: LanReport) => void
+  readonly #superseded: (lan: LanKey, port: Superseded) => void
   readonly #byKey = new Map<LanKey, Lan>()
   /** The calm clock of this turn. */
   now: Instant = 0 as Instant
@@ -65,13 +68,15 @@ export class Lans {
     parts: ElectionParts,
     trunks: Trunks,
     random: () => number,
-    told: (report: LanReport) => void
+    told: (report: LanReport) => void,
+    superseded: (lan: LanKey, port: Superseded) => void
   ) {
     this.#self = self
     this.#parts = parts
     this.#trunks = trunks
     this.#random = random
     this.#told = told
+    this.#superseded = superseded
   }
 
   get(key: LanKey): Lan | undefined {
@@ -83,13 +88,13 @@ export class Lans {
   }
 
   /** A new wish for a vLAN, which is made when there is none. */
-  configure(key: LanKey, candidates: readonly HostKey[], members: readonly HostKey[]): void {
+  configure(key: LanKey, candidates: readonly HostKey[], members: readonly HostKey[], owners: Owners): void {
     let lan = this.#byKey.get(key)
     const known = lan !== undefined
     lan ??= this.#make(key)
     const before = lan.hosts
     lan.hosts = new Set([...candidates, ...members])
-    this.#feed(lan, { kind: 'configure', candidates, members })
+    this.#feed(lan, { kind: 'configure', candidates, members, owners })
     for (const peer of lan.hosts) {
       if (peer === this.#self || (known && before.has(peer))) continue
       const trunk = this.#trunks.of(peer)
@@ -110,13 +115,14 @@ export class Lans {
     for (const key of this.#byKey.keys()) this.remove(key)
   }
 
-  addPort(key: LanKey, index: number, mac: Mac): void {
+  /** Opens a port. Throws RangeError for one on no vLAN. */
+  addPort(key: LanKey, index: number, mac: Mac, claim: number): void {
     const lan = this.#byKey.get(key)
     const parsed = parseMac(mac)
     if (lan === undefined || parsed === null) throw new RangeError(`port ${index}: no vLAN ${key}`)
     lan.fabric.addPort(index, parsed.high, parsed.low)
-    lan.macs.add(mac)
-    this.#feed(lan, { kind: 'ports', macs: [...lan.macs] })
+    lan.ports.set(mac, claim)
+    this.#tellPorts(lan)
   }
 
   removePort(key: LanKey, index: number, mac: Mac): void {
@@ -124,8 +130,8 @@ export class Lans {
     const parsed = parseMac(mac)
     if (lan === undefined || parsed === null) return
     lan.fabric.removePort(index, parsed.high, parsed.low)
-    lan.macs.delete(mac)
-    this.#feed(lan, { kind: 'ports', macs: [...lan.macs] })
+    lan.ports.delete(mac)
+    this.#tellPorts(lan)
   }
 
   /** A message of a peer; of a vLAN that is not here, or from a host that has no part in it, it is nothing. */
@@ -193,7 +199,7 @@ export class Lans {
       hosts: new Set(),
       report: { lan: key, active: null, standby: null, term: 0, role: 'edge' },
       fdb: new Map(),
-      macs: new Set(),
+      ports: new Map(),
       switches: false
     }
     this.#byKey.set(key, lan)
@@ -202,6 +208,10 @@ export class Lans {
 
   #trunkInput(trunk: Trunk, up: boolean, fresh: boolean): Input<Message> {
     return { kind: 'trunk', peer: trunk.peer, up, rttMs: trunk.paths.current?.rttMs ?? null, fresh }
+  }
+
+  #tellPorts(lan: Lan): void {
+    this.#feed(lan, { kind: 'ports', ports: Array.from(lan.ports, ([mac, claim]) => ({ mac, claim })) })
   }
 
   #feed(lan: Lan, input: Input<Message>): void {
@@ -225,6 +235,9 @@ export class Lans {
         return
       case 'fdb':
         this.#preload(lan, effect.peer, effect.macs)
+        return
+      case 'superseded':
+        this.#superseded(lan.key, effect)
         return
       case 'view':
         lan.report = { lan: lan.key, ...effect.view }

@@ -6,7 +6,8 @@
  * A turn that came late (this process did not run) says nothing about others: elections and paths live on a
  * calm clock, which leaves such time out.
  */
-import type { Instant } from '#core/ids.ts'
+import type { Superseded } from '#core/election/ports.ts'
+import type { Instant, LanKey } from '#core/ids.ts'
 import { unreachable } from '#core/ids.ts'
 import { Epoll, epollEvents } from '#syscalls/epoll.ts'
 import { drain } from '#syscalls/eventfd.ts'
@@ -70,8 +71,13 @@ export class Loop implements Watcher {
       changed: (trunk, up, fresh) => this.#trunkChanged(trunk, up, fresh),
       wanted: (peer) => host.report({ kind: 'trunk-wanted', peer })
     })
-    this.#lans = new Lans(start.self, host.election, this.#trunks, seeded(start.seed), (report) =>
-      host.report({ kind: 'lan', report })
+    this.#lans = new Lans(
+      start.self,
+      host.election,
+      this.#trunks,
+      seeded(start.seed),
+      (report) => host.report({ kind: 'lan', report }),
+      (lan, port) => this.#superseded(lan, port)
     )
     this.#ports = new Ports(this.#layout, this, host.openPort, {
       frame: (entry, at, length) => this.#fromPort(entry, at, length),
@@ -158,13 +164,21 @@ export class Loop implements Watcher {
   #carryOut(command: Command): void {
     switch (command.kind) {
       case 'lan':
-        this.#lans.configure(command.lan, command.candidates, command.members)
+        this.#lans.configure(
+          command.lan,
+          command.candidates,
+          command.members,
+          command.owners === undefined ? null : new Map(command.owners)
+        )
         return
       case 'lan-remove':
         this.#removeLan(command)
         return
       case 'port':
         this.#addPort(command)
+        return
+      case 'port-claim':
+        this.#openPort(command.port, command.claim)
         return
       case 'port-remove':
         this.#removePort(command.port)
@@ -196,11 +210,30 @@ export class Loop implements Watcher {
     this.#removePort(command.port)
     try {
       const entry = this.#ports.add(command)
-      this.#lans.addPort(entry.lan, entry.index, entry.mac)
+      if (entry.claim !== null) this.#lans.addPort(entry.lan, entry.index, entry.mac, entry.claim)
     } catch (error: unknown) {
       this.#ports.remove(command.port)
       const reason = error instanceof Error ? error.message : String(error)
       this.#host.report({ kind: 'port', port: command.port, up: false, reason })
+    }
+  }
+
+  #openPort(id: number, claim: number): void {
+    const entry = this.#ports.get(id)
+    if (entry === undefined || entry.claim === claim) return
+    if (entry.claim !== null) this.#lans.removePort(entry.lan, entry.index, entry.mac)
+    entry.claim = claim
+    this.#lans.addPort(entry.lan, entry.index, entry.mac, claim)
+  }
+
+  /** Another host has the machine under a higher claim: from now on no frame comes out of this port, nor in. */
+  #superseded(lan: LanKey, port: Superseded): void {
+    for (const entry of this.#ports) {
+      if (entry.lan !== lan || entry.mac !== port.mac || entry.claim === null) continue
+      entry.claim = null
+      this.#lans.removePort(entry.lan, entry.index, entry.mac)
+      const { mac, claim, by } = port
+      this.#host.report({ kind: 'superseded', port: entry.id, mac, claim, by })
     }
   }
 
@@ -238,7 +271,7 @@ export class Loop implements Watcher {
 
   #fromPort(entry: PortEntry, at: number, length: number): void {
     const lan = this.#lans.get(entry.lan)
-    if (lan === undefined) return
+    if (lan === undefined || entry.claim === null) return
     const count = lan.fabric.fromPort(this.#layout.memory.bytes, at, entry.index, this.#now)
     this.#deliver(lan, count, at, length)
   }

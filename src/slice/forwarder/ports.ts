@@ -28,6 +28,8 @@ export interface PortEntry {
   readonly macHigh: number
   readonly macLow: number
   readonly delayMs: number
+  /** Under which it is open; null: it is shut, and its machine's frames are dropped. */
+  claim: number | null
   port: Port | null
   /** Frames may be waiting. */
   readable: boolean
@@ -86,6 +88,7 @@ export class Ports {
       macHigh: mac.high,
       macLow: mac.low,
       delayMs: command.link?.delayMs ?? 0,
+      claim: command.claim === undefined ? 0 : command.claim,
       port: null,
       readable: false,
       touched: false,

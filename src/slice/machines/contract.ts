@@ -29,6 +29,8 @@ export interface MachineSetup {
 }
 
 export interface MachineEvents {
+  /** Its network is set, and `run` comes next: frames may go. */
+  up(): void
   /** `running`: up, configured, `files` laid, `run` done. `failed`: why, and the console's last lines. */
   state(state: EntityState, reason: string): void
 }

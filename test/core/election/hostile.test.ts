@@ -53,7 +53,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     version: small,
     part: fc.constant(0),
     parts: fc.constant(1),
-    macs: fc.constant(['02:00:00:00:00:07' as Mac])
+    ports: fc.constant([{ mac: '02:00:00:00:00:07' as Mac, claim: 1 }])
   }),
   fc.record({ kind: fc.constant('handoff' as const), ...header, counter })
 )

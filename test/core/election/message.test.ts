@@ -4,8 +4,9 @@ import * as fc from 'fast-check'
 import {
   decodeMessage,
   encodeMessage,
-  maxMacsPerMessage,
   maxParts,
+  maxPortsPerMessage,
+  maxShutPerMessage,
   type Message,
   reignStates
 } from '#core/election/message.ts'
@@ -21,7 +22,9 @@ const hexDigits = (count: number): fc.Arbitrary<string> =>
     .map((digits) => digits.map((digit) => digit.toString(16)).join(''))
 const host = hexDigits(16).map((text) => text as HostKey)
 const mac = hexDigits(12).map((text) => (text.match(/../g) as string[]).join(':') as Mac)
-const term = fc.record({ counter, host }).map((made) => ({ ...made }))
+/** fast-check's records have no prototype; deepEqual sees that. */
+const plain = <T extends object>(made: T): T => ({ ...made })
+const term = fc.record({ counter, host }).map(plain)
 const header = {
   life: u32,
   stamp: fc.integer({ min: 1, max: 0xffffffff }),
@@ -59,10 +62,15 @@ const message: fc.Arbitrary<Message> = fc.oneof(
       version: u32,
       parts: fc.integer({ min: 1, max: maxParts }),
       part: fc.nat({ max: maxParts - 1 }),
-      macs: fc.array(mac, { maxLength: maxMacsPerMessage })
+      ports: fc.array(fc.record({ mac, claim: u32 }).map(plain), { maxLength: maxPortsPerMessage })
     })
     .map((ports) => ({ ...ports, part: ports.part % ports.parts })),
-  fc.record({ kind: fc.constant('handoff' as const), ...header, counter })
+  fc.record({ kind: fc.constant('handoff' as const), ...header, counter }),
+  fc.record({
+    kind: fc.constant('shut' as const),
+    ...header,
+    ports: fc.array(fc.record({ mac, claim: u32, by: host }).map(plain), { maxLength: maxShutPerMessage })
+  })
 )
 
 test('a message comes out as it went in', () => {
@@ -105,18 +113,20 @@ test('a changed byte gives null or another message, and never throws', () => {
 })
 
 test('the longest message fits a control datagram of the smallest path', () => {
-  const macs = Array.from({ length: maxMacsPerMessage }, () => '02:00:00:00:00:01' as Mac)
-  const ports: Message = {
-    kind: 'ports',
+  const by = '00'.repeat(8) as HostKey
+  const header = {
     life: 1,
     stamp: 1,
     echo: 1,
     highest: 1,
-    follows: { counter: 1, host: '00'.repeat(8) as HostKey },
-    version: 1,
-    part: 0,
-    parts: 1,
-    macs
+    follows: { counter: 1, host: by }
   }
-  assert.ok(encodeMessage(ports).length < 1_100)
+  const many = (count: number): { mac: Mac; claim: number; by: HostKey }[] =>
+    Array.from({ length: count }, () => ({ mac: '02:00:00:00:00:01' as Mac, claim: 1, by }))
+  const ports = many(maxPortsPerMessage)
+  const longest: Message[] = [
+    { kind: 'ports', ...header, version: 1, part: 0, parts: 1, ports },
+    { kind: 'shut', ...header, ports: many(maxShutPerMessage) }
+  ]
+  for (const message of longest) assert.ok(encodeMessage(message).length < 1_100)
 })

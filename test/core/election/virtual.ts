@@ -7,6 +7,7 @@ import { Election } from '#core/election/election.ts'
 import { decodeMessage, encodeMessage } from '#core/election/message.ts'
 import type { Effect, Input, Role, SwitchView, Tag } from '#core/election/types.ts'
 import type { Message } from '#core/election/message.ts'
+import type { Owners, Port, Superseded } from '#core/election/ports.ts'
 import type { HostKey, Instant, Mac } from '#core/ids.ts'
 
 /** How long a trunk looks for a path before it says that there is none, and how often it looks again. */
@@ -25,6 +26,8 @@ export interface NetworkOptions {
   readonly loss?: number
   /** Places of the candidates; default all. */
   readonly candidates?: readonly number[]
+  /** Who may announce which MAC; default: any any. */
+  readonly owners?: Owners
   /** Hosts that start at once; default all. */
   readonly started?: readonly number[]
 }
@@ -47,6 +50,8 @@ export class VirtualHost {
   accepted: Map<HostKey, Set<number>> = new Map()
   given: Map<HostKey, Set<number>> = new Map()
   fdb: Map<HostKey, readonly Mac[]> = new Map()
+  /** Own ports that it was told to shut, and by whom they are superseded. */
+  readonly superseded: Superseded[] = []
   /** Peers with a path. */
   readonly paths: Set<HostKey> = new Set()
   life = 0
@@ -138,9 +143,19 @@ export class Network {
       now: this.#clock(host)
     })
     const members = this.hosts.map((other) => other.key)
-    this.#feed(host, { kind: 'configure', candidates: this.#candidates, members })
-    this.#feed(host, { kind: 'ports', macs: [macOf(place)] })
+    this.#feed(host, {
+      kind: 'configure',
+      candidates: this.#candidates,
+      members,
+      owners: this.#options.owners ?? null
+    })
+    this.setPorts(place, [{ mac: macOf(place), claim: 1 }])
     for (const other of this.hosts) if (other !== host && other.alive) this.#join(host, other)
+  }
+
+  /** The ports of a host, whole. */
+  setPorts(place: number, ports: readonly Port[]): void {
+    this.#feed(this.host(place), { kind: 'ports', ports })
   }
 
   /** The process dies; its kernel answers what still comes. */
@@ -349,6 +364,9 @@ export class Network {
         return
       case 'fdb':
         host.fdb.set(effect.peer, effect.macs)
+        return
+      case 'superseded':
+        host.superseded.push(effect)
         return
       case 'view':
         if (effect.view.active === host.key && host.view.active !== host.key) {

@@ -65,6 +65,7 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
       return fd
     },
     events: {
+      up: () => undefined,
       state: (state, reason) => {
         if (state === 'running' || state === 'failed') resolve({ state, reason })
       }

@@ -82,6 +82,7 @@ function startGuest(
     attach: (nic, source) => attach(nic, macs.get(nic) as Mac, source),
     tap: () => Promise.reject(new Error('a virtual machine has no TAP')),
     events: {
+      up: () => undefined,
       state: (state, reason) => {
         states.push([state, reason])
         for (const look of [...waiting]) look()

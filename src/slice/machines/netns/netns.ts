@@ -79,6 +79,7 @@ class NetnsMachine implements Machine {
     const { entity, names } = this.#setup
     const step = { env: this.#env, timeoutMs: stepMs }
     await runInside(jail, ['/bin/sh', '-ec', networkScript(entity)], step)
+    if (!this.#stopping && !this.#failed) this.#setup.events.up()
     await this.#writeNames(jail, names)
     for (const file of entity.files) await writeFile(jail, file, step)
     if (entity.run === '') return

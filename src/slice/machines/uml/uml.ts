@@ -134,6 +134,7 @@ class UmlMachine implements Machine {
       up: () => {
         if (this.#phase !== 'booting') return
         this.#phase = 'up'
+        this.#setup.events.up()
         this.#within(runMs, () => `its run script was not done after ${runMs} ms`)
       },
       ready: () => {
