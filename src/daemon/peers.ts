@@ -35,6 +35,7 @@ export class Peers {
   readonly #log: (message: string, fields: Record<string, unknown>) => void
   readonly #dialling = new Map<HostId, Promise<void>>()
   readonly #lostAt = new Map<HostId, number>()
+  readonly #startedAt = performance.now()
   readonly #look: NodeJS.Timeout
 
   constructor(options: {
@@ -103,6 +104,15 @@ export class Peers {
     if (this.isConnected(host)) return 'alive'
     const lostAt = this.#lostAt.get(host)
     return lostAt !== undefined && performance.now() - lostAt < suspectMs ? 'suspect' : 'dead'
+  }
+
+  /**
+   * For how long this host has not heard that one itself, by libp2p; null: they are connected. Of a host that
+   * was never connected the time runs from this daemon's start.
+   */
+  lostForMs(host: HostId): number | null {
+    if (this.isConnected(host)) return null
+    return performance.now() - (this.#lostAt.get(host) ?? this.#startedAt)
   }
 
   async #dial(host: HostId): Promise<void> {
