@@ -1,12 +1,13 @@
 /** A session with an entity from this terminal: `exec`, `console` and `cp` are made of it. */
 import { once } from 'node:events'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import { errorFrom, type ErrorData, ViolinError } from '#core/errors.ts'
+import { readError, ViolinError } from '#core/errors.ts'
 import {
   encodeSessionFrame,
   maxSessionPayload,
   SessionDecoder,
   sessionFrame,
+  type SessionFrame,
   type SessionRequest
 } from '#core/session.ts'
 import type { Service } from '#api/contract.ts'
@@ -105,18 +106,34 @@ async function feed(stream: Duplex, input: Readable, signal: AbortSignal): Promi
 export async function drain(stream: Duplex, ends: Pick<SessionEnds, 'output' | 'errors'>): Promise<number> {
   const decoder = new SessionDecoder()
   for await (const chunk of untilBroken(stream)) {
-    for (const { type, payload } of decoder.push(chunk)) {
+    for (const { type, payload } of framesOf(decoder, chunk)) {
       if (type === sessionFrame.stdout) await write(ends.output, payload)
       else if (type === sessionFrame.stderr) await write(ends.errors, payload)
-      else if (type === sessionFrame.exit) return new DataView(payload.buffer, payload.byteOffset).getInt32(0)
+      else if (type === sessionFrame.exit && payload.length === 4)
+        return new DataView(payload.buffer, payload.byteOffset).getInt32(0)
+      else if (type === sessionFrame.exit) throw brokenOff('its end has no status')
       else if (type === sessionFrame.failed)
-        throw errorFrom(JSON.parse(Buffer.from(payload).toString('utf8')) as ErrorData)
+        throw readError(Buffer.from(payload).toString('utf8')) ?? brokenOff('it failed without a reason')
     }
   }
-  throw new ViolinError(
+  throw brokenOff('nothing came any more')
+}
+
+/** The host at the far end may be hijacked: what is no session ends it in words. */
+function framesOf(decoder: SessionDecoder, chunk: Buffer): SessionFrame[] {
+  try {
+    return decoder.push(chunk)
+  } catch (error: unknown) {
+    throw brokenOff((error as Error).message, error)
+  }
+}
+
+function brokenOff(why: string, cause?: unknown): ViolinError {
+  return new ViolinError(
     'nobody-reachable',
-    'the session broke off',
-    'see whether the entity and its host still run'
+    `the session broke off: ${why}`,
+    'see whether the entity and its host still run',
+    { cause }
   )
 }
 
@@ -125,12 +142,7 @@ async function* untilBroken(stream: Duplex): AsyncGenerator<Buffer, void, void> 
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk
   } catch (error: unknown) {
-    throw new ViolinError(
-      'nobody-reachable',
-      `the session broke off: ${(error as Error).message}`,
-      'see whether the entity and its host still run',
-      { cause: error }
-    )
+    throw brokenOff((error as Error).message, error)
   }
 }
 

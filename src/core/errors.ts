@@ -87,3 +87,18 @@ export function errorFrom(data: ErrorData): ViolinError {
     printable(data.remedy, maxLine)
   )
 }
+
+/** The refusal that another process wrote as JSON; null for whatever else stands there. */
+export function readError(json: string): ViolinError | null {
+  let data: unknown
+  try {
+    data = JSON.parse(json)
+  } catch {
+    return null
+  }
+  const line = (name: string): unknown =>
+    typeof data === 'object' && data !== null ? Reflect.get(data, name) : undefined
+  const [code, message, remedy] = [line('code'), line('message'), line('remedy')]
+  if (typeof code !== 'string' || typeof message !== 'string' || typeof remedy !== 'string') return null
+  return errorFrom({ code: code as ErrorCode, message, remedy })
+}

@@ -7,7 +7,7 @@ import { pipe } from 'it-pipe'
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
-import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
+import { ViolinError, errorData, readError } from '#core/errors.ts'
 import {
   MAX_ANSWERING,
   MAX_ANSWERING_STRANGER,
@@ -21,7 +21,6 @@ import { asError, hostIdOf } from './peer.ts'
 import { Turns } from './turns.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import type { ErrorCode } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import type { Mesh, MeshOptions, ServeOptions } from './contract.ts'
 import type { Membership } from './membership.ts'
@@ -163,13 +162,7 @@ function readAnswer(bytes: Uint8Array): Uint8Array {
   if (bytes[0] === ANSWERED) return bytes.subarray(1)
   if (bytes[0] !== REFUSED || bytes.byteLength > MAX_REFUSAL_BYTES)
     throw new Error('no answer but other bytes')
-  const data: unknown = JSON.parse(toString(bytes.subarray(1)))
-  const line = (name: string): string => {
-    const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, name) : undefined
-    if (typeof value !== 'string') throw new Error('a refusal without its lines')
-    return value.replaceAll(/\p{Cc}+/gu, ' ')
-  }
-  throw errorFrom({ code: line('code') as ErrorCode, message: line('message'), remedy: line('remedy') })
+  throw readError(toString(bytes.subarray(1))) ?? new Error('a refusal without its lines')
 }
 
 /** What a failed request is called. The caller's own abort stays what it was, but for a time-out. */
