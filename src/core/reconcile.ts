@@ -77,16 +77,15 @@ export function partOf(self: HostId, version: number, spec: Spec): Part | null {
   if (entities.length === 0 && lans.length === 0) return null
   const peers = new Set<HostId>()
   for (const lan of lans)
-    for (const peer of trunkPeers(self, lan.hosts, membersOf.get(lan.name) as readonly HostId[]))
-      peers.add(peer)
+    for (const peer of trunkPeers(self, lan.hosts, membersOf.get(lan.name) ?? [])) peers.add(peer)
   return {
     name: spec.name,
     version,
-    lans: lans.map((lan) => ({
-      ...lan,
-      members: membersOf.get(lan.name) ?? [],
-      ports: portsOn(spec, lan.name)
-    })),
+    lans: lans.map((lan) => {
+      const members = membersOf.get(lan.name) ?? []
+      const ports = portsOn(spec, lan.name)
+      return { ...lan, hosts: switchCandidates(lan.hosts, members), members, ports }
+    }),
     entities,
     names: namesOf(spec),
     peers: [...peers].toSorted()
@@ -122,10 +121,23 @@ function portsOn(spec: Spec, lan: string): Part['lans'][number]['ports'] {
   )
 }
 
-function trunkPeers(self: HostId, candidates: readonly HostId[], members: readonly HostId[]): HostId[] {
+/**
+ * Who may switch a vLAN: candidates that all its hosts keep trunks to. Another would win some of them, who stay
+ * loyal, and be out of reach of the rest.
+ */
+export function switchCandidates<T>(candidates: readonly T[], members: readonly unknown[]): readonly T[] {
+  return members.length <= fullMeshHosts ? candidates : candidates.slice(0, edgeTrunks)
+}
+
+/** With whom a host keeps trunks for a vLAN. */
+export function trunkPeers(
+  self: HostId,
+  candidates: readonly HostId[],
+  members: readonly HostId[]
+): HostId[] {
   const others = members.filter((member) => member !== self)
-  if (members.length <= fullMeshHosts || candidates.slice(0, edgeTrunks).includes(self)) return others
-  return candidates.slice(0, edgeTrunks)
+  const switches = switchCandidates(candidates, members)
+  return members.length <= fullMeshHosts || switches.includes(self) ? others : [...switches]
 }
 
 /** All hosts that a spec names, those that hold its records, in the order of their ids. */

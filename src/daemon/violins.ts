@@ -5,7 +5,7 @@ import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { type PlacementHost, findHost, place } from '#core/placement.ts'
 import { type Change, planChanges, same } from '#core/plan.ts'
-import { namedHosts } from '#core/reconcile.ts'
+import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
 import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
@@ -209,11 +209,12 @@ export class Violins {
       name: body.name
     }))
     const target = to === undefined ? null : findHost(to, members).id
-    if (target !== null && !wanted.hosts.includes(target)) {
+    const candidates = switchCandidates(wanted.hosts, lanMembers(violin.spec as Spec, lan))
+    if (target !== null && !candidates.includes(target)) {
       throw new ViolinError(
         'no-placement',
         `${to} is no candidate for the vSwitch of ${lan}`,
-        `candidates: ${wanted.hosts.map((host) => this.#peers.nameOf(host)).join(', ')}; name others with \`vswitch:\` in the file`
+        `candidates: ${candidates.map((host) => this.#peers.nameOf(host)).join(', ')}; name others with \`vswitch:\` in the file`
       )
     }
     const { active } = switchOf(lan, await this.#statusesOf(violin))

@@ -3,15 +3,18 @@
  */
 import { cpus, release, totalmem } from 'node:os'
 
+/** What the median, and where it says so the 99th percentile, must be. */
 export interface Goal {
   readonly atLeast?: number
   readonly atMost?: number
+  readonly p99AtMost?: number
 }
 
 export interface Row {
   readonly name: string
   readonly unit: string
   readonly median: number
+  readonly p99: number
   readonly min: number
   readonly max: number
   readonly runs: number
@@ -28,11 +31,16 @@ export function row(name: string, unit: string, values: readonly number[], goal:
   const middle = sorted.length >> 1
   const upper = sorted[middle] as number
   const median = sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2
-  const ok = median >= (goal?.atLeast ?? -Infinity) && median <= (goal?.atMost ?? Infinity)
+  const p99 = sorted[Math.ceil(0.99 * sorted.length) - 1] as number
+  const ok =
+    median >= (goal?.atLeast ?? -Infinity) &&
+    median <= (goal?.atMost ?? Infinity) &&
+    p99 <= (goal?.p99AtMost ?? Infinity)
   return {
     name,
     unit,
     median: round(median),
+    p99: round(p99),
     min: round(sorted[0] as number),
     max: round(sorted.at(-1) as number),
     runs: sorted.length,
@@ -62,12 +70,19 @@ export function printReport(rows: readonly Row[], json: boolean): void {
 }
 
 function textOf(line: Row): string {
-  const goal =
-    line.goal === null
-      ? ''
-      : `  goal ${line.goal.atLeast === undefined ? `≤ ${line.goal.atMost}` : `≥ ${line.goal.atLeast}`}: ${line.ok ? 'met' : 'MISSED'}`
+  const goal = line.goal === null ? '' : `  goal ${goalText(line.goal)}: ${line.ok ? 'met' : 'MISSED'}`
   const ratios = Object.entries(line.ratioTo ?? {}).map(([name, ratio]) => `  ${ratio} × ${name}`)
-  return `${line.name.padEnd(28)} ${line.median} ${line.unit} (${line.min}-${line.max}, ${line.runs} runs)${goal}${ratios.join('')}`
+  const spread = `(${line.min}-${line.max}, p99 ${line.p99}, ${line.runs} runs)`
+  return `${line.name.padEnd(28)} ${line.median} ${line.unit} ${spread}${goal}${ratios.join('')}`
+}
+
+function goalText({ atLeast, atMost, p99AtMost }: Goal): string {
+  const parts = [
+    atLeast === undefined ? '' : `≥ ${atLeast}`,
+    atMost === undefined ? '' : `≤ ${atMost}`,
+    p99AtMost === undefined ? '' : `p99 ≤ ${p99AtMost}`
+  ]
+  return parts.filter((part) => part !== '').join(', ')
 }
 
 function round(value: number): number {

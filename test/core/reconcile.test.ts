@@ -150,6 +150,18 @@ test('trunks are wanted from both ends; every edge of a vLAN shares one with eac
   }
 })
 
+test('only those that every host of a vLAN keeps a trunk to may switch it', () => {
+  for (const count of [2, 8, 9, 40]) {
+    const whole = large(count)
+    for (const self of namedHosts(whole)) {
+      const [one] = partOf(self, 1, whole)?.lans ?? []
+      assert.deepEqual(one?.hosts, whole.lans[0]?.hosts.slice(0, count > 8 ? 3 : count))
+      for (const candidate of one?.hosts ?? [])
+        assert.ok(candidate === self || peersOf(self, whole).includes(candidate))
+    }
+  }
+})
+
 test('a small vLAN is meshed in full; an edge of a large one has three trunks, however large it is', () => {
   const counts = (of: Spec): number[] => namedHosts(of).map((self) => peersOf(self, of).length)
   assert.deepEqual(new Set(counts(large(8))), new Set([7]))

@@ -5,9 +5,10 @@
  */
 import type { HostKey } from '../ids.ts'
 import type { Edge } from './edge.ts'
-import type { Ground } from './ground.ts'
+import type { Followed, Ground } from './ground.ts'
 import {
   aloneMs,
+  answerMs,
   deferMs,
   listenMs,
   lonelyMs,
@@ -88,26 +89,38 @@ export class Claim {
     if (followed === null) return Infinity
     const { living, lost } = this.#count(lostAt)
     if (living > 0 && living >= lost && !followed.resigned) return Infinity
+    const silent = this.#silent(followed)
     const isStandby = this.#edge.standby === ground.self
     const peer = ground.peers.get(followed.peer)
-    // Nobody says so too: with nobody to ask silence must last longer, else their answers are awaited.
-    let base = lostAt
-    if (living + lost === 0 && !followed.resigned) {
+    let base: number = lostAt
+    if (lost > 0 && !followed.resigned) {
+      // Those that did not answer yet may say that it lives.
+      if (lost <= living + silent) base = lostAt + answerMs
+    } else if (!followed.resigned) {
+      // Nobody says so too: with nobody to ask silence must last longer, else their answers are awaited.
       const patience = peer?.refused === true ? refusedMs : aloneMs
       const heardAt = Math.max(peer?.heardAt ?? 0, followed.since)
-      const askable = this.#askable(followed.peer)
-      base = Math.max(heardAt + patience, askable ? lostAt + staggerMs : lostAt)
+      base = Math.max(heardAt + patience, silent > 0 ? lostAt + answerMs : lostAt)
     }
     if (isStandby) return base
     const since = Math.max(followed.suspectAt ?? lostAt, ground.now - voteMs)
     return base + deferMs + this.#jitterMs + this.#rank(since) * staggerMs
   }
 
-  #askable(active: HostKey): boolean {
+  /** How many were asked about the lost active, and are to be waited for: they have not answered since. */
+  #silent({ peer: active, suspectAt, lostAt }: Followed): number {
+    const ground = this.#ground
+    const since = lostAt ?? ground.now
+    const doubtedAt = suspectAt ?? since
+    let silent = 0
     for (const host of this.#edge.voters()) {
-      if (host !== active && this.#ground.peers.get(host)?.up === true) return true
+      const peer = ground.peers.get(host)
+      if (host === active || peer?.up !== true || peer.refused) continue
+      // One that was asked for long, and never answered, is gone as well.
+      if (peer.heardAt < doubtedAt && since - doubtedAt >= answerMs) continue
+      if ((this.#votes.get(host)?.at ?? -Infinity) < since) silent++
     }
-    return false
+    return silent
   }
 
   #count(since: number): { living: number; lost: number } {

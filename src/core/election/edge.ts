@@ -8,10 +8,12 @@ import type { Peer } from './peer.ts'
 import {
   aloneMs,
   challengeMs,
+  deafMs,
   echoMs,
   formerMs,
   maxAsked,
   probeMs,
+  promptMs,
   refusedMs,
   silentMs,
   slowLostMs,
@@ -179,7 +181,7 @@ export class Edge {
   /** When silence is death. */
   #silentAt(peer: Peer, heardAt: number): number {
     if (!this.#isFast()) {
-      return peer.refused ? peer.refusedAt + refusedMs : heardAt + slowSuspectMs + slowLostMs
+      return peer.refusedAt === null ? heardAt + slowSuspectMs + slowLostMs : peer.refusedAt + refusedMs
     }
     if (peer.refused) return heardAt + refusedMs
     const alone = this.standby === this.#ground.self && this.witnesses.length === 0
@@ -188,8 +190,8 @@ export class Edge {
 
   /** When one that does not hear us is no active for us. */
   #deafAt(followed: Followed, peer: Peer): number {
-    const patience = this.#isFast() ? silentMs : slowSuspectMs + slowLostMs
-    return Math.max(peer.echoedAt, followed.since) + 2 * patience
+    const patience = this.#isFast() ? deafMs : 2 * (slowSuspectMs + slowLostMs)
+    return Math.max(peer.echoedAt, followed.since) + patience
   }
 
   /** Another claims: the active must answer soon. */
@@ -222,7 +224,10 @@ export class Edge {
     if (followed.lostAt !== null || peer === undefined) return true
     if (!this.#isFast()) return false
     const silence = ground.now - Math.max(peer.heardAt, followed.since)
-    return silence >= (peer.refused ? suspectMs : witnessMs)
+    const soonMs = silentMs - witnessMs
+    return (
+      silence >= (peer.refused ? suspectMs : witnessMs) || ground.now >= this.#deafAt(followed, peer) - soonMs
+    )
   }
 
   // Steps.
@@ -375,6 +380,11 @@ export class Edge {
     followed.suspectAt ??= this.#ground.now
     for (const { beat, term } of this.#beats.values()) {
       if (term.host !== followed.peer && this.#tryFollow(beat, term)) return
+    }
+    // What they say from now on counts: the rhythm of probes would cost up to its length.
+    for (const voter of this.voters()) {
+      const peer = this.#ground.peers.get(voter)
+      if (peer?.up === true && voter !== followed.peer) this.#ground.probe(peer, promptMs)
     }
   }
 

@@ -82,8 +82,7 @@ export class Election {
 
   /** So frequent that it changes only what the next tick sees. */
   #alive(from: HostKey): readonly Effect<Message>[] {
-    const peer = this.#ground.peers.get(from)
-    if (peer !== undefined) peer.heardAt = this.#ground.now
+    this.#ground.peers.get(from)?.alive(this.#ground.now)
     return nothing
   }
 

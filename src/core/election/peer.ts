@@ -35,8 +35,8 @@ export class Peer {
   heardAt: Instant = never
   /** When the newest message was sent that it is known to have heard. */
   echoedAt: Instant = never
-  /** When its kernel, or its trunk's end, first said that nobody is there. */
-  refusedAt: Instant = never
+  /** When its kernel, or its trunk's end, first said that nobody is there; null: not since it was heard. */
+  refusedAt: Instant | null = null
   probedAt: Instant = never
   #life = 0
 
@@ -46,12 +46,18 @@ export class Peer {
 
   /** Whether it was refused since it was heard last. */
   get refused(): boolean {
-    return this.refusedAt > this.heardAt
+    return this.refusedAt !== null
   }
 
   /** Takes note of a refusal: the first since it was heard counts. */
   refuse(now: Instant): void {
-    if (!this.refused) this.refusedAt = now
+    this.refusedAt ??= now
+  }
+
+  /** Takes note of a sign of life. */
+  alive(now: Instant): void {
+    this.heardAt = now
+    this.refusedAt = null
   }
 
   /** Takes note of a message's header. */
@@ -62,7 +68,7 @@ export class Peer {
     const restarted = !sameLife && this.#life !== 0
     this.#life = message.life
     this.stamp = message.stamp
-    this.heardAt = now
+    this.alive(now)
     if (restarted) this.echoedAt = never
     if (message.echo !== 0) this.#echoed(message.echo, now)
     return restarted ? 'restarted' : 'heard'

@@ -20,6 +20,11 @@ export const silentMs = 500
 export const aloneMs = 850
 /** A witness holds the active for lost a little before the standby asks for the last time. */
 export const witnessMs = 400
+/**
+ * Standby and witnesses hear beats, yet none that echoes what they said for so long: the active is deaf. With all
+ * well an echo is two beats old at most, and behind a stall of 300 ms one of four beats gets through.
+ */
+export const deafMs = 575
 /** Two missed beats, where the active's kernel said that nobody listens; with room for a late one. */
 export const refusedMs = 110
 /** A slow edge probes this long before it gives its active up. */
@@ -28,6 +33,8 @@ export const slowLostMs = 500
 export const challengeMs = 100
 /** A peer whose echo is older cannot hear us. Two slow beats and a half. */
 export const echoMs = 1_250
+/** Those that are asked who is lost, and do not answer, are waited for so long where the others do not decide. */
+export const answerMs = 150
 /** The i-th candidate waits this much longer: more than a claim needs to spread over a continent. */
 export const staggerMs = 150
 /** Claims of those that are not the standby wait a little, so that its claim comes first. */

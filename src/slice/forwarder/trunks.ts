@@ -122,7 +122,9 @@ export class Trunks implements TrunkHost {
       for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.data)
       if (count < received.slots) break
     }
-    this.#tellAlive()
+    for (const trunk of this.#all) {
+      if (trunk.heard && this.nowMs - trunk.aliveToldMs >= aliveEveryMs) this.#tellAlive(trunk)
+    }
   }
 
   /** Reads the socket's error queue. */
@@ -132,8 +134,10 @@ export class Trunks implements TrunkHost {
       if (errors.error !== errno.ECONNREFUSED) continue
       for (const trunk of this.#all) {
         const path = trunk.paths.current
-        if (path !== null && path.ip === errors.ip && path.port === errors.port)
-          this.#events.refused(trunk.peer)
+        if (path === null || path.ip !== errors.ip || path.port !== errors.port) continue
+        // What came before the refusal must not be told after it: a kernel answers six times, then once a second.
+        if (trunk.heard) this.#tellAlive(trunk)
+        this.#events.refused(trunk.peer)
       }
     }
   }
@@ -258,13 +262,9 @@ export class Trunks implements TrunkHost {
     }
   }
 
-  #tellAlive(): void {
-    for (const trunk of this.#all) {
-      if (!trunk.heard) continue
-      if (this.nowMs - trunk.aliveToldMs < aliveEveryMs) continue
-      trunk.heard = false
-      trunk.aliveToldMs = this.nowMs
-      this.#events.alive(trunk.peer)
-    }
+  #tellAlive(trunk: Trunk): void {
+    trunk.heard = false
+    trunk.aliveToldMs = this.nowMs
+    this.#events.alive(trunk.peer)
   }
 }

@@ -91,7 +91,7 @@ test('a host that joins late follows, and changes nothing', () => {
   )
 })
 
-test('when the active dies and its kernel says so, frames flow again within 300 ms, at worst 500', () => {
+test('when the active dies and its kernel says so, frames flow again within 300 ms, mostly within 150', () => {
   const gaps: number[] = []
   fc.assert(
     fc.property(seeds, fc.integer({ min: 2, max: 20 }), (seed, hosts) => {
@@ -102,16 +102,35 @@ test('when the active dies and its kernel says so, frames flow again within 300 
       network.kill(theActive(network).place)
       network.run(2_500)
       gaps.push(longestGap(network, network.living, from))
-      assert.ok((gaps.at(-1) as number) <= 500, `${gaps.at(-1)} ms`)
+      assert.ok((gaps.at(-1) as number) <= 300, `${gaps.at(-1)} ms`)
       assertWhole(network)
     }),
-    { numRuns: 60 }
+    { numRuns: 30 }
   )
   gaps.sort((left, right) => left - right)
-  assert.ok((gaps[Math.floor(gaps.length * 0.9)] as number) <= 300, gaps.join())
+  assert.ok((gaps[gaps.length >> 1] as number) <= 150, gaps.join())
 })
 
-test('when the active is cut off in silence, frames flow again within a second, with a witness or without', () => {
+test('a standby that lost the active with one witness waits for what most of the others say', () => {
+  fc.assert(
+    fc.property(seeds, fc.integer({ min: 6, max: 12 }), (seed, hosts) => {
+      const network = settledNetwork(hosts, seed)
+      const active = theActive(network)
+      const standby = network.hosts.find((host) => host.key === active.view.standby)
+      const lost = [standby, network.living.findLast((host) => host !== active && host !== standby)]
+      const all = network.hosts.map((host) => host.place)
+      network.partition([
+        all.filter((place) => lost.every((host) => host?.place !== place)),
+        all.filter((place) => place !== active.place)
+      ])
+      network.run(4_000)
+      assert.deepEqual(network.actives, [active], network.describe())
+    }),
+    { numRuns: 40 }
+  )
+})
+
+test('when the active is cut off in silence, frames flow again within 700 ms, or a second without a witness', () => {
   fc.assert(
     fc.property(seeds, fc.integer({ min: 3, max: 12 }), (seed, hosts) => {
       const network = settledNetwork(hosts, seed)
@@ -123,7 +142,7 @@ test('when the active is cut off in silence, frames flow again within a second, 
       network.run(3_500)
       const rest = network.living.filter((host) => host !== cut)
       const gap = longestGap(network, rest, from)
-      assert.ok(gap <= 1_000, `${gap} ms`)
+      assert.ok(gap <= 700, `${gap} ms`)
       assert.equal(rest.filter((host) => host.role.kind === 'active').length, 1)
     }),
     { numRuns: 40 }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { hostKeyOf, lanKeyOf } from '#core/derive.ts'
+import { switchCandidates, trunkPeers } from '#core/reconcile.ts'
 import type { HostId, HostKey, LanKey, ViolinId } from '#core/ids.ts'
 import type { TrunkHalf } from '#slice/contract.ts'
 import type { LanReport } from '#slice/forwarder/contract.ts'
@@ -56,8 +57,11 @@ export class Cluster implements AsyncDisposable {
           trunks: new Set()
         })
       }
-      for (const host of cluster.hosts) await cluster.revive(host)
-      await cluster.until('one active', () => cluster.whole)
+      await Promise.all(cluster.hosts.map((host) => cluster.#begin(host)))
+      for (const [place, host] of cluster.hosts.entries()) {
+        for (const other of cluster.hosts.slice(place + 1)) await cluster.#connect(host, other)
+      }
+      await cluster.until('one active', () => cluster.whole, 60_000)
       return cluster
     } catch (error: unknown) {
       await cluster[Symbol.asyncDispose]()
@@ -67,6 +71,12 @@ export class Cluster implements AsyncDisposable {
 
   get living(): ClusterHost[] {
     return this.hosts.filter((host) => host.process !== null)
+  }
+
+  /** The host that switches now in the highest term, whoever agrees; null: none. */
+  get leader(): ClusterHost | null {
+    const actives = this.living.filter((host) => host.report?.role === 'active')
+    return actives.toSorted((a, b) => (b.report?.term ?? 0) - (a.report?.term ?? 0))[0] ?? null
   }
 
   /** The active, if all living hosts agree on one that has a standby; null otherwise. */
@@ -86,13 +96,20 @@ export class Cluster implements AsyncDisposable {
     const { living } = this
     return (
       this.active !== null &&
-      living.every((host) => living.every((other) => other === host || host.trunks.has(other.key)))
+      living.every((host) =>
+        living.every((other) => !this.#haveTrunk(host, other) || host.trunks.has(other.key))
+      )
     )
   }
 
   /** Starts the process of a host and agrees sessions with all that live. */
   async revive(host: ClusterHost): Promise<void> {
     const others = this.living
+    await this.#begin(host)
+    for (const other of others) await this.#connect(host, other)
+  }
+
+  async #begin(host: ClusterHost): Promise<void> {
     const child = fork(program, [host.id, violin, JSON.stringify(host.site)], { stdio: 'inherit' })
     const ready = Promise.withResolvers<void>()
     child.on('message', (answer: Answer) => {
@@ -110,9 +127,9 @@ export class Cluster implements AsyncDisposable {
     await ready.promise
     inNamespace(host.site.machine, 'ip', 'addr', 'replace', `${host.site.ip}/24`, 'dev', 'eth0')
     const keys = this.hosts.map((other) => other.key)
-    send(host, { kind: 'command', command: { kind: 'lan', lan, candidates: keys, members: keys } })
+    const candidates = switchCandidates(keys, keys)
+    send(host, { kind: 'command', command: { kind: 'lan', lan, candidates, members: keys } })
     send(host, { kind: 'port', lan })
-    for (const other of others) await this.#connect(host, other)
   }
 
   /** Kills the process of a host; its kernel stays. */
@@ -127,12 +144,27 @@ export class Cluster implements AsyncDisposable {
     await gone
   }
 
+  /** Stops the process of a host, or lets it go on. */
+  freeze(host: ClusterHost, frozen: boolean): void {
+    host.process?.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
+  }
+
   cut(host: ClusterHost): void {
     this.#underlay.link(host.site, 'down')
   }
 
   mend(host: ClusterHost): void {
     this.#underlay.link(host.site, 'up')
+  }
+
+  /** Parts hosts from all others, or joins them again. */
+  part(hosts: readonly ClusterHost[], apart: boolean): void {
+    for (const host of hosts) this.#underlay.side(host.site, apart ? 1 : 0)
+  }
+
+  /** What `from` sends to `to` gets lost, or does so no more; the other way is as it was. */
+  block(from: ClusterHost, to: ClusterHost, blocked: boolean): void {
+    this.#underlay.way(from.site, to.site, !blocked)
   }
 
   handoff(to: ClusterHost): void {
@@ -164,11 +196,17 @@ export class Cluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const host of this.hosts) await this.kill(host)
+    await Promise.all(this.hosts.map((host) => this.kill(host)))
     this.#underlay[Symbol.dispose]()
   }
 
+  #haveTrunk(left: ClusterHost, right: ClusterHost): boolean {
+    const ids = this.hosts.map((host) => host.id)
+    return trunkPeers(left.id, ids, ids).includes(right.id)
+  }
+
   async #connect(left: ClusterHost, right: ClusterHost): Promise<void> {
+    if (!this.#haveTrunk(left, right)) return
     const [leftHalf, rightHalf] = await Promise.all([this.#offer(left, right), this.#offer(right, left)])
     send(left, { kind: 'join', peer: right.id, half: rightHalf })
     send(right, { kind: 'join', peer: left.id, half: leftHalf })

@@ -41,8 +41,10 @@ export class Underlay implements Disposable {
     process.once('SIGTERM', this.#atSignal)
     process.once('SIGINT', this.#atSignal)
     this.#add(this.net)
-    inNamespace(this.net, 'ip', 'link', 'add', 'br0', 'type', 'bridge')
-    inNamespace(this.net, 'ip', 'link', 'set', 'br0', 'up')
+    for (const bridge of ['br0', 'br1']) {
+      inNamespace(this.net, 'ip', 'link', 'add', bridge, 'type', 'bridge')
+      inNamespace(this.net, 'ip', 'link', 'set', bridge, 'up')
+    }
   }
 
   /** Namespace of the bridge; the link to host n is its `vN`. */
@@ -68,16 +70,30 @@ export class Underlay implements Disposable {
     inNamespace(site.host, 'ip', 'addr', 'add', `${site.underlayIp}/24`, 'dev', 'eth0')
     inNamespace(site.host, 'ip', 'link', 'set', 'eth0', 'address', underlayMac(number), 'up')
     for (const other of this.#sites) {
-      neighbour(site, other)
-      neighbour(other, site)
+      this.way(site, other, true)
+      this.way(other, site, true)
     }
     this.#sites.push(site)
     return site
   }
 
+  /** Puts a host on the one bridge or on the other: only hosts of one reach each other. */
+  side(site: Site, bridge: 0 | 1): void {
+    run('ip', '-n', this.net, 'link', 'set', `v${site.number}`, 'master', `br${bridge}`)
+  }
+
   /** Cuts a host off, or joins it again; it is not told. */
   link(site: Site, state: 'up' | 'down'): void {
     inNamespace(this.net, 'ip', 'link', 'set', `v${site.number}`, state)
+  }
+
+  /**
+   * Lets what `from` sends to `to` come through, or sends it to an address that nobody has. A fixed address
+   * spares an ARP too: after a cut it is repeated each second only, while datagrams wait in the kernel.
+   */
+  way(from: Site, to: Site, open: boolean): void {
+    const mac = open ? underlayMac(to.number) : nobodysMac
+    run('ip', '-n', from.host, 'neigh', 'replace', to.underlayIp, 'lladdr', mac, 'dev', 'eth0')
   }
 
   [Symbol.dispose](): void {
@@ -98,12 +114,8 @@ export class Underlay implements Disposable {
   }
 }
 
+const nobodysMac = '02:00:00:00:02:00'
+
 function underlayMac(number: number): string {
   return `02:00:00:00:01:${number.toString(16).padStart(2, '0')}`
-}
-
-/** Spares an ARP: after a cut it is repeated each second only, while datagrams wait in the kernel. */
-function neighbour(site: Site, other: Site): void {
-  const mac = underlayMac(other.number)
-  inNamespace(site.host, 'ip', 'neigh', 'replace', other.underlayIp, 'lladdr', mac, 'dev', 'eth0')
 }
