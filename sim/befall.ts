@@ -75,10 +75,16 @@ function begin(world: World, fault: Fault): (() => void) | null {
       if (host.running) host.daemon.do('command', () => host.records.publish())
       return null
     }
+    case 'change': {
+      const { owner } = world.violin(fault.violin)
+      const hosts = fault.hosts.map((place) => world.host(place).id)
+      if (owner.running) owner.daemon.do('command', () => owner.records.owner.change(fault.violin, hosts))
+      return null
+    }
     case 'join': {
       const host = world.host(fault.host)
       const token = world.tokens[fault.invite]
-      if (token !== undefined && host.records.chain === null) host.records.join(token, fault.via)
+      if (token !== undefined && host.records.chain === null) host.records.joining.join(token, fault.via)
       return null
     }
     case 'revoke': {
@@ -172,7 +178,6 @@ function churn(world: World, fault: Extract<Fault, { kind: 'churn' }>): () => vo
     const awayMs = Math.min(random.exponential(fault.awayMs), 2 * fault.awayMs)
     const rise = fell(world, host, random.chance(0.5) ? 'dead' : 'off')
     if (rise !== null) {
-      world.log(`host ${host.place} goes for ${Math.round(awayMs)} ms`)
       world.clock.after(awayMs, rise)
     }
     world.clock.after(random.exponential(fault.everyMs), turn)

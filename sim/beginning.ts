@@ -49,7 +49,20 @@ export function admitFirst(world: World): void {
     for (const records of first)
       for (const record of records) host.records.set.merge(record.bytes, world.wallNow)
   }
+  for (const [index, { owner, hosts }] of world.scenario.violins.entries())
+    if (hosts.length > 0) foundViolin(world, index, owner, hosts)
   speakAgain()
+}
+
+/** A VIOLIN whose first version all its hosts have. */
+function foundViolin(world: World, index: number, owner: number, hosts: readonly number[]): void {
+  const { records } = world.host(owner)
+  records.owner.change(
+    index,
+    hosts.map((place) => world.host(place).id)
+  )
+  for (const record of records.set.entries(world.violin(index).id))
+    for (const place of hosts) world.host(place).records.merge(record.bytes)
 }
 
 function invite(world: World, chain: Chain, label: string, slots: number): Token {
@@ -102,7 +115,7 @@ export function meetSome(world: World, host: Host, via: number): void {
 
 function meet(world: World, a: number, b: number): void {
   if (a === b) return
-  world.host(a).records.neighbours.add(b)
-  world.host(b).records.neighbours.add(a)
-  world.host(b).records.reconsider()
+  world.host(a).records.connections.neighbours.add(b)
+  world.host(b).records.connections.neighbours.add(a)
+  world.host(b).records.connections.reconsider()
 }

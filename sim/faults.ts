@@ -57,6 +57,8 @@ export type Fault =
   | { readonly kind: 'no-gossip'; readonly forMs: number }
   /** A host says something new of itself. */
   | { readonly kind: 'publish'; readonly host: number }
+  /** The owner publishes a version of a VIOLIN with a machine on each of these hosts; none: its end. */
+  | { readonly kind: 'change'; readonly violin: number; readonly hosts: readonly number[] }
   /** A newcomer redeems an invite at a member. */
   | { readonly kind: 'join'; readonly host: number; readonly invite: number; readonly via: number }
   /** The founder puts a host out for ever. */
@@ -101,6 +103,8 @@ export function describeFault(fault: Fault): string {
     case 'publish':
     case 'revoke':
       return `${fault.kind} ${fault.host}`
+    case 'change':
+      return `VIOLIN ${fault.violin} on ${fault.hosts.join(',') || 'nobody'}`
     case 'lie':
       return `host ${fault.host} says: ${lies[fault.lie]}`
     case 'join':

@@ -24,11 +24,11 @@ export function lie(world: World, liar: Host, what: Lie): void {
     case 'forged-member':
       return forgeMember(world, liar)
     case 'foreign-claim':
-      return
+      return claimEntities(world, liar)
     case 'foreign-ports':
       return liar.slice.claimAllPorts()
     case 'replay':
-      for (const record of world.past) liar.records.spread(record.bytes, null)
+      for (const record of world.past) liar.records.gossip.spread(record.bytes, null)
       return
     case 'future':
       return speakOfTomorrow(world, liar)
@@ -55,7 +55,34 @@ function forgeMember(world: World, liar: Host): void {
     stranger,
     credulousCrypto
   )
-  liar.records.spread(record.bytes, null)
+  liar.records.gossip.spread(record.bytes, null)
+}
+
+/** Says of every VIOLIN that its first machine runs here, with a claim above others, to its holders' face. */
+function claimEntities(world: World, liar: Host): void {
+  const { chain } = liar.records
+  for (const index of world.scenario.violins.keys()) {
+    const { id } = world.violin(index)
+    const record = sealRecord(
+      {
+        kind: 'runs',
+        version: 1,
+        issuedAt: liar.wallNow,
+        expiresAt: (liar.wallNow + maxLifeMs.runs) as WallTime,
+        chain,
+        body: {
+          violin: id,
+          entities: [{ name: 'vhost0', claim: 1_000_000, state: 'running', reason: '' }],
+          switches: ['lan']
+        }
+      },
+      world.root.publicKey,
+      liar.signer,
+      virtualCrypto
+    )
+    for (const host of world.members)
+      if (host.running && host.records.set.violins().includes(id)) host.records.merge(record.bytes)
+  }
 }
 
 /** The liar's own record, of a day that is to come, in a version above all others. */
@@ -73,7 +100,7 @@ function speakOfTomorrow(world: World, liar: Host): void {
     liar.signer,
     virtualCrypto
   )
-  liar.records.spread(record.bytes, null)
+  liar.records.gossip.spread(record.bytes, null)
 }
 
 /** An admin lets in hosts that there are not, and speaks for all of them. */
@@ -115,6 +142,6 @@ function mint(world: World, admin: Host): void {
       body: host
     } as const
     const record = sealRecord(draft, world.root.publicKey, signer, virtualCrypto)
-    admin.records.spread(record.bytes, null)
+    admin.records.gossip.spread(record.bytes, null)
   }
 }

@@ -10,6 +10,13 @@ export interface LanPlan {
   readonly candidates: readonly number[]
 }
 
+/** One VIOLIN as records have it: the host whose owner key signs, and the hosts with a machine in it. */
+export interface ViolinPlan {
+  readonly owner: number
+  /** Of the version that stands when the world begins; none: it is founded by the first change. */
+  readonly hosts: readonly number[]
+}
+
 /** Frames of the guests: every host to all, or each to the next in a ring; null: none. */
 export interface Traffic {
   readonly kind: 'broadcast' | 'ring'
@@ -36,6 +43,7 @@ export interface Scenario {
   readonly invites: readonly number[]
   readonly network: NetworkPlan
   readonly lans: readonly LanPlan[]
+  readonly violins: readonly ViolinPlan[]
   readonly traffic: Traffic | null
   readonly stalls: Stalls | null
   /** Neighbours of a host in the mesh; all where that is not below the hosts. */
@@ -58,6 +66,7 @@ export function scenario(name: string, why: string, hosts: number, change: Parti
     invites: [],
     network: { delayMs: [[0.3]], jitterMs: 0.2, loss: 0 },
     lans: [{ hosts: all, candidates: all }],
+    violins: [],
     traffic: { kind: 'broadcast', everyMs: 100 },
     stalls: null,
     degree: 8,

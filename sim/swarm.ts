@@ -12,6 +12,8 @@ import { type LanPlan, type Scenario, scenario } from './scenario.ts'
 const faultsForMs = 20_000
 /** After the last one records have this long to converge. */
 const restMs = 40_000
+/** VIOLINs of a world. */
+const violins = 3
 /** Runs that shrinking may cost. */
 const maxShrinkRuns = 60
 
@@ -31,6 +33,10 @@ export function randomScenario(seed: number, hosts: number): Scenario {
     invites: [1 + random.below(4)],
     network: random.pick([lan, rough, wide]),
     lans: randomLans(random, hosts),
+    violins: Array.from({ length: violins }, () => ({
+      owner: random.below(hosts),
+      hosts: random.chance(0.5) ? [] : random.sample(placesOf(hosts), 1 + random.below(5))
+    })),
     stalls: random.chance(0.3) ? { everyMs: 10_000, ms: 300 } : null,
     steps,
     restMs
@@ -114,6 +120,10 @@ const draws: readonly (readonly [number, Draw])[] = [
   [4, () => ({ kind: 'handoff', to: null })],
   [4, (random) => ({ kind: 'no-gossip', forMs: someMs(random) })],
   [4, (random, hosts) => ({ kind: 'publish', host: random.below(hosts) })],
+  [
+    6,
+    (random, hosts) => ({ kind: 'change', violin: random.below(violins), hosts: somePlaces(random, hosts) })
+  ],
   [3, (random, hosts) => ({ kind: 'lie', host: random.below(hosts), lie: random.pick(allLies) })]
 ]
 const allLies = Object.keys(lies) as readonly Lie[]
@@ -132,6 +142,11 @@ function cutPair(random: Random, hosts: number): Fault {
   const [from, to] = random.sample(placesOf(hosts), 2) as [number, number]
   const pair = random.chance(0.5) ? ([['active'], ['standby']] as const) : ([[from], [to]] as const)
   return { kind: 'cut', from: pair[0], to: pair[1], both: random.chance(0.5), forMs: someMs(random) }
+}
+
+/** Hosts of a VIOLIN's next version; now and then none, which ends it. */
+function somePlaces(random: Random, hosts: number): number[] {
+  return random.chance(0.1) ? [] : random.sample(placesOf(hosts), 1 + random.below(Math.min(hosts, 9)))
 }
 
 function placesOf(hosts: number): number[] {

@@ -3,7 +3,7 @@
  * seed is the same run, bit for bit. What befalls it: befall.ts; how it begins: beginning.ts.
  */
 import type { Token } from '#core/admission/token.ts'
-import type { HostKey, WallTime } from '#core/ids.ts'
+import type { HostId, HostKey, ViolinId, WallTime } from '#core/ids.ts'
 import { type Rejected, type SignedRecord, maxVersion } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
 import { admitFirst, layTrunks } from './beginning.ts'
@@ -15,7 +15,7 @@ import { Host } from './host.ts'
 import { SharedRecords, type VirtualSigner, credulousCrypto, signerFor, virtualCrypto } from './keys.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
-import type { Scenario } from './scenario.ts'
+import type { Scenario, ViolinPlan } from './scenario.ts'
 import type { Seen } from './seen.ts'
 import type { Line } from './sketch.ts'
 import { startTraffic } from './traffic.ts'
@@ -82,6 +82,7 @@ export class World {
   changedAt = 0
   readonly #bugs: ReadonlySet<Bug>
   readonly #byKey = new Map<HostKey, Host>()
+  readonly #byId = new Map<HostId, Host>()
   readonly #trunks = new Map<number, Trunk>()
   readonly #trunksOf: Trunk[][] = []
   readonly #watchers: ((seen: Seen) => void)[] = []
@@ -110,6 +111,7 @@ export class World {
       const host = new Host(this, place)
       this.hosts.push(host)
       this.#byKey.set(host.key, host)
+      this.#byId.set(host.id, host)
       this.#trunksOf.push([])
     }
     layTrunks(this)
@@ -138,6 +140,10 @@ export class World {
 
   byKey(key: HostKey): Host {
     return this.#byKey.get(key) as Host
+  }
+
+  byId(id: HostId): Host | undefined {
+    return this.#byId.get(id)
   }
 
   /** The host that a reference means now; null: there is none. */
@@ -175,6 +181,12 @@ export class World {
     ;(this.#trunksOf[b] as Trunk[]).push(trunk)
   }
 
+  /** A VIOLIN of the scenario. */
+  violin(index: number): { readonly id: ViolinId; readonly owner: Host } {
+    const owner = this.host((this.scenario.violins[index] as ViolinPlan).owner)
+    return { id: owner.records.owner.violinOf(index), owner }
+  }
+
   /** Whether a message goes through its codec: all in a small world, one of many in a large one. */
   samples(): boolean {
     return this.hosts.length <= wholeCodecHosts || this.clock.count % codecEvery === 0
@@ -207,10 +219,11 @@ export class World {
     const trunks = host === null ? this.#trunks.values() : this.trunksOf(host)
     for (const trunk of trunks) trunk.reconsider()
     if (!this.scenario.records) return
-    if (host === null) for (const one of this.hosts) one.records.reconsider()
+    if (host === null) for (const one of this.hosts) one.records.connections.reconsider()
     else {
-      host.records.reconsider()
-      for (const place of host.records.neighbours) this.host(place).records.reconsider()
+      const { connections } = host.records
+      connections.reconsider()
+      for (const place of connections.neighbours) this.host(place).records.connections.reconsider()
     }
   }
 

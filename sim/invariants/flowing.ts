@@ -26,8 +26,9 @@ export const flowing: Invariant = {
         for (const [index, plan] of world.scenario.lans.entries()) {
           if (plan.hosts.length > maxHosts) continue
           for (const group of soundGroups(plan.hosts.map((place) => world.host(place)))) {
-            if (!group.some((host) => plan.candidates.includes(host.place))) continue
-            for (const a of group) for (const b of group) if (a !== b) check(index, a, b)
+            const awake = group.filter((host) => !host.worker.stalled)
+            if (!awake.some((host) => plan.candidates.includes(host.place))) continue
+            for (const a of awake) for (const b of awake) if (a !== b) check(index, a, b)
           }
         }
       }
@@ -49,10 +50,10 @@ export const flowing: Invariant = {
       return world.network.connects(a.place, b.place) && world.trunk(a, b)?.agreed !== false
     }
 
-    /** Groups of hosts that all reach one another; a host that reaches only some of a group is left out. */
+    /** Groups of hosts that all reach one another; a host that reaches only some of a group is left out. One that stalls hears and is heard. */
     function soundGroups(hosts: readonly Host[]): Host[][] {
       const groups: Host[][] = []
-      for (const host of hosts.filter((one) => one.running && !one.worker.stalled)) {
+      for (const host of hosts.filter((one) => one.running)) {
         const group = groups.find((one) => one.every((other) => linked(host, other)))
         if (group === undefined) groups.push([host])
         else group.push(host)

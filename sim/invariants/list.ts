@@ -5,18 +5,22 @@ import { endedTags } from './ended-tags.ts'
 import { flowing } from './flowing.ts'
 import { invites } from './invites.ts'
 import type { Invariant } from './invariant.ts'
+import { noCrossing } from './no-crossing.ts'
 import { noFalseTakeover } from './no-false-takeover.ts'
 import { noLoop } from './no-loop.ts'
 import { noStranger } from './no-stranger.ts'
 import { oneSwitch } from './one-switch.ts'
+import { settled } from './settled.ts'
 
 export const invariants: readonly Invariant[] = [
   oneSwitch,
   endedTags,
   noLoop,
+  noCrossing,
   noFalseTakeover,
   flowing,
   converged,
+  settled,
   invites,
   noStranger,
   bounded

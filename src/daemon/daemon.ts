@@ -14,6 +14,7 @@ import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
 import { Handoffs } from './handoff.ts'
+import { Holders } from './holders.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
@@ -90,6 +91,7 @@ export async function startDaemon(
   )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh)
+  undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
   const violins = new Violins({ host, records, peers, handoffs, statuses, loads, journal })
   const left = Promise.withResolvers<void>()

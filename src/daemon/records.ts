@@ -9,6 +9,7 @@ import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
+import { showsHolder, wantsRecord } from '#core/records/holders.ts'
 import {
   type Draft,
   type Scope,
@@ -26,7 +27,7 @@ import {
   maxSyncRounds,
   syncRequest
 } from '#core/records/sync.ts'
-import { type View, hostsIn, view } from '#core/records/view.ts'
+import { type View, view } from '#core/records/view.ts'
 import type { Mesh, Verdict } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto } from './crypto.ts'
@@ -164,7 +165,11 @@ export class Records {
     if (mesh === null) return
     const shares = (scope: Scope): boolean =>
       scope === 'mesh' || also.includes(scope) || this.view.violins.get(scope)?.holders.has(peer) === true
-    const access: Access = { allows: shares, wants: (record) => this.#wants(record) }
+    const access: Access = {
+      allows: shares,
+      wants: (record) => this.#wants(record),
+      shows: (record) => showsHolder(record, peer)
+    }
     const scopes: Scope[] = ['mesh', ...this.set.violins().filter(shares)]
     let request: Uint8Array | null = syncRequest(this.set, scopes, this.now)
     for (let round = 0; request !== null && round < maxSyncRounds; round++) {
@@ -204,7 +209,8 @@ export class Records {
       // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
       allows: (scope) =>
         scope === 'mesh' || !this.set.violins().includes(scope) || this.#knownTo(scope, from),
-      wants: (record) => this.#wants(record)
+      wants: (record) => this.#wants(record),
+      shows: (record) => showsHolder(record, from)
     }
     const synced = answerSync(this.set, body, this.now, access)
     if (synced.rejected > 0) this.#log('wrong records in an exchange', { from, count: synced.rejected })
@@ -224,26 +230,8 @@ export class Records {
     return seen === undefined || seen.holders.has(peer)
   }
 
-  /** Whether a record is this host's to keep: the mesh's, and those of VIOLINs that it owns or that name it. */
   #wants(record: SignedRecord): boolean {
-    switch (record.kind) {
-      case 'host':
-      case 'revocation':
-        return true
-      case 'violin': {
-        const { spec, ended } = record.body
-        const named = ended === null ? hostsIn(spec) : new Set(ended.hosts)
-        return (
-          named.has(this.#self) || record.chain?.host === this.#self || this.#holds(record.key as ViolinId)
-        )
-      }
-      case 'runs':
-        return this.#holds(record.key as ViolinId)
-    }
-  }
-
-  #holds(violin: ViolinId): boolean {
-    return this.set.violins().includes(violin)
+    return wantsRecord(this.set, this.#self, record)
   }
 
   #gossiped(bytes: Uint8Array): Verdict {

@@ -5,7 +5,10 @@ import { test } from 'node:test'
 import { lastEvents, runScenario } from '../../sim/run.ts'
 import type { Scenario } from '../../sim/scenario.ts'
 
-const found = [{ name: 'offer-left-behind', seed: 160_034 }]
+const found = [
+  { name: 'offer-left-behind', seed: 160_034 },
+  { name: 'dropped-while-away', seed: 7_002 }
+]
 
 for (const { name, seed } of found) {
   const file = new URL(`found/${name}.json`, import.meta.url)

@@ -59,11 +59,16 @@ export interface Synced {
 export interface Access {
   readonly allows: (scope: Scope) => boolean
   readonly wants: (record: SignedRecord) => boolean
+  /**
+   * Whether a record that it sends shows by itself that it is, or once was, a holder: newer than what is kept
+   * here it is taken, older it is answered by what stands. So who was away when it was dropped hears of it.
+   */
+  readonly shows: (record: SignedRecord) => boolean
 }
 
 /** Access to these scopes and no other. */
 export function onlyScopes(scopes: readonly Scope[]): Access {
-  return { allows: (scope) => scopes.includes(scope), wants: () => true }
+  return { allows: (scope) => scopes.includes(scope), wants: () => true, shows: () => false }
 }
 
 /** The first request for these scopes. The caller gives only scopes that both sides keep. */
@@ -109,14 +114,17 @@ function react(
   const message = decodeMessage(bytes)
   const allowed = (domain: Domain): boolean =>
     access.allows(domain === 'revocations' || domain === 'hosts' ? 'mesh' : domain)
-  const synced = take(
-    set,
-    message.records,
-    now,
-    (record) => allowed(domainOf(record)) && access.wants(record)
-  )
+  const mayBring = (record: SignedRecord): boolean =>
+    (allowed(domainOf(record)) || access.shows(record)) && access.wants(record)
+  const { outdated, ...synced } = take(set, message.records, now, mayBring)
   const reply = new Reply(set, now)
-  for (const item of message.items) if (allowed(item.domain)) reply.to(item)
+  for (const item of message.items) {
+    if (allowed(item.domain)) reply.to(item)
+    // As of a VIOLIN that is unknown here: so nobody learns who holds what, and a former holder shows itself.
+    else reply.toStranger(item)
+  }
+  for (const record of outdated)
+    if (!allowed(domainOf(record)) && access.shows(record)) reply.standing(domainOf(record))
   reply.send(message.wanted, allowed)
   return { synced, reply }
 }
@@ -126,18 +134,20 @@ function take(
   records: readonly Uint8Array[],
   now: WallTime,
   wanted: (record: SignedRecord) => boolean
-): Synced {
+): Synced & { readonly outdated: readonly SignedRecord[] } {
   const accepted: SignedRecord[] = []
+  const outdated: SignedRecord[] = []
   const removed: SignedRecord[] = []
   let rejected = 0
   for (const bytes of records) {
     const merged = set.merge(bytes, now, wanted)
     if (merged.verdict === 'rejected') rejected++
+    if (merged.reason === 'not-newer' && merged.record !== null) outdated.push(merged.record)
     if (merged.verdict !== 'accepted') continue
     accepted.push(merged.record)
     removed.push(...merged.removed)
   }
-  return { accepted, removed, rejected }
+  return { accepted, removed, rejected, outdated }
 }
 
 /** Grows as the items of one message are answered, within a page. */
@@ -158,6 +168,16 @@ class Reply implements Message {
   to(item: Item): void {
     if ('ids' in item) this.#toList(item.domain, item.prefix, item.ids)
     else this.#toFingerprint(item.domain, item.prefix, item.count, item.fingerprint)
+  }
+
+  /** Nothing is here, for all that a stranger may know. */
+  toStranger(item: Item): void {
+    if (!('ids' in item) && item.count > 0) this.#say(listOf(item.domain, '', []))
+  }
+
+  /** The versions of a VIOLIN that stand, and nothing else of it. */
+  standing(domain: Domain): void {
+    for (const record of this.#set.sorted(domain)) if (record.kind === 'violin') this.#add(record)
   }
 
   #toFingerprint(domain: Domain, prefix: string, count: number, fingerprint: bigint): void {

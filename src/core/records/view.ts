@@ -118,11 +118,12 @@ function settleViolins(
   versions: ReadonlyMap<ViolinId, readonly ViolinRecord[]>
 ): ReadonlyMap<ViolinId, ViolinView> {
   const violins = new Map<ViolinId, ViolinView>()
-  for (const [id, records] of versions) violins.set(id, violinOf(id, records))
+  for (const [id, records] of versions) violins.set(id, settleViolin(id, records))
   return violins
 }
 
-function violinOf(id: ViolinId, records: readonly ViolinRecord[]): ViolinView {
+/** One VIOLIN as the living versions of its owners settle it; there must be one. */
+export function settleViolin(id: ViolinId, records: readonly ViolinRecord[]): ViolinView {
   const [record, ...others] = records.toSorted(byAuthority) as [ViolinRecord, ...ViolinRecord[]]
   const { founding, spec, ended } = record.body
   const holders = new Set(records.map((one) => one.chain?.host as HostId))

@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
+import { showsHolder } from '#core/records/holders.ts'
 import type { Scope, SignedRecord } from '#core/records/record.ts'
 import { type RecordSet, clockToleranceMs } from '#core/records/set.ts'
 import {
+  type Access,
   answerSync,
   applySync,
   maxSyncBytes,
@@ -131,6 +133,57 @@ test('what is not shared is neither shown nor taken', () => {
   const pushing = syncRequest(emptySet(), ['mesh'], start)
   const back = answerSync(holder, pushing, start, onlyScopes(['mesh', id]))
   assert.equal(applySync(emptySet(), back.answer, start, onlyScopes([])).accepted.length, 0)
+})
+
+test('who was away when it was dropped is told when it shows that it was a holder, and nobody else', () => {
+  const [kept, dropped, stranger] = hosts as [TestHost, TestHost, TestHost]
+  const idOf = (host: TestHost): HostId => host.chain.host as HostId
+  const former = violinRecord(first, founding, specOn([idOf(kept), idOf(dropped)]))
+  const stands = violinRecord(first, founding, specOn([idOf(kept)]), { version: 2 })
+  const exchangeOf = (asker: TestHost, held: RecordSet): void => {
+    const holder = setOf([stands, runsRecord(kept, id)])
+    const open: Access = { allows: () => true, wants: () => true, shows: () => false }
+    const guarded: Access = {
+      allows: (scope) => scope === 'mesh',
+      wants: () => true,
+      shows: (record) => showsHolder(record, idOf(asker))
+    }
+    let request: Uint8Array | null = syncRequest(held, ['mesh', id], start)
+    for (let round = 0; request !== null; round++) {
+      assert.ok(round < 5, 'it does not end')
+      request = applySync(held, answerSync(holder, request, start, guarded).answer, start, open).next
+    }
+    assert.equal(holder.get('violin', first.owner.publicKey, id)?.version, 2)
+  }
+  const away = setOf([former])
+  exchangeOf(dropped, away)
+  assert.deepEqual(
+    away.entries(id).map(({ kind, version }) => [kind, version]),
+    [['violin', 2]]
+  )
+  const other = setOf([former])
+  exchangeOf(stranger, other)
+  assert.equal(other.get('violin', first.owner.publicKey, id)?.version, 1)
+  const empty = emptySet()
+  exchangeOf(dropped, empty)
+  assert.equal(empty.size, 0)
+})
+
+test('who is newly named brings its version to a holder that does not know of it yet', () => {
+  const [kept, added] = hosts as [TestHost, TestHost]
+  const idOf = (host: TestHost): HostId => host.chain.host as HostId
+  const behind = setOf([violinRecord(first, founding, specOn([idOf(kept)]))])
+  const ahead = setOf([violinRecord(first, founding, specOn([idOf(kept), idOf(added)]), { version: 2 })])
+  const guarded: Access = {
+    allows: (scope) => scope === 'mesh',
+    wants: () => true,
+    shows: (record) => showsHolder(record, idOf(added))
+  }
+  const open: Access = { allows: () => true, wants: () => true, shows: () => false }
+  let request: Uint8Array | null = syncRequest(ahead, ['mesh', id], start)
+  while (request !== null)
+    request = applySync(ahead, answerSync(behind, request, start, guarded).answer, start, open).next
+  assert.equal(behind.get('violin', first.owner.publicKey, id)?.version, 2)
 })
 
 test('what ends within the clocks tolerance is not told', () => {

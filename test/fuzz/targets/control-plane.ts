@@ -276,9 +276,13 @@ const reconciliation: Target = {
   weight: 4,
   decode(bytes) {
     try {
-      const { answer } = answerSync(behind, bytes, start, { allows: () => true, wants: () => false })
+      const { answer } = answerSync(behind, bytes, start, {
+        allows: () => true,
+        wants: () => false,
+        shows: () => true
+      })
       assert.ok(answer.length <= maxSyncBytes)
-      applySync(behind, bytes, start, { allows: () => true, wants: () => false })
+      applySync(behind, bytes, start, { allows: () => true, wants: () => false, shows: () => true })
       return true
     } catch (error: unknown) {
       if (error instanceof ViolinError && error.code === 'refused') return false

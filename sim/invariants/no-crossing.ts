@@ -1,0 +1,34 @@
+import type { HostId, ViolinId } from '#core/ids.ts'
+import { namesHost } from '#core/records/holders.ts'
+import type { Invariant } from './invariant.ts'
+
+/** Nothing of a VIOLIN comes to where it has no business: no frame to another vLAN, no record to a stranger. */
+export const noCrossing: Invariant = {
+  name: 'no-crossing',
+  why: 'VIOLINs share hosts and trunks, and must be as apart as if each had machines of its own',
+  watch(world) {
+    /** Hosts that any version of a VIOLIN ever named. */
+    const named = new Map<ViolinId, Set<HostId>>()
+    const lans = new Map<number, ReadonlySet<number>>(
+      world.scenario.lans.map(({ hosts }, index) => [index, new Set(hosts)])
+    )
+    return {
+      see(seen) {
+        if (seen.kind === 'delivered') {
+          if (seen.frame.lan !== seen.lan)
+            world.violate('no-crossing', `a frame of vLAN ${seen.frame.lan} came out on ${seen.lan}`)
+          else if (lans.get(seen.lan)?.has(seen.host) !== true)
+            world.violate('no-crossing', `a frame of vLAN ${seen.lan} came out on host ${seen.host}`)
+        }
+        if (seen.kind !== 'record' || seen.record.kind !== 'violin') return
+        const violin = seen.record.key as ViolinId
+        const { id, place } = world.host(seen.host)
+        const hosts = named.get(violin) ?? new Set()
+        named.set(violin, hosts)
+        for (const host of world.hosts) if (namesHost(seen.record, host.id)) hosts.add(host.id)
+        if (!hosts.has(id))
+          world.violate('no-crossing', `host ${place} was told of a VIOLIN that never named it`)
+      }
+    }
+  }
+}

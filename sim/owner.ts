@@ -1,0 +1,103 @@
+/** What the owner of a VIOLIN does: signs versions of it and hands them to every host concerned. */
+import { type Chain, ownerChain } from '#core/admission/chain.ts'
+import { ascii } from '#core/derive.ts'
+import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import { type Founding, violinIdOf } from '#core/records/bodies.ts'
+import { maxLifeMs } from '#core/records/record.ts'
+import type { Spec } from '#core/spec.ts'
+import type { Host } from './host.ts'
+import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
+import type { World } from './world.ts'
+
+/** Candidates for the vSwitch of a VIOLIN's vLAN. */
+const candidates = 3
+
+export class Owner {
+  readonly #world: World
+  readonly #host: Host
+  readonly #signer: VirtualSigner
+  /** The owner key on the host, by the host's chain. */
+  #hung: { readonly on: Chain; readonly chain: Chain } | null = null
+
+  constructor(world: World, host: Host) {
+    this.#world = world
+    this.#host = host
+    this.#signer = signerFor(`owner ${host.place}`)
+  }
+
+  /** The id of a VIOLIN of this owner. */
+  violinOf(index: number): ViolinId {
+    return violinIdOf(this.#foundingOf(index), virtualCrypto)
+  }
+
+  #foundingOf(index: number): Founding {
+    const nonce = new Uint8Array(16)
+    nonce.set(ascii(`violin ${index}`).subarray(0, 16))
+    return { nonce, owners: [this.#signer.publicKey] }
+  }
+
+  /** Signs the next version of a VIOLIN, which puts one machine on each of these hosts; none: its end. */
+  change(index: number, hosts: readonly HostId[]): void {
+    const { records, wallNow } = this.#host
+    if (records.chain === null) return
+    const chain = this.#chainOn(records.chain)
+    const founding = this.#foundingOf(index)
+    const id = this.violinOf(index)
+    const former = records.set.get('violin', this.#signer.publicKey, id)
+    // The end is for ever, and an end of nothing is none.
+    if (former === null ? hosts.length === 0 : former.body.ended !== null) return
+    const before = [...records.holdersOf(id)].filter((host) => host !== this.#host.id)
+    const name = `violin-${index}`
+    records.speak(this.#signer, {
+      kind: 'violin',
+      version: (former?.version ?? 0) + 1,
+      issuedAt: wallNow,
+      expiresAt: Math.min(wallNow + maxLifeMs.violin, chain.endsAt) as WallTime,
+      chain,
+      body:
+        hosts.length === 0
+          ? { founding, spec: null, ended: { name, hosts: before } }
+          : { founding, spec: specOn(name, hosts), ended: null }
+    })
+    if (!records.disk.isFull) this.#handOver(id, new Set([...hosts, ...before]))
+  }
+
+  #chainOn(on: Chain): Chain {
+    if (this.#hung?.on === on) return this.#hung.chain
+    const { signer } = this.#host
+    const chain = ownerChain(on, signer, this.#signer.publicKey, on.endsAt, virtualCrypto)
+    this.#hung = { on, chain }
+    return chain
+  }
+
+  /** Dials every host that is named, or was before, and exchanges with it. */
+  #handOver(violin: ViolinId, hosts: ReadonlySet<HostId>): void {
+    const { connections, repair } = this.#host.records
+    for (const host of hosts) {
+      const place = this.#world.byId(host)?.place
+      if (place === undefined || place === this.#host.place) continue
+      connections.dial(place, () => repair.with(place, [violin]))
+    }
+  }
+}
+
+/** One vLAN with a machine on each host. */
+function specOn(name: string, hosts: readonly HostId[]): Spec {
+  return {
+    name,
+    lans: [{ name: 'lan', subnet: '10.0.0.0/16', hosts: hosts.slice(0, candidates) }],
+    entities: hosts.map((host, turn) => ({
+      name: `vhost${turn}`,
+      kind: 'host',
+      driver: 'uml',
+      memoryMiB: 64,
+      nics: [{ name: 'eth0', lan: 'lan', ips: [`10.0.${(turn + 1) >> 8}.${(turn + 1) & 255}/16`] }],
+      routes: [],
+      env: {},
+      files: [],
+      run: '',
+      hosts: [host],
+      pinned: false
+    }))
+  }
+}

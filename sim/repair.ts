@@ -1,0 +1,123 @@
+/** How a daemon repairs: it exchanges records with a neighbour drawn at random, and with whom it connects. */
+import type { HostId, ViolinId } from '#core/ids.ts'
+import { holderToAsk, ownerHosts, showsHolder, wantsRecord } from '#core/records/holders.ts'
+import type { Scope } from '#core/records/record.ts'
+import {
+  type Access,
+  type Synced,
+  answerSync,
+  applySync,
+  maxSyncRounds,
+  syncRequest
+} from '#core/records/sync.ts'
+import type { Host } from './host.ts'
+import type { World } from './world.ts'
+
+/** As in daemon/records.ts. */
+const repairEveryMs = 3_000
+const repairTimeoutMs = 20_000
+const passedOn = 16
+
+export class Repair {
+  readonly #world: World
+  readonly #host: Host
+  readonly #repairing = new Set<number>()
+
+  constructor(world: World, host: Host) {
+    this.#world = world
+    this.#host = host
+  }
+
+  start(): void {
+    this.#repairing.clear()
+    const { life } = this.#host
+    const { clock, random } = this.#world
+    const turn = (): void => {
+      if (life !== this.#host.life || !this.#host.running) return
+      this.#host.daemon.do('command', () => this.#turn())
+      clock.after(repairEveryMs, turn)
+    }
+    clock.after(random.mesh.next() * repairEveryMs, turn)
+  }
+
+  #turn(): void {
+    const { records } = this.#host
+    if (records.chain === null) return
+    records.checkClock()
+    const peers = [...records.connections.connected].filter((place) => records.connections.reaches(place))
+    if (peers.length > 0) this.with(this.#world.random.mesh.pick(peers))
+    for (const violin of records.set.violins()) this.#askHolder(violin)
+  }
+
+  #askHolder(violin: ViolinId): void {
+    const { records, id } = this.#host
+    const owners = ownerHosts(records.set, violin)
+    const draw = this.#world.random.mesh.next()
+    const host = holderToAsk(records.holdersOf(violin), owners, id, draw)
+    const place = host === null ? undefined : this.#world.byId(host)?.place
+    if (place !== undefined) records.connections.dial(place, () => this.with(place))
+  }
+
+  /** Exchanges with a peer; `also` are VIOLINs that it held before and shall hear the news of. */
+  with(place: number, also: readonly ViolinId[] = []): void {
+    const { records, life } = this.#host
+    if (records.chain === null || this.#world.hasBug('repair-off')) return
+    if (this.#repairing.has(place) && also.length === 0) return
+    this.#repairing.add(place)
+    const { clock } = this.#world
+    const startedAt = clock.now
+    clock.after(repairTimeoutMs, () => {
+      if (life === this.#host.life) this.#repairing.delete(place)
+    })
+    const peer = this.#world.host(place)
+    const shares = (scope: Scope): boolean =>
+      scope === 'mesh' || also.includes(scope) || records.holdersOf(scope).has(peer.id)
+    const access: Access = {
+      allows: shares,
+      wants: (record) => wantsRecord(records.set, this.#host.id, record),
+      shows: (record) => showsHolder(record, peer.id)
+    }
+    let rounds = 0
+    const ask = (request: Uint8Array | null): void => {
+      const over = clock.now - startedAt > repairTimeoutMs
+      if (request === null || over || ++rounds > maxSyncRounds) return void this.#repairing.delete(place)
+      this.#host.sent.syncBytes += request.length
+      records.connections.call(peer, 'exchange', (reply) => {
+        const answer = peer.records.repair.#answer(request, this.#host.id)
+        if (answer !== null) reply(() => ask(this.#apply(answer, access)))
+      })
+    }
+    ask(syncRequest(records.set, ['mesh', ...records.set.violins().filter(shares)], records.wallNow))
+  }
+
+  #answer(request: Uint8Array, from: HostId): Uint8Array | null {
+    const { records } = this.#host
+    if (records.chain === null) return null
+    const access: Access = {
+      // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
+      allows: (scope) =>
+        scope === 'mesh' || !records.set.violins().includes(scope) || records.holdersOf(scope).has(from),
+      wants: (record) => wantsRecord(records.set, this.#host.id, record),
+      shows: (record) => showsHolder(record, from)
+    }
+    const synced = answerSync(records.set, request, records.wallNow, access)
+    this.#exchanged(synced)
+    this.#host.sent.syncBytes += synced.answer.length
+    return synced.answer
+  }
+
+  #apply(answer: Uint8Array, access: Access): Uint8Array | null {
+    const { records } = this.#host
+    const applied = applySync(records.set, answer, records.wallNow, access)
+    this.#exchanged(applied)
+    return applied.next
+  }
+
+  #exchanged(synced: Synced): void {
+    if (synced.accepted.length === 0) return
+    const { records } = this.#host
+    records.noted(synced.accepted, synced.removed)
+    if (synced.accepted.length > passedOn) return
+    for (const record of synced.accepted) records.gossip.spread(record.bytes, null)
+  }
+}
