@@ -68,7 +68,7 @@ export function inputFrom(
   const way = random.below(32)
   if (way === 0 || samples.length === 0) return noise(random, random.below(Math.min(maxBytes, 512)))
   let bytes = random.pick(samples)
-  if (way === 1) return bytes.slice()
+  if (way === 1) return new Uint8Array(bytes)
   if (form !== 'bytes' && form !== 'text' && way < 20) bytes = changedTree(bytes, form, random)
   if (form === 'bytes' || form === 'text' || way < 2 || way > 17) {
     for (let steps = 1 + random.below(4); steps > 0; steps--)
@@ -109,7 +109,7 @@ function changedBytes(
   const to = Math.min(bytes.length, at + random.below(16))
   switch (random.below(10)) {
     case 0:
-      return bytes.slice(0, at)
+      return new Uint8Array(bytes.subarray(0, at))
     case 1:
       return joined(bytes.subarray(0, at), bytes.subarray(to))
     case 2:
@@ -125,7 +125,7 @@ function changedBytes(
     case 6:
       return joined(bytes.subarray(0, at), noise(random, random.below(8)), bytes.subarray(at))
     default: {
-      const changed = bytes.slice()
+      const changed = new Uint8Array(bytes)
       for (let flips = 1 + random.below(3); flips > 0 && changed.length > 0; flips--) {
         const place = random.below(changed.length)
         changed[place] = (changed[place] as number) ^ (1 << random.below(8))
@@ -151,7 +151,7 @@ function piece(form: Form, random: Random): Uint8Array {
 
 /** A number of 1, 2 or 4 bytes, either end first, over what stands there: a length or count that lies. */
 function withNumber(bytes: Uint8Array, at: number, random: Random): Uint8Array {
-  const changed = bytes.slice()
+  const changed = new Uint8Array(bytes)
   const size = random.pick([1, 2, 4])
   if (at + size > changed.length) return changed
   const view = new DataView(changed.buffer, changed.byteOffset, changed.length)
