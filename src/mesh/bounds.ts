@@ -94,6 +94,18 @@ export const MAX_GOSSIP_PACKET_BYTES: number = 4 * 1024 * 1024
 /** Topics of one peer, at 1 KiB and its name each: some 250. */
 export const MAX_TOPIC_BYTES_PER_PEER: number = 256 * 1024
 
+/** Messages that one neighbour may bring: a rack's death makes thousands at once. Each costs some 100 µs. */
+export const GOSSIP_BURST = 8_000
+export const GOSSIP_PER_SECOND = 2_000
+/**
+ * Wrong messages, or too many, after which a neighbour's gossip is passed over: some nine at once, or one a
+ * second for long. Half is forgiven in seven seconds, so that a defect in one version parts nobody for ever.
+ */
+export const FREE_PENALTIES = 6
+export const PENALTY_DECAY = 0.9
+/** Longest id of a message that is remembered: SHA-256. */
+export const MESSAGE_ID_BYTES = 32
+
 /** A value in the DHT. */
 export const MAX_DHT_VALUE_BYTES: number = 4 * 1024
 export const MAX_DHT_KEY_BYTES = 512

@@ -3,10 +3,25 @@
  *
  * Messages are not signed by gossipsub (StrictNoSign): what is spread is signed itself, and the hash of the
  * bytes as the message id lets equal bytes from several hosts be one message.
+ *
+ * A member may be hijacked, so what gossipsub would keep of it is bounded here: messages of topics that nobody
+ * here takes, ids of any length, floods. Who sends what is wrong is passed over for a while.
  */
+import { performance } from 'node:perf_hooks'
 import { TopicValidatorResult, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { toString } from 'uint8arrays/to-string'
 import { ViolinError } from '#core/errors.ts'
-import { MAX_GOSSIP_BYTES, MAX_GOSSIP_PACKET_BYTES, MAX_TOPIC_BYTES_PER_PEER } from './bounds.ts'
+import {
+  FREE_PENALTIES,
+  GOSSIP_BURST,
+  GOSSIP_PER_SECOND,
+  MAX_CONNECTIONS,
+  MAX_GOSSIP_BYTES,
+  MAX_GOSSIP_PACKET_BYTES,
+  MAX_TOPIC_BYTES_PER_PEER,
+  MESSAGE_ID_BYTES,
+  PENALTY_DECAY
+} from './bounds.ts'
 import { asError, hostIdOf } from './peer.ts'
 import type {
   GossipSub,
@@ -23,6 +38,7 @@ type Validate = Parameters<Mesh['subscribe']>[1]
 /** There, but not in the exported interface. */
 interface GossipSubWithReports extends GossipSub {
   reportMessageValidationResult(msgId: string, source: string, verdict: TopicValidatorResult): void
+  readonly score: { addPenalty(peer: string, penalty: number, label: string): void }
 }
 
 const options: Partial<GossipsubOpts> = {
@@ -46,8 +62,14 @@ const options: Partial<GossipsubOpts> = {
     maxIdontwantMessageIDs: 512,
     maxPeerInfos: 16
   },
-  // Hosts behind one address, as in a lab or an office, are no attack: they are members.
-  scoreParams: { IPColocationFactorWeight: 0 }
+  scoreParams: {
+    // Hosts behind one address, as in a lab or an office, are no attack: they are members.
+    IPColocationFactorWeight: 0,
+    behaviourPenaltyThreshold: FREE_PENALTIES,
+    behaviourPenaltyDecay: PENALTY_DECAY
+  },
+  // Ids that are none are one id: those of IDONTWANT are kept for five seconds, however long they are.
+  msgIdToStrFn: (id) => (id.length === MESSAGE_ID_BYTES ? toString(id, 'base64') : '')
 }
 
 const verdicts: Record<Verdict, TopicValidatorResult> = {
@@ -58,8 +80,9 @@ const verdicts: Record<Verdict, TopicValidatorResult> = {
 
 /** The service for libp2p; it meets members only. */
 export function gossipService(gate: Gate): (components: GossipSubComponents) => GossipSub {
-  return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) =>
-    gossipsub(options)({
+  return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) => {
+    const taken = new Set<string>()
+    const service = gossipsub({ ...options, dataTransform: gateOf(taken) })({
       privateKey,
       peerId,
       peerStore,
@@ -67,26 +90,50 @@ export function gossipService(gate: Gate): (components: GossipSubComponents) => 
       registrar: gate.registrar(registrar),
       connectionManager: gate.connectionManager(connectionManager)
     })
+    topicsOf.set(service, taken)
+    return service
+  }
+}
+
+/** Topics that are taken here, by service: the gate is made before the {@link Gossip} that fills it. */
+const topicsOf = new WeakMap<GossipSub, Set<string>>()
+
+/** Gossipsub would keep a message of any topic for five seconds before it asks whether anybody takes it. */
+function gateOf(taken: ReadonlySet<string>): NonNullable<GossipsubOpts['dataTransform']> {
+  return {
+    inboundTransform(topic, data) {
+      if (!taken.has(topic)) throw new Error('a message of a topic that is not taken here')
+      if (data.byteLength > MAX_GOSSIP_BYTES) throw new Error('a message that is too long')
+      return data
+    },
+    outboundTransform: (_topic, data) => data
+  }
 }
 
 export class Gossip {
   readonly #gossip: GossipSubWithReports
   readonly #log: MeshOptions['log']
   readonly #validators = new Map<string, Validate>()
+  readonly #topics: Set<string>
+  /** What each neighbour may bring now; the one that brought something longest ago is first. */
+  readonly #allowances = new Map<string, { level: number; at: number }>()
 
   constructor(service: GossipSub, log: MeshOptions['log']) {
     this.#gossip = service as GossipSubWithReports
+    this.#topics = topicsOf.get(service) ?? new Set()
     this.#log = log
     service.addEventListener('gossipsub:message', ({ detail }) => this.#judge(detail))
   }
 
   subscribe(topic: string, validate: Validate): void {
     this.#validators.set(topic, validate)
+    this.#topics.add(topic)
     this.#gossip.subscribe(topic)
   }
 
   unsubscribe(topic: string): void {
     this.#validators.delete(topic)
+    this.#topics.delete(topic)
     this.#gossip.unsubscribe(topic)
   }
 
@@ -126,8 +173,26 @@ export class Gossip {
   }
 
   #judge({ msgId, propagationSource, msg }: GossipsubMessage): void {
-    const verdict = this.#verdict(msg.topic, msg.data, hostIdOf(propagationSource))
-    this.#gossip.reportMessageValidationResult(msgId, propagationSource.toString(), verdicts[verdict])
+    const source = propagationSource.toString()
+    const allowed = this.#allows(source)
+    const verdict = allowed ? this.#verdict(msg.topic, msg.data, hostIdOf(propagationSource)) : 'ignore'
+    if (!allowed || verdict === 'reject') this.#gossip.score.addPenalty(source, 1, verdict)
+    this.#gossip.reportMessageValidationResult(msgId, source, verdicts[verdict])
+  }
+
+  /** Whether a neighbour keeps to its rate; the message then counts. */
+  #allows(source: string): boolean {
+    const now = performance.now()
+    const one = this.#allowances.get(source) ?? { level: GOSSIP_BURST, at: now }
+    one.level = Math.min(GOSSIP_BURST, one.level + ((now - one.at) / 1000) * GOSSIP_PER_SECOND)
+    one.at = now
+    this.#allowances.delete(source)
+    if (this.#allowances.size >= MAX_CONNECTIONS)
+      this.#allowances.delete(this.#allowances.keys().next().value as string)
+    this.#allowances.set(source, one)
+    if (one.level < 1) return false
+    one.level -= 1
+    return true
   }
 
   #verdict(topic: string, bytes: Uint8Array, from: HostId): Verdict {

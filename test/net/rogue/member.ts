@@ -1,0 +1,107 @@
+/**
+ * A member with a program of its own: it holds a real membership and a real key, and keeps to none of the rules
+ * that its daemon would. What it opens are libp2p's own streams.
+ */
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { RPC } from '@chainsafe/libp2p-gossipsub/message'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { encode } from 'it-length-prefixed'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import { protocolPrefix } from '#mesh/node.ts'
+import { askProof } from '#mesh/proof.ts'
+import type { Connection, Stream } from '@libp2p/interface'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+/** What a gossipsub packet may hold; all of it is optional. */
+export type Rpc = Parameters<typeof RPC.encode>[0]
+
+export interface Rogue extends AsyncDisposable {
+  readonly node: Libp2p
+  readonly connection: Connection
+  /** Opens `/violin/MESH/NAME/1`. */
+  open(name: string): Promise<Stream>
+  /** Sends gossipsub packets on a stream of its own, with the far end's backpressure. */
+  gossip(packets: Iterable<Rpc> | AsyncIterable<Rpc>): Promise<number>
+  /** Resolves when the host has answered a ping that was sent after all else. */
+  answered(): Promise<void>
+}
+
+export interface RogueOptions {
+  readonly seed: Uint8Array
+  readonly meshId: string
+  /** What it shows; null: nothing, so it stays a stranger. */
+  readonly presentation: Uint8Array | null
+  readonly address: string
+}
+
+const dialMs = 20_000
+
+/** Dials a host and shows the membership. Throws when it is not taken. */
+export async function rogueMember(options: RogueOptions): Promise<Rogue> {
+  const node = await createLibp2p({
+    privateKey: await generateKeyPairFromSeed('Ed25519', options.seed),
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ maxOutboundStreams: 100_000, maxInboundStreams: 1_000 })],
+    connectionGater: { denyDialMultiaddr: () => false },
+    connectionMonitor: { enabled: false },
+    services: { identify: identify(), ping: ping() }
+  })
+  // Gossip opens a stream back: what comes on it is swallowed.
+  await node.handle(['/meshsub/1.2.0', '/meshsub/1.1.0'], (stream) => {
+    stream.addEventListener('message', () => undefined)
+  })
+  try {
+    const signal = AbortSignal.timeout(dialMs)
+    const connection = await node.dial(multiaddr(options.address), { signal })
+    const prefix = protocolPrefix(options.meshId)
+    if (options.presentation !== null)
+      await prove(connection, `${prefix}/member/1`, options.presentation, signal)
+    return {
+      node,
+      connection,
+      open: (name) => connection.newStream(`${prefix}/${name}/1`, { maxOutboundStreams: 100_000 }),
+      gossip: (packets) => gossip(connection, packets),
+      answered: async () => {
+        await node.services.ping.ping(connection.remotePeer, { signal: AbortSignal.timeout(dialMs) })
+      },
+      [Symbol.asyncDispose]: async () => node.stop()
+    }
+  } catch (error: unknown) {
+    await node.stop()
+    throw error
+  }
+}
+
+async function prove(
+  connection: Connection,
+  protocol: string,
+  presentation: Uint8Array,
+  signal: AbortSignal
+): Promise<void> {
+  const stream = await connection.newStream(protocol, { signal })
+  const outcome = await askProof(stream, { presentation, admit: () => true }, signal)
+  if (outcome !== 'proven') throw new Error(`the rogue is ${outcome}`)
+}
+
+/** How many packets went out before the far end would take no more. */
+async function gossip(connection: Connection, packets: Iterable<Rpc> | AsyncIterable<Rpc>): Promise<number> {
+  const stream = await connection.newStream('/meshsub/1.2.0')
+  let sent = 0
+  try {
+    for await (const packet of packets) {
+      const bytes: Uint8ArrayList | Uint8Array = encode.single(RPC.encode(packet))
+      if (!stream.send(bytes)) await stream.onDrain()
+      sent++
+    }
+    await stream.close()
+  } catch {
+    // Cut off: what a host may well do.
+  }
+  return sent
+}
