@@ -86,8 +86,9 @@ export async function startDaemon(
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
   )
-  const peers = undo.adopt(new Peers({ self: identity.id, records, store, mesh, journal, log }), (one) =>
-    one.close()
+  const peers = undo.adopt(
+    new Peers({ self: identity.id, signer: identity.host, records, store, mesh, journal, log }),
+    (one) => one.close()
   )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh)

@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
-import type { HostId, PublicKey } from '#core/ids.ts'
+import type { HostId, PublicKey, Signer } from '#core/ids.ts'
 import { isRejected, openRecord } from '#core/records/record.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
@@ -14,12 +14,11 @@ import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
 import { type Records, revokedHosts } from './records.ts'
+import { Watching } from './watching.ts'
 import { encodeJson } from './wire.ts'
 
-/** Connections that are sought out; larger meshes are held together by gossip's own links. */
+/** In a mesh of so many everyone is connected to everyone; a larger one hangs together by its ring. */
 const maxSought = 64
-/** A lost member is suspect for this long, then dead. */
-const suspectMs = 10_000
 /** Connections are looked through this often for who is no member any more. */
 const lookEveryMs = 60_000
 const dialTimeoutMs = 5_000
@@ -34,12 +33,13 @@ export class Peers {
   readonly #journal: Journal
   readonly #log: (message: string, fields: Record<string, unknown>) => void
   readonly #dialling = new Map<HostId, Promise<void>>()
-  readonly #lostAt = new Map<HostId, number>()
-  readonly #startedAt = performance.now()
+  readonly #watching: Watching
   readonly #look: NodeJS.Timeout
 
   constructor(options: {
     readonly self: HostId
+    /** The host's own key. */
+    readonly signer: Signer
     readonly records: Records
     readonly store: Store
     readonly mesh: Mesh
@@ -57,9 +57,13 @@ export class Peers {
       (key, values) => newest(key, values, options.records.set.root)
     )
     this.#look = setInterval(() => this.#expel(), lookEveryMs)
+    this.#watching = new Watching({
+      ...options,
+      nameOf: (host) => this.nameOf(host),
+      reach: (host) => this.reach(host)
+    })
     options.mesh.on((event) => {
-      if (event.kind === 'member-connected') this.#connected(event.peer)
-      else this.#disconnected(event.peer)
+      if (event.kind === 'member-connected') void this.#remember(event.peer)
     })
     options.records.onChange((changed) => {
       for (const record of changed) if (record.kind === 'host') this.#seek(record.body.host)
@@ -69,6 +73,7 @@ export class Peers {
 
   close(): void {
     clearInterval(this.#look)
+    this.#watching.close()
   }
 
   /** Puts the own record into the DHT. */
@@ -81,7 +86,7 @@ export class Peers {
   }
 
   isConnected(host: HostId): boolean {
-    return host === this.#self || this.#mesh.members().includes(host)
+    return host === this.#self || this.#mesh.isMember(host)
   }
 
   /** Connects to a member if it is not. Throws ViolinError `nobody-reachable`. */
@@ -101,18 +106,23 @@ export class Peers {
 
   stateOf(host: HostId): HostRow['state'] {
     if (this.#records.view.members.get(host)?.body.left === true) return 'left'
-    if (this.isConnected(host)) return 'alive'
-    const lostAt = this.#lostAt.get(host)
-    return lostAt !== undefined && performance.now() - lostAt < suspectMs ? 'suspect' : 'dead'
+    return this.#watching.stateOf(host)
   }
 
   /**
-   * For how long this host has not heard that one itself, by libp2p; null: they are connected. Of a host that
-   * was never connected the time runs from this daemon's start.
+   * More than a third of what this host watches fell silent at once: it takes itself for the lost one, and
+   * starts nothing of others.
+   */
+  get isolated(): boolean {
+    return this.#watching.isolated
+  }
+
+  /**
+   * For how long this host has not heard that one itself, by libp2p: own evidence, no hearsay; null: it hears
+   * it. Of a host that was never connected the time runs from this daemon's start.
    */
   lostForMs(host: HostId): number | null {
-    if (this.isConnected(host)) return null
-    return performance.now() - (this.#lostAt.get(host) ?? this.#startedAt)
+    return this.#watching.lostForMs(host)
   }
 
   async #dial(host: HostId): Promise<void> {
@@ -161,26 +171,14 @@ export class Peers {
     }
   }
 
-  /** Connects to a member that was heard of, within the bound. */
+  /** Connects to a member that was heard of, where the mesh is small. */
   #seek(host: HostId): void {
     const member = this.#records.view.members.get(host)
     if (member === undefined || member.body.left || this.isConnected(host)) return
-    if (this.#mesh.members().length + this.#dialling.size >= maxSought) return
+    if (this.#records.view.members.size > maxSought) return
     this.reach(host).catch((error: unknown) =>
       this.#log('member not reached', { host, reason: errorData(error).message })
     )
-  }
-
-  #connected(peer: HostId): void {
-    const back = this.#lostAt.delete(peer)
-    if (back) this.#journal.note('host-back', null, `${this.nameOf(peer)} is back`)
-    void this.#remember(peer)
-  }
-
-  #disconnected(peer: HostId): void {
-    this.#lostAt.set(peer, performance.now())
-    if (this.#records.view.members.get(peer)?.body.left === true) return
-    this.#journal.note('host-lost', null, `${this.nameOf(peer)} does not answer any more`)
   }
 
   async #remember(peer: HostId): Promise<void> {

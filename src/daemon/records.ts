@@ -8,6 +8,7 @@ import { keepsSlot } from '#core/admission/seat.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
+import { isLivenessMessage } from '#core/liveness/message.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { showsHolder, wantsRecord } from '#core/records/holders.ts'
 import {
@@ -41,7 +42,8 @@ const viewAgeMs = 10_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
 const section = 'records'
-const meshTopic = 'mesh'
+/** The topic of all members. */
+export const meshTopic = 'mesh'
 
 /** Told of every change, once per batch. */
 export type RecordsListener = (changed: readonly SignedRecord[]) => void
@@ -65,6 +67,7 @@ export class Records {
   readonly #cut = new Set<HostId>()
   /** Exchanges under way, by peer: one at a time with each. */
   readonly #repairing = new Map<HostId, Promise<void>>()
+  #heard: (bytes: Uint8Array, from: HostId) => Verdict = () => 'ignore'
   #mesh: Mesh | null = null
   #view: { readonly at: number; readonly view: View } | null = null
   #timer: NodeJS.Timeout | null = null
@@ -234,7 +237,13 @@ export class Records {
     return wantsRecord(this.set, this.#self, record)
   }
 
-  #gossiped(bytes: Uint8Array): Verdict {
+  /** Who hears the messages that travel beside the records on the mesh's topic. */
+  onMessage(listener: (bytes: Uint8Array, from: HostId) => Verdict): void {
+    this.#heard = listener
+  }
+
+  #gossiped(bytes: Uint8Array, from: HostId): Verdict {
+    if (isLivenessMessage(bytes)) return this.#heard(bytes, from)
     if (bytes.length > maxRecordBytes) return 'reject'
     const merged = this.set.merge(bytes, this.now, (record) => this.#wants(record))
     if (merged.verdict === 'rejected') return 'reject'
@@ -288,7 +297,7 @@ export class Records {
     for (const violin of this.set.violins()) wanted.set(topicOf(violin), violin)
     for (const topic of this.#topics.keys()) if (!wanted.has(topic)) mesh.unsubscribe(topic)
     for (const topic of wanted.keys())
-      if (!this.#topics.has(topic)) mesh.subscribe(topic, (bytes) => this.#gossiped(bytes))
+      if (!this.#topics.has(topic)) mesh.subscribe(topic, (bytes, from) => this.#gossiped(bytes, from))
     this.#topics.clear()
     for (const [topic, scope] of wanted) this.#topics.set(topic, scope)
   }

@@ -12,14 +12,14 @@ export interface Bounds {
   readonly strangerBusyMs: number
   /** One exchange of presentations. Three trips and two verifications: a second on a bad path. */
   readonly proofMs: number
-  /** A ping to each member: some 200 bytes each way. */
+  /** A ping to each member, and to watched ones twice as often: some 200 bytes each way. */
   readonly pingIntervalMs: number
   /**
    * Silence after a ping that ends a connection: with the interval, 3.5 s after the last byte. TCP sends a
    * lost packet four times meanwhile, so one loss in twenty costs a connection less than once a day.
    */
   readonly pingTimeoutMs: number
-  /** One random missing peer is dialled this often, for ever. */
+  /** One random missing peer is dialled this often, for ever, by a host with few connections. */
   readonly redialMs: number
   /** A peer that was lost is dialled after so long, then after twice that… */
   readonly lostDialMs: number
@@ -82,6 +82,10 @@ export const REDIAL_TIMEOUT_MS = 10_000
 export const LOST_DIAL_TIMEOUT_MS = 5_000
 /** Lost peers that are dialled in quick succession; a member watches eight and talks to a few dozen. */
 export const MAX_LOST = 64
+/** Peers of which is remembered when they were heard last. */
+export const MAX_HEARD_PEERS: number = 16 * 1024
+/** With so many connections a host looks for no more remembered peers: whom it needs, the daemon dials. */
+export const ENOUGH_CONNECTIONS = 64
 /** Remembered peers dialled at once at the start. */
 export const MAX_FIRST_DIALS = 8
 /** Peers heard by mDNS that wait to be dialled (anyone on the LAN can announce). */

@@ -39,6 +39,11 @@ export interface Mesh {
   addresses(): readonly string[]
   /** Members with a live, proven connection. */
   members(): readonly HostId[]
+  isMember(peer: HostId): boolean
+  /** When any byte of a member came last, by the monotonic clock, ms; null: never in this life. */
+  heardAt(peer: HostId): number | null
+  /** These are to hear from this host twice a second; others once. */
+  watch(peers: readonly HostId[]): void
   /** Connects to a peer at one of these addresses; resolves when connected (and proven, if both are members). */
   dial(addresses: readonly string[], signal: AbortSignal): Promise<HostId>
   /** Ends every connection of a peer, which is not dialled again as one that was lost. */

@@ -15,8 +15,13 @@ export class Hearing {
     carrier.addEventListener('message', note)
   }
 
-  /** Milliseconds since bytes last came; infinite for a connection that was not listened to. */
+  /** When bytes last came, by the monotonic clock; -Infinity for a connection that was not listened to. */
+  lastMs(connection: Connection): number {
+    return this.#lastMs.get(connection.timeline) ?? -Infinity
+  }
+
+  /** Milliseconds since bytes last came. */
   silenceMs(connection: Connection): number {
-    return performance.now() - (this.#lastMs.get(connection.timeline) ?? -Infinity)
+    return performance.now() - this.lastMs(connection)
   }
 }

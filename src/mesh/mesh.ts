@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { setMaxListeners } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { ViolinError } from '#core/errors.ts'
-import { HANG_UP_MS, MAX_STREAMS, defaultBounds } from './bounds.ts'
+import { HANG_UP_MS, MAX_HEARD_PEERS, MAX_STREAMS, defaultBounds } from './bounds.ts'
 import { Dht } from './dht.ts'
 import { streamDuplex } from './duplex.ts'
 import { Gate } from './gate.ts'
@@ -52,6 +52,9 @@ class Libp2pMesh implements Mesh {
   readonly #gossip: Gossip
   readonly #requests: Requests
   readonly #pulse: Pulse
+  readonly #hearing: Hearing
+  /** When a peer that is not connected now was heard last; the longest gone are forgotten. */
+  readonly #heardAt = new Map<HostId, number>()
   readonly #listeners: ((event: MeshEvent) => void)[] = []
   readonly #closing = new AbortController()
   #redial: Redial | null = null
@@ -63,6 +66,7 @@ class Libp2pMesh implements Mesh {
     this.#node = node
     this.#gate = gate
     this.#dht = dht
+    this.#hearing = hearing
     this.self = hostIdOf(node.peerId)
     setMaxListeners(0, this.#closing.signal)
     this.membership = new Membership(this.#protocol('member'), options, bounds, {
@@ -95,6 +99,7 @@ class Libp2pMesh implements Mesh {
     }
     const redial = new Redial(
       {
+        connections: () => this.membership.members().length,
         remembered: this.#options.remembered,
         connected: (peer) => peer === this.self || this.membership.isMember(peer),
         addressesOf: (peer) => this.addressesOf(peer),
@@ -118,6 +123,20 @@ class Libp2pMesh implements Mesh {
 
   members(): readonly HostId[] {
     return this.membership.members()
+  }
+
+  isMember(peer: HostId): boolean {
+    return this.membership.isMember(peer)
+  }
+
+  heardAt(peer: HostId): number | null {
+    const connections = this.membership.connectionsOf(peer)
+    if (connections.length === 0) return this.#heardAt.get(peer) ?? null
+    return Math.max(...connections.map((connection) => this.#hearing.lastMs(connection)))
+  }
+
+  watch(peers: readonly HostId[]): void {
+    this.#pulse.watch(peers)
   }
 
   async dial(addresses: readonly string[], signal: AbortSignal): Promise<HostId> {
@@ -239,6 +258,7 @@ class Libp2pMesh implements Mesh {
   #changed(peer: HostId, isMember: boolean, connection: Connection): void {
     const addresses = connection.direction === 'outbound' ? [connection.remoteAddr.toString()] : []
     if (!isMember) {
+      this.#noteHeard(peer, this.#hearing.lastMs(connection))
       this.#pulse.forget(peer)
       this.#redial?.lost({ id: peer, addresses })
     }
@@ -246,6 +266,12 @@ class Libp2pMesh implements Mesh {
       ? { kind: 'member-connected', peer, addresses }
       : { kind: 'member-disconnected', peer }
     for (const listener of this.#listeners) listener(event)
+  }
+
+  #noteHeard(peer: HostId, at: number): void {
+    this.#heardAt.delete(peer)
+    if (this.#heardAt.size >= MAX_HEARD_PEERS) this.#heardAt.delete([...this.#heardAt.keys()][0] as HostId)
+    this.#heardAt.set(peer, at)
   }
 
   #proven(connection: Connection): void {

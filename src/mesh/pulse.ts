@@ -29,14 +29,23 @@ export class Pulse {
   readonly #closing: AbortSignal
   readonly #timer: NodeJS.Timeout
   readonly #asked = new Set<Connection>()
+  #watched: ReadonlySet<HostId> = new Set()
+  #turn = 0
   readonly #rttMs = new Map<HostId, number>()
 
   constructor(asking: Asking, closing: AbortSignal) {
     this.#with = asking
     this.#closing = closing
     this.#timer = setInterval(() => {
-      for (const connection of asking.connections()) this.ask(connection)
-    }, asking.bounds.pingIntervalMs)
+      const all = this.#turn++ % 2 === 0
+      for (const connection of asking.connections())
+        if (all || this.#watched.has(hostIdOf(connection.remotePeer))) this.ask(connection)
+    }, asking.bounds.pingIntervalMs / 2)
+  }
+
+  /** Pings these twice as often. */
+  watch(peers: readonly HostId[]): void {
+    this.#watched = new Set(peers)
   }
 
   rttMs(peer: HostId): number | null {

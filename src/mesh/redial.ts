@@ -1,10 +1,17 @@
 /**
- * Finds peers again: the remembered ones at the start, then one random missing one every 15 s, for ever; those
- * that were lost, again and again for two minutes; and those that mDNS hears, one at a time.
+ * Finds peers again: remembered ones at the start, then one random missing one every 15 s, until there are enough
+ * connections; those that were lost, again and again for two minutes; and those that mDNS hears, one at a time.
  */
 import { performance } from 'node:perf_hooks'
 import { ViolinError } from '#core/errors.ts'
-import { LOST_DIAL_TIMEOUT_MS, MAX_FIRST_DIALS, MAX_HEARD, MAX_LOST, REDIAL_TIMEOUT_MS } from './bounds.ts'
+import {
+  ENOUGH_CONNECTIONS,
+  LOST_DIAL_TIMEOUT_MS,
+  MAX_FIRST_DIALS,
+  MAX_HEARD,
+  MAX_LOST,
+  REDIAL_TIMEOUT_MS
+} from './bounds.ts'
 import { asError } from './peer.ts'
 import type { HostId } from '#core/ids.ts'
 import type { Bounds } from './bounds.ts'
@@ -17,6 +24,8 @@ interface Known {
 
 export interface Redialling {
   readonly remembered: () => readonly Known[]
+  /** Members connected now. */
+  readonly connections: () => number
   /** Whether a peer needs no dial. */
   readonly connected: (peer: HostId) => boolean
   /** What libp2p knows of a peer that was connected. */
@@ -103,12 +112,16 @@ export class Redial {
   async #dialFirst(): Promise<void> {
     const missing = shuffled(this.#missing())
     const next = async (): Promise<void> => {
-      for (let known = missing.pop(); known !== undefined; known = missing.pop()) await this.#dial(known)
+      for (let known = missing.pop(); known !== undefined; known = missing.pop()) {
+        if (this.#hasEnough()) return
+        await this.#dial(known)
+      }
     }
     await Promise.all(Array.from({ length: MAX_FIRST_DIALS }, next))
   }
 
   async #dialOne(): Promise<void> {
+    if (this.#hasEnough()) return
     const known = shuffled(this.#missing())[0]
     if (known !== undefined) await this.#dial(known)
   }
@@ -121,6 +134,10 @@ export class Redial {
       this.#heard.delete(id)
     }
     this.#dialling = false
+  }
+
+  #hasEnough(): boolean {
+    return this.#with.connections() >= ENOUGH_CONNECTIONS
   }
 
   #missing(): Known[] {

@@ -156,7 +156,15 @@ export async function startHost(dir: string): Promise<TestHost> {
   const played = new PlayedSlices()
   const slices = played as unknown as Slices
   const reconciler = new Reconciler(host, records, slices, journal)
-  const peers = new Peers({ self: identity.id, records, store, mesh, journal, log: quiet })
+  const peers = new Peers({
+    self: identity.id,
+    signer: identity.host,
+    records,
+    store,
+    mesh,
+    journal,
+    log: quiet
+  })
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const violins = new Violins({
     host,

@@ -48,6 +48,15 @@ export type Effect =
   | { readonly kind: 'watch'; readonly hosts: readonly HostId[] }
   | { readonly kind: 'isolated'; readonly isolated: boolean }
 
+/** What came of a message. */
+export interface Received {
+  /** As gossip asks; what was told to this host alone is never relayed by it. */
+  readonly verdict: 'accept' | 'ignore' | 'reject'
+  /** Who signed it; null: nobody. */
+  readonly author: HostId | null
+  readonly effects: readonly Effect[]
+}
+
 /** How a message came: to this host alone, or to the whole mesh. */
 export type Way = { readonly from: HostId; readonly spread: boolean }
 
@@ -173,22 +182,19 @@ export class Liveness {
     return this.#flush()
   }
 
-  /** Bytes from another host. `verdict`: as gossip asks; what was only told is never relayed by it. */
-  receive(
-    bytes: Uint8Array,
-    way: Way,
-    now: Instant
-  ): { readonly verdict: 'accept' | 'ignore' | 'reject'; readonly effects: readonly Effect[] } {
+  /** Bytes that another host told or published. */
+  receive(bytes: Uint8Array, way: Way, now: Instant): Received {
     const { root, crypto } = this.#with
     const message = openMessage(bytes, root, crypto)
-    if (message === null) return { verdict: 'reject', effects: [] }
+    if (message === null) return { verdict: 'reject', author: null, effects: [] }
+    const author = message.kind === 'refutation' ? message.host : message.accuser
     const isNews =
       message.kind === 'refutation'
         ? this.#refuted(message, way, now)
         : message.kind === 'suspicion'
           ? this.#suspected(message, way, now)
           : unreachable(message)
-    return { verdict: isNews ? 'accept' : 'ignore', effects: this.#flush() }
+    return { verdict: isNews ? 'accept' : 'ignore', author, effects: this.#flush() }
   }
 
   /** What shows a host that starts who is dead. */

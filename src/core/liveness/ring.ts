@@ -31,6 +31,10 @@ export class Ring {
     return this.#seatOf.has(host)
   }
 
+  hosts(): readonly HostId[] {
+    return [...this.#seatOf.keys()]
+  }
+
   /** False where it is there already. */
   add(host: HostId): boolean {
     if (this.#seatOf.has(host)) return false
