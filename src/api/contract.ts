@@ -26,6 +26,8 @@ export interface HostRow {
   readonly memoryMiB: number | null
   readonly entities: number | null
   readonly version: string | null
+  /** ISO 8601. */
+  readonly membershipEndsAt: string | null
 }
 
 export interface InviteRequest {
@@ -111,6 +113,8 @@ export interface Show {
   readonly owner: string
   readonly state: ViolinState
   readonly version: number
+  /** End of the record, which its owner's daemon renews: ISO 8601. */
+  readonly expiresAt: string
   readonly lans: readonly ShowLan[]
   readonly entities: readonly ShowEntity[]
   readonly jetways: readonly never[]
@@ -133,7 +137,11 @@ export interface Service {
   invite(request: InviteRequest): Promise<{ readonly token: string; readonly expiresAt: string }>
   cancelInvite(request: { readonly token: string }): Promise<Record<string, never>>
   /** Shuts a member out everywhere, for good. */
-  revoke(request: { readonly host: string }): Promise<{ readonly id: string; readonly name: string }>
+  revoke(request: {
+    readonly host: string
+    /** Also all that came in through it. */
+    readonly andBelow?: boolean
+  }): Promise<{ readonly id: string; readonly name: string }>
   plan(request: { readonly topology: Topology }): Promise<Plan>
   apply(request: {
     readonly topology: Topology

@@ -79,7 +79,10 @@ export const methods: Table = {
     stream: false
   },
   cancelInvite: { request: z.strictObject({ token: z.string().max(65_536) }), stream: false },
-  revoke: { request: z.strictObject({ host: name }), stream: false },
+  revoke: {
+    request: optional<Request<'revoke'>>(z.strictObject({ host: name, andBelow: z.boolean().optional() })),
+    stream: false
+  },
   plan: { request: z.strictObject({ topology: checkedTopology }), stream: false },
   apply: {
     request: z.strictObject({ topology: checkedTopology, wait: z.boolean(), timeoutMs }),

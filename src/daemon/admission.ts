@@ -9,21 +9,31 @@ import {
 } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
 import { maxTokenAddresses, mintToken, parseToken } from '#core/admission/token.ts'
-import { countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
+import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
+import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
 import { findHost } from '#core/placement.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { InviteRequest } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
+import type { Store } from '#store/contract.ts'
+import * as z from 'zod'
 import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
 import { loadRootSeed } from './identity.ts'
 import type { Records } from './records.ts'
+import { encodeJson, parseJson } from './wire.ts'
 
 /** A revocation outlasts every chain that it cuts by this much. */
 const outlastsMs: number = 90 * 24 * 3600 * 1000
+
+/** An invite that nobody used up is told this long before its end. */
+const inviteNoticeMs: number = 3600 * 1000
+/** Section of the store with the invites made here, by their keys. */
+const invitesSection = 'invites'
+const keptInvite = z.strictObject({ slots: z.number(), redeemBy: z.number() })
 
 export class Admission {
   readonly #dir: string
@@ -31,10 +41,13 @@ export class Admission {
   readonly #records: Records
   readonly #mesh: Mesh
   readonly #journal: Journal
+  readonly #store: Store
+  readonly #toldInvites = new Set<string>()
   /** Slots granted here whose host has not published its record yet: not to be given to another. */
   readonly #granted = new Map<string, Map<number, HostId>>()
 
-  constructor(dir: string, host: Host, records: Records, mesh: Mesh, journal: Journal) {
+  constructor(dir: string, host: Host, records: Records, mesh: Mesh, journal: Journal, store: Store) {
+    this.#store = store
     this.#dir = dir
     this.#host = host
     this.#records = records
@@ -46,7 +59,7 @@ export class Admission {
   }
 
   /** Makes an invite. Throws ViolinError `refused` when this host may not, or the wish is out of bounds. */
-  invite(request: InviteRequest): { token: string; expiresAt: string } {
+  async invite(request: InviteRequest): Promise<{ token: string; expiresAt: string }> {
     const { host, chain } = { host: this.#host.identity.host, chain: this.#host.chain }
     const seed = freshSeed()
     const { now } = this.#records
@@ -69,7 +82,33 @@ export class Admission {
       null,
       `an invite for ${request.uses} ${request.role}${request.uses === 1 ? '' : 's'} was made`
     )
+    const { subject, slots, redeemBy } = token.invite
+    await this.#store.write([
+      { section: invitesSection, key: subject, value: encodeJson({ slots, redeemBy }) }
+    ])
     return { token: text, expiresAt: new Date(token.invite.redeemBy).toISOString() }
+  }
+
+  /** Tells when an invite of this host ends with slots that nobody took. */
+  async look(): Promise<void> {
+    const { set, now } = this.#records
+    for (const { key, value } of this.#store.entries(invitesSection)) {
+      const kept = keptInvite.safeParse(parseJson(value))
+      const invite = kept.success ? kept.data : { slots: 0, redeemBy: 0 }
+      const free = invite.slots - set.usedSlots(key as PublicKey).size
+      const cancelled = set.entries('mesh').some((one) => one.kind === 'revocation' && one.body.key === key)
+      const notice = noticeOf(invite.redeemBy as WallTime, now)
+      const isOver = free <= 0 || cancelled || notice === 0
+      const text = `${free} of ${invite.slots} uses of an invite were not taken`
+      if (isOver) {
+        if (free > 0 && !cancelled) this.#journal.note('invite-ended', null, text)
+        await this.#store.write([{ section: invitesSection, key, value: null }])
+      } else if (notice !== null && notice <= inviteNoticeMs && !this.#toldInvites.has(key)) {
+        this.#toldInvites.add(key)
+        const ends = new Date(invite.redeemBy).toISOString()
+        this.#journal.note('invite-ends', null, `${text} yet; it ends on ${ends}`)
+      }
+    }
   }
 
   /** Where a joiner asks: here, and at others while this host is away. Who answers there proves itself. */
@@ -116,9 +155,10 @@ export class Admission {
 
   /**
    * Shuts a member out everywhere, for good. Signed by this host's key where it let the member in, directly or
-   * through others, else by the root key if it still lies here. Throws ViolinError.
+   * through others, or renewed it; else by the root key if it still lies here. `andBelow`: with all that came in
+   * through it. Throws ViolinError.
    */
-  async revoke(wanted: string): Promise<{ id: HostId; name: string }> {
+  async revoke(wanted: string, andBelow = false): Promise<{ id: HostId; name: string }> {
     const records = this.#records
     const { identity, chain } = this.#host
     const known = [...records.view.members.values()].map((member) => ({
@@ -139,12 +179,16 @@ export class Admission {
         version: records.nextVersion('revocation', signer.publicKey, member.key),
         issuedAt: now,
         expiresAt: (target.endsAt + outlastsMs) as WallTime,
-        body: { key: member.key, andBelow: false, target: target.links },
+        body: { key: member.key, andBelow, target: target.links },
         chain: root === null ? chain : null
       },
       signer
     )
-    this.#journal.note('revoked', null, `${name} (${id}) was shut out of the mesh`)
+    this.#journal.note(
+      'revoked',
+      null,
+      `${name} (${id}) was shut out of the mesh${andBelow ? ', with all that it let in' : ''}`
+    )
     return { id, name }
   }
 
@@ -160,6 +204,7 @@ export class Admission {
 
   #answer(body: Uint8Array, from: HostId): Uint8Array {
     const records = this.#records
+    if (isRenewRequest(body)) return encodeJoinAnswer(this.#renewed(body, from))
     const answer = countersign(
       body,
       from,
@@ -175,6 +220,20 @@ export class Admission {
     )
     if (answer.kind === 'granted') this.#noteGrant(answer.chain, from)
     return encodeJoinAnswer(answer)
+  }
+
+  #renewed(body: Uint8Array, from: HostId): JoinAnswer {
+    const records = this.#records
+    const admin = {
+      chain: this.#host.chain,
+      signer: this.#host.identity.host,
+      isRevoked: (chain: Chain) => records.set.isRevoked(chain),
+      slots: records.view.slots
+    }
+    const answer = grantRenewal(body, from, admin, records.now, crypto)
+    if (answer.kind === 'granted')
+      this.#journal.note('renewed', null, `the membership of ${from} was renewed`)
+    return answer
   }
 
   #chainOf(host: PublicKey): Chain | null {

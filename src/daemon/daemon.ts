@@ -21,6 +21,7 @@ import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { Reconciler } from './reconciler.ts'
 import { Records, isMembership } from './records.ts'
+import { Renewal, renewLapsed } from './renewal.ts'
 import { Seat } from './seat.ts'
 import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
@@ -65,6 +66,7 @@ export async function startDaemon(
   const records = undo.adopt(new Records({ root: identity.mesh, self: identity.id, store, log }), (one) =>
     one.close()
   )
+  await renewLapsed(dir, host, records)
   const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
   const slices: Slices = undo.adopt(
     new Slices({
@@ -112,13 +114,14 @@ export async function startDaemon(
     gone,
     end: left.resolve
   })
+  const admission = new Admission(dir, host, records, mesh, journal, store)
   const service = createService({
     host,
     mesh,
     records,
     peers,
     loads,
-    admission: new Admission(dir, host, records, mesh, journal),
+    admission,
     violins,
     sessions: new Sessions(identity, records, slices, mesh),
     departure,
@@ -132,10 +135,19 @@ export async function startDaemon(
   records.attach(mesh)
   const say = (): Promise<void> => announce(host, records, mesh, peers, departure)
   await say()
-  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered: say })
+  const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
+  const entered = async (): Promise<void> => {
+    await say()
+    await renewal.resign()
+  }
+  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered })
   const refresh = setInterval(() => {
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
     void seat.look(mesh.members().length === 0)
+    void renewal.look()
+    admission
+      .look()
+      .catch((error: unknown) => log('invites not looked at', { reason: errorData(error).message }))
   }, refreshEveryMs)
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()

@@ -17,7 +17,7 @@ import { redeem } from './stranger.ts'
 import { encodeJson } from './wire.ts'
 
 /** The founding host's link: every other chain hangs on it, so it lasts ten times as long as a membership. */
-const foundingMs: number = 10 * membershipMs
+export const foundingMs: number = 10 * membershipMs
 /** Section of the store with the addresses by which a new host finds its mesh the first time. */
 export const peersSection = 'peers'
 

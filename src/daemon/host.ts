@@ -28,7 +28,7 @@ export interface Host {
   readonly memoryMiB: number
 }
 
-/** Checks the stored membership and hangs the owner key on it. Throws `not-a-member` when it ended. */
+/** Checks the stored membership and hangs the owner key on it; whether it ended is not asked. */
 export async function hostOf(dir: string, identity: Identity): Promise<Host> {
   const chain = verifyChain(identity.membership, identity.mesh, crypto)
   if (isRefusal(chain) || chain.subject !== identity.host.publicKey) {
@@ -36,13 +36,6 @@ export async function hostOf(dir: string, identity: Identity): Promise<Host> {
       'store-damaged',
       'the stored membership is not valid',
       'restore identity/membership from a backup, or join again in a new folder'
-    )
-  }
-  if (chain.endsAt <= Date.now()) {
-    throw new ViolinError(
-      'not-a-member',
-      `the membership ended on ${new Date(chain.endsAt).toISOString()}`,
-      'ask an admin for a new invite and join in a new folder'
     )
   }
   const host = {

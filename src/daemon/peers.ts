@@ -3,7 +3,7 @@
  * from records, from what answered before, and from the DHT, where every host puts its own record.
  */
 import * as z from 'zod'
-import { hostIdOf } from '#core/admission/host-id.ts'
+import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer } from '#core/ids.ts'
 import { isRejected, openRecord } from '#core/records/record.ts'
@@ -15,7 +15,7 @@ import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
 import { type Records, revokedHosts } from './records.ts'
 import { Watching } from './watching.ts'
-import { encodeJson } from './wire.ts'
+import { encodeJson, parseJson } from './wire.ts'
 
 /** In a mesh of so many everyone is connected to everyone; a larger one hangs together by its ring. */
 const maxSought = 64
@@ -161,7 +161,7 @@ export class Peers {
     const { displaced } = this.#records.view
     const out = new Set([
       ...revokedHosts(members, this.#records),
-      ...members.filter((peer) => displaced.has(peer))
+      ...members.filter((peer) => displaced.has(peer) || this.#hasLapsed(peer))
     ])
     for (const peer of out) {
       this.#journal.note('host-revoked', null, `${this.nameOf(peer)} was shut out of the mesh`)
@@ -169,6 +169,12 @@ export class Peers {
         .hangUp(peer)
         .catch((error: unknown) => this.#log('not hung up', { peer, reason: errorData(error).message }))
     }
+  }
+
+  #hasLapsed(peer: HostId): boolean {
+    const key = publicKeyOf(peer)
+    const chain = key === null ? null : this.#records.set.chainOf(key)
+    return chain !== null && chain.endsAt <= this.#records.now
   }
 
   /** Connects to a member that was heard of, where the mesh is small. */
@@ -220,14 +226,6 @@ export function rememberedPeers(
 function storedAddresses(value: Uint8Array): readonly string[] {
   const parsed = addressList.safeParse(parseJson(value))
   return parsed.success ? parsed.data : []
-}
-
-function parseJson(value: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(value))
-  } catch {
-    return null
-  }
 }
 
 function keyOf(host: PublicKey): string {

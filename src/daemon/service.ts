@@ -32,12 +32,12 @@ export function createService(parts: ServiceParts): Service {
   return {
     about: () => Promise.resolve(about(parts)),
     hosts: () => hosts(parts),
-    invite: (request) => Promise.resolve().then(() => admission.invite(request)),
+    invite: (request) => admission.invite(request),
     async cancelInvite({ token }) {
       await admission.cancel(token)
       return {}
     },
-    revoke: ({ host }) => admission.revoke(host),
+    revoke: ({ host, andBelow }) => admission.revoke(host, andBelow),
     plan: ({ topology }) => violins.plan(topology),
     apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
@@ -79,7 +79,8 @@ async function hosts({ host, mesh, records, peers, loads }: ServiceParts): Promi
       load: load?.load ?? null,
       memoryMiB: member.body.capacity.memoryMiB,
       entities: load?.entities ?? null,
-      version: member.body.software
+      version: member.body.software,
+      membershipEndsAt: new Date(member.membershipEndsAt).toISOString()
     }
   })
   return rows.toSorted(

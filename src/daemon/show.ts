@@ -35,6 +35,7 @@ export function showOf(
     owner: nameOf(violin.ownerHost),
     state: stateOf(violin, statuses),
     version: violin.version,
+    expiresAt: new Date(violin.record.endsAt).toISOString(),
     lans,
     entities,
     jetways: [],

@@ -22,13 +22,13 @@ export interface Answered<T> {
 }
 
 /**
- * Asks at one address after another until a member answers. Its no is everyone's, unless it says that it
- * cannot know. Throws ViolinError.
+ * Asks at one address after another until a member answers; `isFinal`: its no is everyone's. Throws ViolinError.
  */
 export async function askAsStranger<T>(
   place: { readonly meshId: PublicKey; readonly hostSeed: Uint8Array },
   addresses: readonly string[],
-  ask: (request: (body: Uint8Array) => Promise<Uint8Array>) => Promise<T>
+  ask: (request: (body: Uint8Array) => Promise<Uint8Array>) => Promise<T>,
+  isFinal: (error: ViolinError) => boolean = isEveryones
 ): Promise<Answered<T>> {
   const mesh = await createMesh({
     ...place,
@@ -40,7 +40,7 @@ export async function askAsStranger<T>(
     log: () => {}
   })
   try {
-    return await askOneOf(mesh, addresses, ask)
+    return await askOneOf(mesh, addresses, ask, isFinal)
   } finally {
     await mesh.close()
   }
@@ -49,7 +49,8 @@ export async function askAsStranger<T>(
 async function askOneOf<T>(
   mesh: Mesh,
   addresses: readonly string[],
-  ask: (request: (body: Uint8Array) => Promise<Uint8Array>) => Promise<T>
+  ask: (request: (body: Uint8Array) => Promise<Uint8Array>) => Promise<T>,
+  isFinal: (error: ViolinError) => boolean
 ): Promise<Answered<T>> {
   let refusal: ViolinError | null = null
   for (const address of addresses) {
@@ -60,12 +61,11 @@ async function askOneOf<T>(
       )
       return { answer, through, address }
     } catch (error: unknown) {
-      if (!(error instanceof ViolinError)) throw error
-      if (!isPassedOver(error)) throw error
+      if (!(error instanceof ViolinError) || isFinal(error)) throw error
       refusal = error
     }
   }
-  if (refusal?.code === 'unknown-host') throw refusal
+  if (refusal !== null && isAnswer(refusal)) throw refusal
   throw new ViolinError(
     'nobody-reachable',
     `no member of the mesh answered (${addresses.join(', ') || 'no address is known'})`,
@@ -74,9 +74,13 @@ async function askOneOf<T>(
   )
 }
 
-/** Who cannot be reached, or does not know the inviter yet, says nothing for the others. */
-function isPassedOver({ code }: ViolinError): boolean {
-  return code === 'nobody-reachable' || code === 'timeout' || code === 'unknown-host'
+function isAnswer({ code }: ViolinError): boolean {
+  return code !== 'nobody-reachable' && code !== 'timeout'
+}
+
+/** A member's no is everyone's, but of one that does not know the inviter yet. */
+function isEveryones(error: ViolinError): boolean {
+  return isAnswer(error) && error.code !== 'unknown-host'
 }
 
 /** Takes a free slot of an invite for a host. Throws ViolinError with the reason. */

@@ -4,6 +4,7 @@
  * The lower host id offers first; the other one asks it to.
  */
 import * as z from 'zod'
+import { trunkAuthorityMs } from '#core/admission/renewal.ts'
 import { lanMembers } from '#core/reconcile.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
@@ -78,7 +79,7 @@ export class TrunkAgreement {
     for (const slice of this.#slices.all()) {
       for (const peer of this.#coHosts(slice.violin)) {
         if (!this.#mesh.members().includes(peer)) continue
-        slice.call('trunkRenew', { peer, authForMs: authorityMs }).catch((error: unknown) => {
+        slice.call('trunkRenew', { peer, authForMs: this.#authorityMs(peer) }).catch((error: unknown) => {
           this.#log('trunk not renewed', { peer, reason: errorData(error).message })
         })
       }
@@ -122,7 +123,7 @@ export class TrunkAgreement {
       peer,
       ownIndex: own.index,
       half: answered.half,
-      authUntilMs: authorityMs
+      authUntilMs: this.#authorityMs(peer)
     })
   }
 
@@ -144,9 +145,16 @@ export class TrunkAgreement {
       peer: from,
       ownIndex: own.index,
       half: offered,
-      authUntilMs: authorityMs
+      authUntilMs: this.#authorityMs(from)
     })
     return { half: own }
+  }
+
+  /** A trunk ends with the shorter membership, and a day after the daemons last agreed. */
+  #authorityMs(peer: HostId): number {
+    const { members } = this.#records.view
+    const ends = [peer, this.#self].flatMap((host) => members.get(host)?.membershipEndsAt ?? [])
+    return trunkAuthorityMs(ends, authorityMs, this.#records.now)
   }
 
   /** Whether the record lets this peer have a trunk with this host: they share a vLAN. */

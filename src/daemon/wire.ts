@@ -14,15 +14,18 @@ export function encodeJson(value: unknown): Uint8Array {
   return encoder.encode(JSON.stringify(value))
 }
 
+/** What was stored or sent as JSON; null where it is none. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decoder.decode(bytes))
+  } catch {
+    return null
+  }
+}
+
 /** Parses and checks; throws ViolinError `refused` that names who sent it. */
 export function decodeJson<T>(bytes: Uint8Array, schema: z.ZodType<T>, from: HostId): T {
-  let value: unknown
-  try {
-    value = JSON.parse(decoder.decode(bytes))
-  } catch {
-    value = undefined
-  }
-  const parsed = schema.safeParse(value)
+  const parsed = schema.safeParse(parseJson(bytes))
   if (parsed.success) return parsed.data
   throw new ViolinError(
     'refused',

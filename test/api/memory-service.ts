@@ -61,7 +61,8 @@ export function createMemoryService(): MemoryService {
           load: 0.5,
           memoryMiB: 4096,
           entities: 2,
-          version: '0.1.0'
+          version: '0.1.0',
+          membershipEndsAt: '2027-11-25T00:00:00.000Z'
         },
         {
           id: '12D3KooWPurdue',
@@ -72,7 +73,8 @@ export function createMemoryService(): MemoryService {
           load: null,
           memoryMiB: null,
           entities: null,
-          version: null
+          version: null,
+          membershipEndsAt: null
         }
       ]),
     invite: ({ uses, role }) =>
@@ -197,6 +199,7 @@ function showOf(topology: Topology): Show {
     owner: 'princeton',
     state: 'running',
     version: 1,
+    expiresAt: '2027-11-25T00:00:00.000Z',
     lans: topology.lans.map(({ name, subnet }) => ({
       name,
       subnet,

@@ -20,9 +20,9 @@ describe('what people see', () => {
     assert.equal(
       stdout,
       [
-        'NAME         STATE  RTT  LOAD  ENTITIES  MEMORY    VERSION  ID',
-        'princeton *  alive  -    0.5   2         4096 MiB  0.1.0    12D3KooWPrinceton',
-        'purdue       dead   -    -     -         -         -        12D3KooWPurdue',
+        'NAME         STATE  RTT  LOAD  ENTITIES  MEMORY    VERSION  UNTIL       ID',
+        'princeton *  alive  -    0.5   2         4096 MiB  0.1.0    2027-11-25  12D3KooWPrinceton',
+        'purdue       dead   -    -     -         -         -        -           12D3KooWPurdue',
         ''
       ].join('\n')
     )
@@ -31,7 +31,7 @@ describe('what people see', () => {
 
   it('of one VIOLIN names its vSwitches, entities and who did not answer', async () => {
     const { stdout } = await bench.violin(['show', 'net'])
-    assert.match(stdout, /^net is running, version 1, owned by princeton\n/)
+    assert.match(stdout, /^net is running, version 1, owned by princeton, signed until 2027-11-25\n/)
     assert.match(stdout, /no answer from purdue/)
     assert.match(stdout, /^lan1 +10\.0\.0\.0\/24 +princeton +- +1 +2$/m)
     assert.match(stdout, /^b +host +princeton +running +eth0 +lan1 +10\.0\.0\.9\/24 +02:00:00:00:00:01$/m)
@@ -106,7 +106,8 @@ describe('with --json a verb prints one document of the contract', () => {
       'load',
       'memoryMiB',
       'entities',
-      'version'
+      'version',
+      'membershipEndsAt'
     ])
     assert.deepEqual([rows[1]?.['state'], rows[1]?.['rttMs']], ['dead', null])
   })

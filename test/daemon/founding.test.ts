@@ -46,7 +46,7 @@ test('a name that a shell or a path could misread founds nothing', async () => {
 test('a token lets in as many hosts as it has uses, and no host more', async () => {
   await using stack = new AsyncDisposableStack()
   const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
-  const { token } = inviter.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
   const dir = await folder(stack)
   await join(joinPath(dir, 'a'), token, { name: 'a' })
   await join(joinPath(dir, 'b'), token, { name: 'b' })
@@ -57,7 +57,7 @@ test('a token lets in as many hosts as it has uses, and no host more', async () 
 test('a token that was altered, cut short, taken back, or is nobody reachable, leaves nothing half-made', async () => {
   await using stack = new AsyncDisposableStack()
   const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
-  const { token } = inviter.admission.invite({ expiresMs: 60_000, uses: 5, role: 'member' })
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 5, role: 'member' })
   const dir = joinPath(await folder(stack), 'host')
   const at = Math.floor(token.length / 2)
   const altered = `${token.slice(0, at)}${token[at] === 'a' ? 'b' : 'a'}${token.slice(at + 1)}`
@@ -67,7 +67,7 @@ test('a token that was altered, cut short, taken back, or is nobody reachable, l
   }
   await inviter.admission.cancel(token)
   await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-revoked'))
-  const second = inviter.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  const second = await inviter.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
   await inviter.close()
   await assert.rejects(join(dir, second.token, { name: 'a' }), refusal('nobody-reachable'))
   assert.ok(await missing(dir))
@@ -77,7 +77,7 @@ test("an invite's end is strict by the clock of the member that is asked", async
   await using stack = new AsyncDisposableStack()
   const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
   // Ends are told in whole seconds: less than one is over at once.
-  const { token } = inviter.admission.invite({ expiresMs: 1, uses: 1, role: 'member' })
+  const { token } = await inviter.admission.invite({ expiresMs: 1, uses: 1, role: 'member' })
   const dir = joinPath(await folder(stack), 'host')
   await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-expired'))
 })
@@ -85,7 +85,7 @@ test("an invite's end is strict by the clock of the member that is asked", async
 test('a plain member may not invite', async () => {
   await using stack = new AsyncDisposableStack()
   const [, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  assert.throws(
+  await assert.rejects(
     () => member.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' }),
     refusal('refused')
   )

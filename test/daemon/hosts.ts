@@ -20,6 +20,7 @@ import { Loads } from '#daemon/loads.ts'
 import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
 import { Records, isMembership } from '#daemon/records.ts'
+import { Renewal, renewLapsed } from '#daemon/renewal.ts'
 import { Seat } from '#daemon/seat.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
@@ -38,6 +39,7 @@ export interface TestHost {
   readonly records: Records
   readonly mesh: Mesh
   readonly admission: Admission
+  readonly renewal: Renewal
   readonly violins: Violins
   readonly journal: Journal
   /** What each played slice was told last. */
@@ -117,11 +119,9 @@ export async function meshOf(names: readonly string[], stack: AsyncDisposableSta
     const host = await startHost(dir)
     stack.defer(() => host.close())
     hosts.push(host)
-    token ||= host.admission.invite({
-      expiresMs: 60_000,
-      uses: Math.max(1, names.length - 1),
-      role: 'member'
-    }).token
+    token ||= (
+      await host.admission.invite({ expiresMs: 60_000, uses: Math.max(1, names.length - 1), role: 'member' })
+    ).token
   }
   const all = (): boolean =>
     hosts.every(
@@ -138,6 +138,7 @@ export async function startHost(dir: string): Promise<TestHost> {
   const host = await hostOf(dir, identity)
   const store = await openStore(joinPath(dir, 'store'))
   const records = new Records({ root: identity.mesh, self: identity.id, store, log: quiet })
+  await renewLapsed(dir, host, records)
   const mesh = await createMesh({
     hostSeed: identity.hostSeed,
     listen: identity.listen,
@@ -175,10 +176,11 @@ export async function startHost(dir: string): Promise<TestHost> {
     loads: new Loads(host, records, mesh),
     journal
   })
-  const admission = new Admission(dir, host, records, mesh, journal)
+  const admission = new Admission(dir, host, records, mesh, journal, store)
   const say = (): Promise<void> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   await say()
+  const renewal = new Renewal({ dir, host, records, mesh, journal, log: quiet, entered: say })
   await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
   const close = async (): Promise<void> => {
     reconciler.close()
@@ -197,7 +199,7 @@ export async function startHost(dir: string): Promise<TestHost> {
       reconciler.kick()
       if (condition()) resolve()
     })
-  return { host, dir, records, mesh, admission, violins, journal, slices: played, reconciled, close }
+  return { host, dir, records, mesh, admission, renewal, violins, journal, slices: played, reconciled, close }
 }
 
 /** Resolves when a condition holds; it is looked at whenever records or connections of these hosts change. */

@@ -31,7 +31,7 @@ async function meet(a: TestHost, b: TestHost): Promise<void> {
 test('of two hosts that took one slot in two partitions, one takes the next by itself when they heal', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  const { token } = founder.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
   await founder.mesh.hangUp(member.host.identity.id)
   const dirs = ['one', 'two'].map((name) => joinPath(founder.dir, '..', name)) as [string, string]
   await joinAt(dirs[0], token, founder, 0)
@@ -67,7 +67,7 @@ test('an invite’s secret is kept after a join only where another of its slots 
     ['single', 1],
     ['shared', 3]
   ] as const) {
-    const { token } = founder.admission.invite({ expiresMs: 60_000, uses, role: 'member' })
+    const { token } = await founder.admission.invite({ expiresMs: 60_000, uses, role: 'member' })
     await join(joinPath(dir, name), token, { name, listen })
   }
   await assert.rejects(access(joinPath(dir, 'single', 'identity', 'invite')))
@@ -77,7 +77,7 @@ test('an invite’s secret is kept after a join only where another of its slots 
 test('an invite is redeemed at another member while the host that made it is away', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  const { token } = founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
   await founder.close()
   const joined = await join(joinPath(founder.dir, '..', 'late'), token, { name: 'late', listen })
   assert.equal(joined.through, member.host.identity.id)

@@ -17,10 +17,11 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
       row.entities,
       row.memoryMiB === null ? null : `${row.memoryMiB} MiB`,
       row.version,
+      row.membershipEndsAt?.slice(0, 10) ?? null,
       row.id
     ])
     process.stdout.write(
-      table(['name', 'state', 'rtt', 'load', 'entities', 'memory', 'version', 'id'], cells)
+      table(['name', 'state', 'rtt', 'load', 'entities', 'memory', 'version', 'until', 'id'], cells)
     )
   }
 })

@@ -1,0 +1,225 @@
+/**
+ * Sees to it in time that what ends goes on: this host's membership, by any admin that is reached; the
+ * founding host's, by the root key where it lies here; VIOLINs of this owner. What does not is told.
+ */
+import { type Chain, foundChain, isAncestor } from '#core/admission/chain.ts'
+import { hostIdOf } from '#core/admission/host-id.ts'
+import { decodeJoinAnswer } from '#core/admission/join.ts'
+import {
+  acceptRenewal,
+  lapsedMs,
+  noticeOf,
+  renewBeforeMs,
+  renewRequest,
+  renewersOf,
+  resignedUntil,
+  standingOf
+} from '#core/admission/renewal.ts'
+import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import { crypto, signerOf } from './crypto.ts'
+import type { Journal } from './events.ts'
+import { foundingMs } from './founding.ts'
+import type { Host } from './host.ts'
+import { loadRootSeed } from './identity.ts'
+import type { Records } from './records.ts'
+import { askAsStranger } from './stranger.ts'
+
+const answerTimeoutMs = 10_000
+/** Most admins that are asked at one look. */
+const maxAsked = 8
+
+interface RenewalParts {
+  readonly dir: string
+  readonly host: Host
+  readonly records: Records
+  readonly mesh: Mesh
+  readonly journal: Journal
+  readonly log: (message: string, fields: Record<string, unknown>) => void
+  /** Called with the new chain adopted. */
+  readonly entered: () => Promise<void>
+}
+
+export class Renewal {
+  readonly #parts: RenewalParts
+  /** What was told of each end: ms before it. */
+  readonly #told = new Map<string, number>()
+  #looking: Promise<void> | null = null
+
+  constructor(parts: RenewalParts) {
+    this.#parts = parts
+  }
+
+  /** Compares and does what is to be done, once at a time. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look()
+      .catch((error: unknown) => this.#parts.log('not renewed', { reason: errorData(error).message }))
+      .finally(() => (this.#looking = null))
+    return this.#looking
+  }
+
+  async #look(): Promise<void> {
+    const { host, records, journal } = this.#parts
+    if (standingOf(host.chain, records.now) !== 'good') await this.#renewMembership()
+    const { ownerChain, chain } = host
+    // The owner's link lasts a year from the start of the daemon, which may run for longer.
+    if (ownerChain.endsAt < chain.endsAt && ownerChain.endsAt - records.now < renewBeforeMs)
+      await host.adopt(chain)
+    await this.resign()
+    const ends = new Date(host.chain.endsAt).toISOString()
+    this.#tell('', host.chain.endsAt, (over) =>
+      journal.note(
+        over ? 'membership-ended' : 'membership-ends',
+        null,
+        over
+          ? `this host's membership ended on ${ends}; an admin can renew it for 90 days`
+          : `this host's membership ends on ${ends}: ${host.chain.path.length === 1 ? 'put the root key back for a minute' : 'no admin that can renew it was reached'}`
+      )
+    )
+  }
+
+  async #renewMembership(): Promise<void> {
+    const { dir, host, records, mesh, journal, log, entered } = this.#parts
+    const rooted = await renewedByRoot(dir, host.chain)
+    const renewed = rooted ?? (await this.#askMembers())
+    if (renewed === null) return
+    await host.adopt(renewed)
+    log('membership renewed', { links: renewed.path.length })
+    journal.note(
+      'renewed',
+      null,
+      `this host's membership was renewed until ${new Date(renewed.endsAt).toISOString()}`
+    )
+    await entered()
+    if (mesh.members().length === 0 && records.view.members.size > 1) await mesh.present()
+  }
+
+  /** The first renewal that a connected admin gives; as a stranger where none is connected. */
+  async #askMembers(): Promise<Chain | null> {
+    const { host, records, mesh, log } = this.#parts
+    const connected = new Set(mesh.members())
+    const { members } = records.view
+    const chains = [...members.values()]
+      .filter((member) => connected.has(member.host))
+      .map(({ record }) => record.chain as Chain)
+    for (const admin of renewersOf(host.chain, chains).slice(0, maxAsked)) {
+      try {
+        const peer = hostIdOf(admin.subject)
+        const body = renewRequest(host.chain)
+        return renewalIn(
+          host.chain,
+          await mesh.request(peer, 'join', body, AbortSignal.timeout(answerTimeoutMs))
+        )
+      } catch (error: unknown) {
+        log('not renewed by an admin', { admin: admin.subject, reason: errorData(error).message })
+      }
+    }
+    if (connected.size > 0 || standingOf(host.chain, records.now) !== 'lapsed') return null
+    return renewAsStranger(host, adminAddresses(host, records))
+  }
+
+  /** Signs anew what is this owner's and ends soon, or stands under a chain that counts no more. */
+  async resign(): Promise<void> {
+    const { host, records, journal } = this.#parts
+    const { identity } = host
+    for (const violin of records.set.violins()) {
+      const record = records.set.get('violin', identity.owner.publicKey, violin)
+      if (record === null) continue
+      const { now } = records
+      const expiresAt = resignedUntil(record, host.ownerChain, records.view.slots, now)
+      const name = record.body.spec?.name ?? violin
+      if (expiresAt !== null) {
+        const version = records.nextVersion('violin', identity.owner.publicKey, violin)
+        const draft = { kind: 'violin', version, issuedAt: now, expiresAt, body: record.body } as const
+        await records.publish({ ...draft, chain: host.ownerChain }, identity.owner)
+        journal.note('signed-anew', name, `its record lasts until ${new Date(expiresAt).toISOString()}`)
+      } else if (record.body.ended === null) {
+        this.#tell(violin, record.endsAt, (over) =>
+          journal.note(
+            over ? 'ended' : 'ends',
+            name,
+            `its record ${over ? 'ended' : 'ends'} on ${new Date(record.endsAt).toISOString()}, as the owner's membership does`
+          )
+        )
+      }
+    }
+  }
+
+  #tell(what: string, endsAt: WallTime, tell: (over: boolean) => void): void {
+    const notice = noticeOf(endsAt, this.#parts.records.now)
+    if (notice === null) this.#told.delete(what)
+    else if (this.#told.get(what) !== notice) {
+      this.#told.set(what, notice)
+      tell(notice === 0)
+    }
+  }
+}
+
+/** The founding host's link anew, where the root key lies here; null otherwise. */
+async function renewedByRoot(dir: string, own: Chain): Promise<Chain | null> {
+  if (own.path.length > 1) return null
+  const seed = await loadRootSeed(dir)
+  const root = seed === null ? null : signerOf(seed)
+  if (root === null || root.publicKey !== own.root || !isAncestor(own, root.publicKey)) return null
+  return foundChain(root, own.subject, (Date.now() + foundingMs) as WallTime, crypto)
+}
+
+/**
+ * A host whose membership ended goes on only when an admin renews it. Throws ViolinError `not-a-member` when
+ * none does, and when it ended more than 90 days ago.
+ */
+export async function renewLapsed(dir: string, host: Host, records: Records): Promise<void> {
+  const standing = standingOf(host.chain, records.now)
+  if (standing === 'good' || standing === 'due') return
+  const ended = `the membership ended on ${new Date(host.chain.endsAt).toISOString()}`
+  if (standing === 'over')
+    throw new ViolinError('not-a-member', ended, 'ask an admin for a new invite and join in a new folder')
+  try {
+    const rooted = await renewedByRoot(dir, host.chain)
+    await host.adopt(rooted ?? (await renewAsStranger(host, adminAddresses(host, records))))
+  } catch (error: unknown) {
+    if (!(error instanceof ViolinError)) throw error
+    const until = new Date(host.chain.endsAt + lapsedMs).toISOString()
+    throw new ViolinError(
+      'not-a-member',
+      `${ended}, and no admin renewed it: ${error.message}`,
+      `start it again when one is reachable, until ${until}`,
+      { cause: error }
+    )
+  }
+}
+
+async function renewAsStranger(host: Host, addresses: readonly string[]): Promise<Chain> {
+  const { identity } = host
+  const place = { meshId: identity.mesh, hostSeed: identity.hostSeed }
+  // Each admin judges by what it has to give: one's no is not the others'.
+  const asked = await askAsStranger(
+    place,
+    addresses,
+    async (request) => renewalIn(host.chain, await request(renewRequest(host.chain))),
+    () => false
+  )
+  return asked.answer
+}
+
+function renewalIn(own: Chain, answer: Uint8Array): Chain {
+  const said = decodeJoinAnswer(answer)
+  if (said.kind === 'refused') throw errorFrom(said.error)
+  const chain = acceptRenewal(own, said.kind === 'granted' ? said.chain : new Uint8Array(), crypto)
+  if (chain instanceof ViolinError) throw chain
+  return chain
+}
+
+/** Where admins were last, those that can give something. */
+function adminAddresses(host: Host, records: Records): readonly string[] {
+  const members = [...records.view.members.values()]
+  const chains = members.map(({ record }) => record.chain as Chain)
+  return renewersOf(host.chain, chains)
+    .slice(0, maxAsked)
+    .flatMap((admin) => {
+      const id: HostId = hostIdOf(admin.subject)
+      const { addresses } = records.view.members.get(id)?.body ?? { addresses: [] }
+      return addresses.slice(0, 2).map((address) => `${address.replace(/\/p2p\/[^/]+$/, '')}/p2p/${id}`)
+    })
+}
