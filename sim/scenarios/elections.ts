@@ -58,6 +58,12 @@ export const elections: readonly Family[] = [
       forMs: 7_000
     }
   ]),
+  again('link-active', 'active and standby do not hear each other, all others hear both', 8, 10_000, () => [
+    { kind: 'cut', from: ['active'], to: ['standby'], both: true, forMs: 4_000 }
+  ]),
+  again('one-way-link', 'the standby does not hear the active, which hears it', 8, 10_000, () => [
+    { kind: 'cut', from: ['active'], to: ['standby'], both: false, forMs: 4_000 }
+  ]),
   again('kill-both', 'active and standby die at once', 10, 12_000, () => [
     { kind: 'kill', host: 'standby', forMs: 4_000 },
     { kind: 'kill', host: 'active', forMs: 4_000 }
@@ -73,6 +79,9 @@ export const elections: readonly Family[] = [
     },
     { traffic: { kind: 'broadcast', everyMs: 50 } }
   ),
+  again('return', 'a switch that was lost comes back to its place', 8, 90_000, () => [
+    { kind: 'kill', host: 'active', forMs: 3_000 }
+  ]),
   again('handoff', 'the switch moves as planned', 8, 3_000, () => [{ kind: 'handoff', to: null }]),
   {
     name: 'weather',

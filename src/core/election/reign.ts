@@ -17,6 +17,8 @@ export interface Seat {
   follows: boolean
   /** When it last said so. */
   answeredAt: Instant
+  /** Since when it follows and says so without a gap. */
+  steadyAt: Instant
   /** It accepts the successor's tag as well. */
   tookSuccessor: boolean
   /** Version of its ports that arrived whole. */
@@ -45,6 +47,8 @@ export interface Handing {
   readonly since: Instant
   /** It has won over this host: there is no way back. */
   readonly forced: boolean
+  /** Nobody needs it: only when every edge can go along. */
+  readonly optional: boolean
 }
 
 export class Reign {
@@ -56,6 +60,8 @@ export class Reign {
   standby: HostKey | null = null
   witnesses: readonly HostKey[] = []
   handing: Handing | null = null
+  /** It began with a claim, not with a handover: its place was not chosen. Infinity: it was. */
+  returnsAfterMs: number = Infinity
   /** When it began to send its edges over. */
   retiringAt: Instant = Infinity as Instant
   /** Since when nobody follows any more. */
@@ -84,6 +90,7 @@ export class Reign {
         taken: false,
         follows: false,
         answeredAt: -Infinity as Instant,
+        steadyAt: Infinity as Instant,
         tookSuccessor: false,
         have: 0
       }
@@ -91,6 +98,14 @@ export class Reign {
       made(seat)
     }
     return seat
+  }
+
+  /** Notes that a host said that it follows. */
+  answer(seat: Seat, now: Instant): void {
+    if (!seat.follows || now - seat.answeredAt >= echoMs) seat.steadyAt = now
+    seat.follows = true
+    seat.answeredAt = now
+    this.take(seat, true)
   }
 
   /** Notes whether a host accepts frames. */

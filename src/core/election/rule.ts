@@ -6,8 +6,19 @@ import type { Edge } from './edge.ts'
 import type { Ground } from './ground.ts'
 import type { ReignState, Status } from './message.ts'
 import type { Peer } from './peer.ts'
-import { Reign, type Rival, type Seat } from './reign.ts'
-import { beatMs, eagerMs, echoMs, handoverMs, lingerMs, promptMs, rivalMs, slowBeatMs } from './settings.ts'
+import { type Handing, Reign, type Rival, type Seat } from './reign.ts'
+import {
+  beatMs,
+  eagerMs,
+  echoMs,
+  handoverMs,
+  lingerMs,
+  promptMs,
+  returnJitterMs,
+  returnMs,
+  rivalMs,
+  slowBeatMs
+} from './settings.ts'
 import { compareTerms } from './term.ts'
 import type { Term } from './types.ts'
 
@@ -35,6 +46,7 @@ export class Rule {
     if (compareTerms(reign.term, ground.floor) < 0) reign.term = ground.nextTerm()
     ground.raiseFloor(reign.term)
     reign.eagerUntil = (ground.now + eagerMs) as Instant
+    reign.returnsAfterMs = returnMs + ground.random() * returnJitterMs
     this.#beatAll()
   }
 
@@ -55,9 +67,7 @@ export class Rule {
       host !== null && host !== self && reign.seats.get(host)?.follows === true
     const target = to ?? (follows(reign.standby) ? reign.standby : candidates.find(follows))
     if (target === undefined || !follows(target) || !candidates.includes(target)) return
-    reign.handing = { peer: target, term: null, since: now, forced: false }
-    for (const seat of reign.seats.values()) seat.tookSuccessor = false
-    this.#ground.send(target, { kind: 'handoff', counter: reign.term.counter })
+    this.#handTo(reign, { peer: target, term: null, since: now, forced: false, optional: false })
   }
 
   /** Gives up at once, whoever takes over. */
@@ -73,10 +83,8 @@ export class Rule {
     const { reign, self, now } = this.#ground
     const seat = reign?.seats.get(from)
     if (reign === null || seat === undefined) return
-    seat.follows = follows?.host === self
-    if (!seat.follows) return
-    reign.take(seat, true)
-    seat.answeredAt = now
+    if (follows?.host === self) reign.answer(seat, now)
+    else seat.follows = false
   }
 
   /** A host answered. */
@@ -148,6 +156,7 @@ export class Rule {
     if (reign.state === 'active') {
       if (now >= this.#gridAt || reign.standby === null) reign.appoint(ground.candidates, now)
       if (!ground.isCandidate) this.handoff(null)
+      this.#giveBack(reign)
       this.#settleRivals(reign)
       this.#handOver(reign)
     } else if (reign.state === 'offer') this.#watchOffer(reign)
@@ -245,9 +254,7 @@ export class Rule {
       if (wins || reign.handing !== null) continue
       const direct = now - rival.directAt < echoMs
       if (direct && compareTerms(rival.term, reign.term) > 0) {
-        reign.handing = { peer: host, term: rival.term, since: now, forced: true }
-        for (const seat of reign.seats.values()) seat.tookSuccessor = false
-        this.#beatAll()
+        this.#handTo(reign, { peer: host, term: rival.term, since: now, forced: true, optional: false })
       } else if (!direct && now - rival.since >= handoverMs) this.#over(reign)
     }
   }
@@ -270,6 +277,27 @@ export class Rule {
 
   // Handing over.
 
+  #handTo(reign: Reign, handing: Handing): void {
+    reign.handing = handing
+    for (const seat of reign.seats.values()) seat.tookSuccessor = false
+    if (handing.term === null) {
+      this.#ground.send(handing.peer, { kind: 'handoff', counter: reign.term.counter })
+    } else this.#beatAll()
+  }
+
+  /** After a failover: the first candidate gets the switch back when it is there for good. */
+  #giveBack(reign: Reign): void {
+    const { candidates, now } = this.#ground
+    const [first] = candidates
+    const seat = first === undefined ? undefined : reign.seats.get(first)
+    if (seat === undefined || reign.handing !== null || reign.rivals.size > 0) return
+    const there = seat.follows && now - seat.answeredAt < echoMs
+    if (!there || now < seat.steadyAt + reign.returnsAfterMs) return
+    // If it does not come about, the same time passes before the next attempt.
+    seat.steadyAt = now
+    this.#handTo(reign, { peer: seat.peer, term: null, since: now, forced: false, optional: true })
+  }
+
   #handOver(reign: Reign): void {
     const { handing } = reign
     const ground = this.#ground
@@ -282,7 +310,8 @@ export class Rule {
       if (counts && !seat.tookSuccessor) missing++
     }
     const followers = reign.edges(ground.now - echoMs)
-    if (offered && (missing === 0 || (late && (handing.forced || 2 * missing < followers)))) {
+    const most = !handing.optional && 2 * missing < followers
+    if (offered && (missing === 0 || (late && (handing.forced || most)))) {
       this.#send(reign)
     } else if (late) {
       reign.handing = null

@@ -53,6 +53,13 @@ export const rivalMs = 100
 export const rivalGoneMs = 1_500
 /** A handover that does not come about in this time is given up. */
 export const handoverMs = 1_000
+/**
+ * After a failover the first candidate in the record's order gets the switch back when it followed without a gap
+ * for so long, and by chance up to a sixth more, so that the switches of one host do not all move at once. Longer
+ * leaves frames on a longer way; shorter lets a host that comes and goes drag the switch along.
+ */
+export const returnMs = 60_000
+export const returnJitterMs = 10_000
 /** A former active's tags live on for what is on its way; with a packet of control, data may be overtaken. */
 export const lingerMs = 150
 /** An edge takes frames of its former active for at most this long after it was handed over. */

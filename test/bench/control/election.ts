@@ -206,10 +206,18 @@ async function befall(
     await fault.begin(struck)
     try {
       await flow.through()
+    } catch (error: unknown) {
+      throw new Error(`frames stay away: ${JSON.stringify(cluster.hosts.map(({ report }) => report))}`, {
+        cause: error
+      })
     } finally {
       await fault.end(struck)
     }
-    all.push(await flow.stop())
+    const noticed = await flow.stop()
+    all.push(noticed)
+    process.stderr.write(
+      `${struck.map(hostName).join()} struck: ${hostName(from)} and ${hostName(to)} lost each other for ${Math.round(noticed.gapMs)} ms\n`
+    )
     await whole(cluster)
   }
   return all
@@ -242,6 +250,10 @@ function pair(hosts: readonly ClusterHost[], round: number): [ClusterHost, Clust
 
 function end(host: ClusterHost): FlowEnd {
   return { namespace: `/run/netns/${host.site.machine}`, ip: host.site.ip }
+}
+
+function hostName(host: ClusterHost): string {
+  return `host ${host.site.number}`
 }
 
 function whole(cluster: Cluster): Promise<void> {

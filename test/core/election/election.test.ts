@@ -292,6 +292,45 @@ test('an active that takes its leave is replaced within a few round trips', () =
   )
 })
 
+test('after a failover the first candidate gets its switch back in a minute or so, and no frame is lost by that', () => {
+  fc.assert(
+    fc.property(seeds, fc.integer({ min: 3, max: 6 }), (seed, hosts) => {
+      const network = settledNetwork(hosts, seed)
+      network.kill(0)
+      network.run(2_000)
+      network.start(0)
+      network.run(58_000)
+      assert.notEqual(theActive(network).place, 0)
+      network.chatter(5, 16_000)
+      const from = network.now
+      network.run(16_000)
+      assert.equal(theActive(network).place, 0)
+      assert.ok(longestGap(network, network.hosts, from) <= 5)
+      assertWhole(network)
+    }),
+    { numRuns: 8 }
+  )
+})
+
+test('a switch that was moved on purpose stays where it is', () => {
+  const network = settledNetwork(4, 7)
+  network.handoff(2)
+  network.run(120_000)
+  assert.equal(theActive(network).place, 2)
+})
+
+test('a first candidate that comes and goes does not get the switch back', () => {
+  const network = settledNetwork(4, 8)
+  network.kill(0)
+  for (let round = 0; round < 6; round++) {
+    network.run(2_000)
+    network.start(0)
+    network.run(40_000)
+    assert.notEqual(theActive(network).place, 0)
+    network.kill(0)
+  }
+})
+
 test('a handoff to a host that dies meanwhile leaves the switch where it was, or moves it on', () => {
   fc.assert(
     fc.property(seeds, fc.nat({ max: 400 }), (seed, afterMs) => {
