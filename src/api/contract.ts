@@ -111,6 +111,8 @@ export interface Show {
   readonly name: string
   readonly id: string
   readonly owner: string
+  /** The key that signed it. */
+  readonly ownerKey: string
   readonly state: ViolinState
   readonly version: number
   /** End of the record, which its owner's daemon renews: ISO 8601. */
@@ -142,6 +144,12 @@ export interface Service {
     /** Also all that came in through it. */
     readonly andBelow?: boolean
   }): Promise<{ readonly id: string; readonly name: string }>
+  /** Runs nothing of an owner on this host, or takes that back; `everywhere`: shuts its key out of the mesh. */
+  refuse(request: {
+    readonly owner: string
+    readonly undo?: boolean
+    readonly everywhere?: boolean
+  }): Promise<{ readonly owner: string; readonly text: string }>
   plan(request: { readonly topology: Topology }): Promise<Plan>
   apply(request: {
     readonly topology: Topology

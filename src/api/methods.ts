@@ -83,6 +83,12 @@ export const methods: Table = {
     request: optional<Request<'revoke'>>(z.strictObject({ host: name, andBelow: z.boolean().optional() })),
     stream: false
   },
+  refuse: {
+    request: optional<Request<'refuse'>>(
+      z.strictObject({ owner: name, undo: z.boolean().optional(), everywhere: z.boolean().optional() })
+    ),
+    stream: false
+  },
   plan: { request: z.strictObject({ topology: checkedTopology }), stream: false },
   apply: {
     request: z.strictObject({ topology: checkedTopology, wait: z.boolean(), timeoutMs }),

@@ -27,6 +27,7 @@ import { leave } from './verbs/leave.ts'
 import { list } from './verbs/list.ts'
 import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
+import { refuse } from './verbs/refuse.ts'
 import { revoke } from './verbs/revoke.ts'
 import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
@@ -54,6 +55,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     invite,
     hosts,
     revoke,
+    refuse,
     leave,
     doctor,
     apply,

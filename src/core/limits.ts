@@ -1,20 +1,48 @@
 /**
  * What a host's operator lets VIOLINs take, decided by that host alone, whatever a record says.
  */
-import type { HostId, ViolinId } from './ids.ts'
+import type { HostId, PublicKey, ViolinId } from './ids.ts'
 import type { SpecEntity } from './spec.ts'
+
+/** What this host gives, and to whom. */
+export interface Limits {
+  /** Entities at once. */
+  readonly vms: number
+  /** Memory of all entities together, MiB. */
+  readonly memoryMiB: number
+  /** Memory of one owner's entities together, MiB. */
+  readonly ownerMemoryMiB: number
+  /** Processors' worth of time for all VIOLINs together; parts of one count where the kernel can hold to them. */
+  readonly cpus: number
+  /** Whose VIOLINs are taken: owner keys and host ids; null: everyone's. */
+  readonly allow: readonly (PublicKey | HostId)[] | null
+  /** Whose are not, also where `allow` names them. */
+  readonly refuse: readonly (PublicKey | HostId)[]
+}
+
+/** Entities at once where the operator says nothing. */
+export const standardVms = 200
+
+/** What holds where the operator says nothing: all of the memory, a quarter of it for one owner. */
+export function standardLimits(machine: { readonly memoryMiB: number; readonly cpus: number }): Limits {
+  return {
+    vms: standardVms,
+    memoryMiB: machine.memoryMiB,
+    ownerMemoryMiB: Math.floor(machine.memoryMiB / 4),
+    cpus: machine.cpus,
+    allow: null,
+    refuse: []
+  }
+}
 
 /** What this host is asked to run of one VIOLIN. */
 export interface Claim {
   readonly violin: ViolinId
+  /** Its owner keys. */
+  readonly owners: readonly PublicKey[]
   /** The host on which the owner's key hangs: a host can sign as many owner keys as it likes. */
   readonly ownerHost: HostId
   readonly entities: readonly SpecEntity[]
-}
-
-/** Memory of the host that one owner's machines may take together: a quarter. */
-export function ownerMemoryMiB(hostMemoryMiB: number): number {
-  return Math.floor(hostMemoryMiB / 4)
 }
 
 /** What a namespace with an idle shell takes, rounded up, MiB: so that their number has a bound, too. */
@@ -25,30 +53,76 @@ export function memoryOf(entity: Pick<SpecEntity, 'driver' | 'memoryMiB'>): numb
   return entity.driver === 'uml' ? entity.memoryMiB : namespaceMiB
 }
 
+/** Why nothing of a VIOLIN runs here, for whose it is; null: it may. */
+export function ownerRefusal(
+  { owners, ownerHost }: Pick<Claim, 'owners' | 'ownerHost'>,
+  { allow, refuse }: Pick<Limits, 'allow' | 'refuse'>
+): string | null {
+  const named = (list: readonly string[]): boolean =>
+    list.includes(ownerHost) || owners.some((owner) => list.includes(owner))
+  if (named(refuse)) return "this host's operator refuses its owner"
+  return allow === null || named(allow) ? null : "this host's operator does not allow its owner"
+}
+
 /**
  * The entities that are refused, with the reason of each: in the order of the claims (VIOLINs by id, so that
- * every start decides alike), what does not fit into its owner's share any more.
+ * every start decides alike), what does not fit into the host or its owner's share any more.
  */
 export function refusals(
   claims: readonly Claim[],
-  hostMemoryMiB: number
+  limits: Limits
 ): ReadonlyMap<ViolinId, ReadonlyMap<string, string>> {
-  const shareMiB = ownerMemoryMiB(hostMemoryMiB)
-  const usedMiB = new Map<HostId, number>()
+  const taken: Taken = { vms: 0, memoryMiB: 0, byOwner: new Map() }
   const refused = new Map<ViolinId, Map<string, string>>()
-  for (const { violin, ownerHost, entities } of claims.toSorted((a, b) => (a.violin < b.violin ? -1 : 1))) {
-    for (const entity of entities) {
-      const used = (usedMiB.get(ownerHost) ?? 0) + memoryOf(entity)
-      if (used <= shareMiB) {
-        usedMiB.set(ownerHost, used)
-        continue
-      }
-      const reasons = refused.get(violin) ?? new Map<string, string>()
-      refused.set(
-        violin,
-        reasons.set(entity.name, `${used} MiB for one owner, ${shareMiB} allowed on this host`)
-      )
+  for (const claim of claims.toSorted((a, b) => (a.violin < b.violin ? -1 : 1))) {
+    const whole = ownerRefusal(claim, limits)
+    const reasons = new Map<string, string>()
+    for (const entity of claim.entities) {
+      const reason = whole ?? take(taken, claim.ownerHost, memoryOf(entity), limits)
+      if (reason !== null) reasons.set(entity.name, reason)
     }
+    if (reasons.size > 0) refused.set(claim.violin, reasons)
   }
   return refused
+}
+
+interface Taken {
+  vms: number
+  memoryMiB: number
+  readonly byOwner: Map<HostId, number>
+}
+
+/** Takes an entity in; gives why not where it does not fit. */
+function take(taken: Taken, owner: HostId, sizeMiB: number, limits: Limits): string | null {
+  const vms = taken.vms + 1
+  const memoryMiB = taken.memoryMiB + sizeMiB
+  const ownerMiB = (taken.byOwner.get(owner) ?? 0) + sizeMiB
+  if (vms > limits.vms) return `${vms} entities, ${limits.vms} allowed on this host`
+  if (ownerMiB > limits.ownerMemoryMiB)
+    return `${ownerMiB} MiB for one owner, ${limits.ownerMemoryMiB} allowed on this host`
+  if (memoryMiB > limits.memoryMiB)
+    return `${memoryMiB} MiB for all, ${limits.memoryMiB} allowed on this host`
+  taken.vms = vms
+  taken.memoryMiB = memoryMiB
+  taken.byOwner.set(owner, ownerMiB)
+  return null
+}
+
+/** What one owner may still take of a host, MiB: what a placement asks before it names the host. */
+export function freeMemoryMiB(
+  claims: readonly Claim[],
+  asking: { readonly owners: readonly PublicKey[]; readonly ownerHost: HostId },
+  limits: Limits
+): number {
+  if (ownerRefusal(asking, limits) !== null) return 0
+  const refused = refusals(claims, limits)
+  const entities = claims.flatMap((claim) =>
+    claim.entities
+      .filter(({ name }) => refused.get(claim.violin)?.has(name) !== true)
+      .map((entity) => ({ sizeMiB: memoryOf(entity), isOwn: claim.ownerHost === asking.ownerHost }))
+  )
+  const used = (all: typeof entities): number => all.reduce((sum, { sizeMiB }) => sum + sizeMiB, 0)
+  if (entities.length >= limits.vms) return 0
+  const ownFree = limits.ownerMemoryMiB - used(entities.filter(({ isOwn }) => isOwn))
+  return Math.max(0, Math.min(ownFree, limits.memoryMiB - used(entities)))
 }

@@ -160,7 +160,7 @@ export class Admission {
    */
   async revoke(wanted: string, andBelow = false): Promise<{ id: HostId; name: string }> {
     const records = this.#records
-    const { identity, chain } = this.#host
+    const { identity } = this.#host
     const known = [...records.view.members.values()].map((member) => ({
       id: member.host,
       name: member.body.name,
@@ -169,27 +169,52 @@ export class Admission {
     const { id, name, member } = findHost(wanted, known)
     if (id === identity.id)
       throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
-    const target = member.record.chain as Chain
-    const root = isAncestor(target, identity.host.publicKey) ? null : await this.#rootSigner(name)
-    const signer = root ?? identity.host
-    const { now } = records
-    await records.publish(
-      {
-        kind: 'revocation',
-        version: records.nextVersion('revocation', signer.publicKey, member.key),
-        issuedAt: now,
-        expiresAt: (target.endsAt + outlastsMs) as WallTime,
-        body: { key: member.key, andBelow, target: target.links },
-        chain: root === null ? chain : null
-      },
-      signer
-    )
+    await this.#revoke(member.record.chain as Chain, andBelow, name)
     this.#journal.note(
       'revoked',
       null,
       `${name} (${id}) was shut out of the mesh${andBelow ? ', with all that it let in' : ''}`
     )
     return { id, name }
+  }
+
+  /**
+   * Shuts an owner key out everywhere, for good: whoever let its host in may, and the root key. Its chain is
+   * taken from a VIOLIN of it that this host knows. Throws ViolinError.
+   */
+  async revokeOwner(owner: string): Promise<void> {
+    const { set } = this.#records
+    const target = set
+      .violins()
+      .map((violin) => set.get('violin', owner as PublicKey, violin)?.chain ?? null)
+      .find((chain) => chain !== null)
+    if (target === undefined)
+      throw new ViolinError(
+        'unknown-violin',
+        `no VIOLIN of ${owner} is known here`,
+        'run this on a host that runs one of them, or shut out its host: violin revoke HOST'
+      )
+    await this.#revoke(target, false, `the owner ${owner}`)
+    this.#journal.note('owner-revoked', null, `the owner ${owner} was shut out of the mesh`)
+  }
+
+  async #revoke(target: Chain, andBelow: boolean, name: string): Promise<void> {
+    const records = this.#records
+    const { identity, chain } = this.#host
+    const root = isAncestor(target, identity.host.publicKey) ? null : await this.#rootSigner(name)
+    const signer = root ?? identity.host
+    const { now } = records
+    await records.publish(
+      {
+        kind: 'revocation',
+        version: records.nextVersion('revocation', signer.publicKey, target.subject),
+        issuedAt: now,
+        expiresAt: (target.endsAt + outlastsMs) as WallTime,
+        body: { key: target.subject, andBelow, target: target.links },
+        chain: root === null ? chain : null
+      },
+      signer
+    )
   }
 
   async #rootSigner(name: string): Promise<Signer> {

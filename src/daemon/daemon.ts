@@ -19,6 +19,10 @@ import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
+import { rereadSettings } from './refusing.ts'
+import { Settings } from './settings.ts'
+import { shareOf } from './slices/share.ts'
+import type { Limits } from '#core/limits.ts'
 import { Reconciler } from './reconciler.ts'
 import { Records, isMembership } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
@@ -62,6 +66,8 @@ export async function startDaemon(
   // Made once; a start with the image there costs a look at it.
   if (host.drivers.includes('uml')) await buildTiny(join(images, 'tiny'))
   const journal = new Journal()
+  const settings = await Settings.of(dir, host.memoryMiB)
+  const limits = (): Limits => settings.limits
   const { log } = options
   const records = undo.adopt(new Records({ root: identity.mesh, self: identity.id, store, log }), (one) =>
     one.close()
@@ -75,6 +81,7 @@ export async function startDaemon(
       ports: identity.ports,
       images,
       generation,
+      share: () => shareOf(identity.id, settings.capsCpus ? limits().cpus : null),
       onEvent: (told) => {
         if (told.kind === 'died') reconciler.ended(told.violin, told.reason)
         else if (told.event.kind === 'trunk-wanted') trunks.want(told.violin, told.event.peer)
@@ -84,7 +91,7 @@ export async function startDaemon(
     }),
     (one) => one.close()
   )
-  const reconciler = undo.adopt(new Reconciler(host, records, slices, journal), (one) => one.close())
+  const reconciler = undo.adopt(new Reconciler(host, records, slices, journal, limits), (one) => one.close())
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
   )
@@ -93,7 +100,7 @@ export async function startDaemon(
     (one) => one.close()
   )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
-  const loads = new Loads(host, records, mesh)
+  const loads = new Loads(host, records, mesh, limits)
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
   const violins = new Violins({ host, records, peers, handoffs, statuses, loads, journal })
@@ -115,7 +122,9 @@ export async function startDaemon(
     end: left.resolve
   })
   const admission = new Admission(dir, host, records, mesh, journal, store)
+  const refusing = { settings, records, peers, violins, admission, reconciler, journal }
   const service = createService({
+    refusing,
     host,
     mesh,
     records,
@@ -145,6 +154,9 @@ export async function startDaemon(
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
     void seat.look(mesh.members().length === 0)
     void renewal.look()
+    rereadSettings(refusing).catch((error: unknown) =>
+      journal.note('settings', null, errorData(error).message)
+    )
     admission
       .look()
       .catch((error: unknown) => log('invites not looked at', { reason: errorData(error).message }))

@@ -1,6 +1,6 @@
 /** What changes by the second on a host: asked when it is needed, never spread. */
 import * as z from 'zod'
-import { memoryOf, ownerMemoryMiB } from '#core/limits.ts'
+import { type Limits, freeMemoryMiB } from '#core/limits.ts'
 import type { HostId } from '#core/ids.ts'
 import { partOf } from '#core/reconcile.ts'
 import type { Mesh } from '#mesh/contract.ts'
@@ -31,8 +31,10 @@ export class Loads {
   readonly #host: Host
   readonly #records: Records
   readonly #mesh: Mesh
+  readonly #limits: () => Limits
 
-  constructor(host: Host, records: Records, mesh: Mesh) {
+  constructor(host: Host, records: Records, mesh: Mesh, limits: () => Limits) {
+    this.#limits = limits
     this.#host = host
     this.#records = records
     this.#mesh = mesh
@@ -50,17 +52,20 @@ export class Loads {
   }
 
   #own(asking: HostId): Load {
-    let entities = 0
-    let usedMiB = 0
-    for (const violin of this.#records.view.violins.values()) {
-      const part = violin.spec === null ? null : partOf(this.#host.identity.id, violin.version, violin.spec)
-      entities += part?.entities.length ?? 0
-      if (violin.ownerHost === asking) for (const entity of part?.entities ?? []) usedMiB += memoryOf(entity)
-    }
+    const self = this.#host.identity.id
+    const claims = [...this.#records.view.violins.values()].flatMap(
+      ({ id, version, spec, founding, ownerHost }) => {
+        const part = spec === null ? null : partOf(self, version, spec)
+        return part === null
+          ? []
+          : [{ violin: id, owners: founding.owners, ownerHost, entities: part.entities }]
+      }
+    )
     return {
-      entities,
+      entities: claims.reduce((sum, claim) => sum + claim.entities.length, 0),
       load: loadNow(),
-      ownerFreeMiB: Math.max(0, ownerMemoryMiB(this.#host.memoryMiB) - usedMiB)
+      // Its owner keys are not known before it signs: of them the reconciler decides.
+      ownerFreeMiB: freeMemoryMiB(claims, { owners: [], ownerHost: asking }, this.#limits())
     }
   }
 }

@@ -3,7 +3,7 @@
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
 import type { Chain } from '#core/admission/chain.ts'
-import { refusals } from '#core/limits.ts'
+import { type Limits, ownerRefusal, refusals } from '#core/limits.ts'
 import { printable } from '#core/printable.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
@@ -49,6 +49,7 @@ export class Reconciler {
   readonly #records: Records
   readonly #slices: Slices
   readonly #journal: Journal
+  readonly #limits: () => Limits
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
@@ -61,16 +62,16 @@ export class Reconciler {
   #leaving = false
   #closed = false
 
-  constructor(host: Host, records: Records, slices: Slices, journal: Journal) {
+  constructor(host: Host, records: Records, slices: Slices, journal: Journal, limits: () => Limits) {
+    this.#limits = limits
     this.#host = host
     this.#records = records
     this.#slices = slices
     this.#journal = journal
     records.onChange((changed) => {
       // Who was shut out is on no trunk any more: every part is looked at again.
-      if (changed.some(({ kind }) => kind === 'revocation'))
-        for (const running of this.#running.values()) running.version = 0
-      this.kick()
+      if (changed.some(({ kind }) => kind === 'revocation')) this.recheck()
+      else this.kick()
     })
   }
 
@@ -84,6 +85,12 @@ export class Reconciler {
       Array.from(known, (violin) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
     )
     for (const step of reconcile(this.#host.identity.id, wanted, running)) this.#take(step)
+  }
+
+  /** Looks at every part again: what this host lets in, or with whom, has changed. */
+  recheck(): void {
+    for (const running of this.#running.values()) running.version = 0
+    this.kick()
   }
 
   /** What runs here of a VIOLIN; null: nothing. */
@@ -273,10 +280,18 @@ export class Reconciler {
     const { id } = this.#host.identity
     const claims = [...this.#records.view.violins.values()].flatMap((one) => {
       const own = one.spec === null ? null : partOf(id, one.version, one.spec)
-      return own === null ? [] : [{ violin: one.id, ownerHost: one.ownerHost, entities: own.entities }]
+      return own === null
+        ? []
+        : [{ violin: one.id, owners: one.founding.owners, ownerHost: one.ownerHost, entities: own.entities }]
     })
-    const refused = refusals(claims, this.#host.memoryMiB).get(violin) ?? new Map<string, string>()
-    return { part: { ...part, entities: part.entities.filter(({ name }) => !refused.has(name)) }, refused }
+    const limits = this.#limits()
+    const refused = refusals(claims, limits).get(violin) ?? new Map<string, string>()
+    const whose = this.#records.view.violins.get(violin)
+    const owners = whose?.founding.owners ?? []
+    // Neither a port nor a vote nor a trunk for an owner that is refused: what is left only says so.
+    const whole = whose !== undefined && ownerRefusal({ owners, ownerHost: whose.ownerHost }, limits) !== null
+    const entities = part.entities.filter(({ name }) => !refused.has(name))
+    return { part: whole ? { ...part, entities, lans: [], peers: [] } : { ...part, entities }, refused }
   }
 
   /** Whether this host has reason to keep the VIOLIN's records: it owns it, or they name it still. */

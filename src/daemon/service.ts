@@ -11,10 +11,12 @@ import type { Departure } from './departure.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
+import { refuseOwner } from './refusing.ts'
 import type { Sessions } from './sessions.ts'
 import type { Violins } from './violins.ts'
 
 export interface ServiceParts {
+  readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly host: Host
   readonly mesh: Mesh
   readonly records: Records
@@ -38,6 +40,8 @@ export function createService(parts: ServiceParts): Service {
       return {}
     },
     revoke: ({ host, andBelow }) => admission.revoke(host, andBelow),
+    refuse: ({ owner, undo = false, everywhere = false }) =>
+      refuseOwner(parts.refusing, { owner, undo, everywhere }),
     plan: ({ topology }) => violins.plan(topology),
     apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
     list: () => violins.list(),

@@ -33,6 +33,7 @@ export function showOf(
     name: violin.name,
     id: violin.id,
     owner: nameOf(violin.ownerHost),
+    ownerKey: violin.owner,
     state: stateOf(violin, statuses),
     version: violin.version,
     expiresAt: new Date(violin.record.endsAt).toISOString(),

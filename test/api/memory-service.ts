@@ -83,6 +83,7 @@ export function createMemoryService(): MemoryService {
       if (token.startsWith('token-')) return Promise.resolve({})
       return Promise.reject(new ViolinError('token-malformed', 'that is no token', 'copy all of it'))
     },
+    refuse: ({ owner }) => Promise.resolve({ owner, text: `${owner} is refused on this host` }),
     revoke: ({ host }) =>
       host === 'purdue'
         ? Promise.resolve({ id: '12D3KooWpurdue', name: host })
@@ -197,6 +198,7 @@ function showOf(topology: Topology): Show {
     name: topology.name,
     id: idOf(topology.name),
     owner: 'princeton',
+    ownerKey: 'ab'.repeat(32),
     state: 'running',
     version: 1,
     expiresAt: '2027-11-25T00:00:00.000Z',

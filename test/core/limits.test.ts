@@ -1,67 +1,142 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { HostId, ViolinId } from '#core/ids.ts'
-import { type Claim, ownerMemoryMiB, refusals } from '#core/limits.ts'
+import type { HostId, PublicKey, ViolinId } from '#core/ids.ts'
+import {
+  type Claim,
+  type Limits,
+  freeMemoryMiB,
+  memoryOf,
+  ownerRefusal,
+  refusals,
+  standardLimits
+} from '#core/limits.ts'
 import type { SpecEntity } from '#core/spec.ts'
 
-const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'): SpecEntity => ({
-  name,
-  kind: 'host',
-  driver,
-  memoryMiB,
-  nics: [],
-  routes: [],
-  env: {},
-  files: [],
-  run: '',
-  hosts: [],
-  pinned: false
+const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'): SpecEntity =>
+  ({
+    name,
+    kind: 'host',
+    driver,
+    memoryMiB,
+    nics: [],
+    routes: [],
+    env: {},
+    files: [],
+    run: '',
+    hosts: [],
+    pinned: false
+  }) as unknown as SpecEntity
+
+const machine = (memoryMiB: number): Limits => standardLimits({ memoryMiB, cpus: 2 })
+
+const claimOf = (violin: string, ownerHost: string, entities: readonly SpecEntity[]): Claim => ({
+  violin: violin as ViolinId,
+  owners: [`key of ${ownerHost}` as PublicKey],
+  ownerHost: ownerHost as HostId,
+  entities
 })
 
 test('one owner gets a quarter of the memory, however many VIOLINs it has, and another gets its own', () => {
-  const claims: Claim[] = [
-    { violin: 'a' as ViolinId, ownerHost: 'x' as HostId, entities: [entity('one', 200)] },
-    {
-      violin: 'b' as ViolinId,
-      ownerHost: 'x' as HostId,
-      entities: [entity('two', 100), entity('three', 50)]
-    },
-    { violin: 'c' as ViolinId, ownerHost: 'y' as HostId, entities: [entity('four', 250)] }
+  const claims = [
+    claimOf('a', 'x', [entity('one', 200)]),
+    claimOf('b', 'x', [entity('two', 100), entity('three', 50)]),
+    claimOf('c', 'y', [entity('four', 250)])
   ]
-  const refused = refusals(claims, 1024)
+  const refused = refusals(claims, machine(1024))
   assert.deepEqual([...refused.keys()], ['b'])
   assert.deepEqual([...(refused.get('b' as ViolinId)?.keys() ?? [])], ['two'])
 })
 
-test('what is refused does not depend on the order of the claims, and what is let in always fits', () => {
-  const claim = fc.record({
-    violin: fc.stringMatching(/^[a-f]{4}$/),
-    owner: fc.constantFrom('x', 'y'),
-    sizes: fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 4 })
-  })
-  const distinct = fc.uniqueArray(claim, { selector: ({ violin }) => violin, maxLength: 6 })
+const owners = ['x', 'y', 'z'] as const
+const anyClaims = fc
+  .uniqueArray(
+    fc.record({
+      violin: fc.stringMatching(/^[a-f]{4}$/),
+      owner: fc.constantFrom(...owners),
+      sizes: fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 4 }),
+      driver: fc.constantFrom('uml' as const, 'netns' as const)
+    }),
+    { selector: ({ violin }) => violin, maxLength: 6 }
+  )
+  .map((rows) =>
+    rows.map(({ violin, owner, sizes, driver }) =>
+      claimOf(
+        violin,
+        owner,
+        sizes.map((size, place) => entity(`e${place}`, size, driver))
+      )
+    )
+  )
+const anyOwner = fc.constantFrom(
+  ...owners,
+  ...owners.map((owner) => `key of ${owner}`)
+) as fc.Arbitrary<HostId>
+const anyLimits: fc.Arbitrary<Limits> = fc.record({
+  vms: fc.integer({ min: 0, max: 12 }),
+  memoryMiB: fc.integer({ min: 0, max: 2_048 }),
+  ownerMemoryMiB: fc.integer({ min: 0, max: 1_024 }),
+  cpus: fc.constant(1),
+  allow: fc.option(fc.array(anyOwner, { maxLength: 3 })),
+  refuse: fc.array(anyOwner, { maxLength: 2 })
+})
+
+test('no claims, whatever their order, get a host above any limit of its operator, and nobody in who is not let', () => {
   fc.assert(
-    fc.property(distinct, fc.integer({ min: 64, max: 4096 }), (rows, memory) => {
-      const claims = rows.map(({ violin, owner, sizes }) => ({
-        violin: violin as ViolinId,
-        ownerHost: owner as HostId,
-        entities: sizes.map((size, place) => entity(`e${place}`, size))
-      }))
-      const refused = refusals(claims, memory)
-      assert.deepEqual(refusals(claims.toReversed(), memory), refused)
-      for (const owner of ['x', 'y']) {
-        const taken = claims
-          .filter((one) => one.ownerHost === owner)
-          .flatMap((one) => one.entities.filter(({ name }) => refused.get(one.violin)?.has(name) !== true))
-        assert.ok(taken.reduce((sum, one) => sum + one.memoryMiB, 0) <= ownerMemoryMiB(memory))
+    fc.property(anyClaims, anyLimits, (claims, limits) => {
+      const refused = refusals(claims, limits)
+      assert.deepEqual(refusals(claims.toReversed(), limits), refused)
+      const taken = claims.flatMap((claim) =>
+        claim.entities
+          .filter(({ name }) => refused.get(claim.violin)?.has(name) !== true)
+          .map((one) => ({ owner: claim.ownerHost, sizeMiB: memoryOf(one) }))
+      )
+      const sum = (all: typeof taken): number => all.reduce((total, { sizeMiB }) => total + sizeMiB, 0)
+      assert.ok(taken.length <= limits.vms)
+      assert.ok(sum(taken) <= limits.memoryMiB)
+      for (const owner of owners) {
+        const own = taken.filter((one) => one.owner === owner)
+        assert.ok(sum(own) <= limits.ownerMemoryMiB)
+        const named = (list: readonly string[]): boolean =>
+          list.includes(owner) || list.includes(`key of ${owner}`)
+        if (named(limits.refuse) || (limits.allow !== null && !named(limits.allow)))
+          assert.equal(own.length, 0)
       }
     })
   )
 })
 
+test('what a placement is told to be free for an owner is taken, and nothing of more', () => {
+  fc.assert(
+    fc.property(anyClaims, anyLimits, fc.constantFrom(...owners), (claims, limits, owner) => {
+      const asking = claimOf('ffff0', owner, [])
+      const free = freeMemoryMiB(claims, asking, limits)
+      const fits = (size: number): boolean => {
+        // The last in order, so that it takes nobody's place.
+        const wish = { ...asking, entities: [entity('new', size)] }
+        return !refusals([...claims, wish], limits).has(wish.violin)
+      }
+      if (free > 0) assert.ok(fits(free))
+      assert.ok(!fits(free + 1) || free === 0)
+      if (free === 0) assert.ok(!fits(1))
+    })
+  )
+})
+
+test('a refusal goes before an allowance, and both know owner keys and hosts', () => {
+  const claim = claimOf('a', 'x', [entity('one', 1)])
+  const standard = machine(1024)
+  assert.equal(ownerRefusal(claim, standard), null)
+  for (const name of ['x', 'key of x'] as HostId[]) {
+    assert.match(ownerRefusal(claim, { ...standard, refuse: [name] }) ?? '', /refuses/)
+    assert.equal(ownerRefusal(claim, { ...standard, allow: [name] }), null)
+    assert.match(ownerRefusal(claim, { ...standard, allow: [name], refuse: [name] }) ?? '', /refuses/)
+  }
+  assert.match(ownerRefusal(claim, { ...standard, allow: [] }) ?? '', /does not allow/)
+})
+
 test('namespaces have a bound, too, though each takes little', () => {
   const entities = Array.from({ length: 9 }, (_, place) => entity(`e${place}`, 9_999, 'netns'))
-  const refused = refusals([{ violin: 'a' as ViolinId, ownerHost: 'x' as HostId, entities }], 64)
+  const refused = refusals([claimOf('a', 'x', entities)], machine(64))
   assert.deepEqual([...(refused.get('a' as ViolinId)?.keys() ?? [])], ['e8'])
 })

@@ -21,6 +21,8 @@ import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
 import { Records, isMembership } from '#daemon/records.ts'
 import { Renewal, renewLapsed } from '#daemon/renewal.ts'
+import type { refuseOwner } from '#daemon/refusing.ts'
+import { Settings } from '#daemon/settings.ts'
 import { Seat } from '#daemon/seat.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
@@ -39,6 +41,7 @@ export interface TestHost {
   readonly records: Records
   readonly mesh: Mesh
   readonly admission: Admission
+  readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly renewal: Renewal
   readonly violins: Violins
   readonly journal: Journal
@@ -154,9 +157,10 @@ export async function startHost(dir: string): Promise<TestHost> {
   })
   records.attach(mesh)
   const journal = new Journal()
+  const settings = await Settings.of(dir, host.memoryMiB)
   const played = new PlayedSlices()
   const slices = played as unknown as Slices
-  const reconciler = new Reconciler(host, records, slices, journal)
+  const reconciler = new Reconciler(host, records, slices, journal, () => settings.limits)
   const peers = new Peers({
     self: identity.id,
     signer: identity.host,
@@ -173,7 +177,7 @@ export async function startHost(dir: string): Promise<TestHost> {
     peers,
     handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
     statuses,
-    loads: new Loads(host, records, mesh),
+    loads: new Loads(host, records, mesh, () => settings.limits),
     journal
   })
   const admission = new Admission(dir, host, records, mesh, journal, store)
@@ -199,7 +203,21 @@ export async function startHost(dir: string): Promise<TestHost> {
       reconciler.kick()
       if (condition()) resolve()
     })
-  return { host, dir, records, mesh, admission, renewal, violins, journal, slices: played, reconciled, close }
+  const refusing = { settings, records, peers, violins, admission, reconciler, journal }
+  return {
+    host,
+    dir,
+    refusing,
+    records,
+    mesh,
+    admission,
+    renewal,
+    violins,
+    journal,
+    slices: played,
+    reconciled,
+    close
+  }
 }
 
 /** Resolves when a condition holds; it is looked at whenever records or connections of these hosts change. */

@@ -16,7 +16,7 @@ export const show: Command<Context> = buildCommand<JsonFlag, [name: string], Con
 
 function showText(shown: Show): string {
   const colour = shown.state === 'running' ? 'green' : shown.state === 'degraded' ? 'red' : 'yellow'
-  const title = `${emphasis('bold', shown.name)} is ${emphasis(colour, shown.state)}, version ${shown.version}, owned by ${shown.owner}, signed until ${shown.expiresAt.slice(0, 10)}\n${shown.id}\n`
+  const title = `${emphasis('bold', shown.name)} is ${emphasis(colour, shown.state)}, version ${shown.version}, owned by ${shown.owner}, signed until ${shown.expiresAt.slice(0, 10)}\n${shown.id}\nowner key ${shown.ownerKey}\n`
   const stale =
     shown.stale.length === 0
       ? ''

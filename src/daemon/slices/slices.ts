@@ -27,6 +27,8 @@ export interface SlicesOptions {
   readonly images: string
   /** Counter of this daemon's starts: slices obey the highest that they heard. */
   readonly generation: number
+  /** What is put before a slice's command, to hold it to its share of the processors; default: nothing. */
+  readonly share?: () => readonly string[]
   readonly onEvent: (event: SlicesEvent) => void
   readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Another program than the one beside this. */
@@ -130,10 +132,20 @@ export class Slices {
   }
 
   #sliceOptions(violin: ViolinId): SliceOptions {
-    const { folder, self, ports, images, generation, program, log } = this.#options
+    const { folder, self, ports, images, generation, program, log, share } = this.#options
     if (!/^[0-9a-f]{64}$/.test(violin))
       throw new ViolinError('unknown-violin', `${violin} is no id`, 'look it up: violin list')
-    return { violin, folder, self, ports, images, generation, program: program ?? ownProgram(), log }
+    return {
+      violin,
+      folder,
+      self,
+      ports,
+      images,
+      generation,
+      program: program ?? ownProgram(),
+      log,
+      share: share?.() ?? []
+    }
   }
 
   #inTurn<T>(violin: ViolinId, work: () => Promise<T>): Promise<T> {

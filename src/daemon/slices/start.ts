@@ -42,6 +42,7 @@ export interface SliceOptions {
   readonly ports: SliceStart['ports']
   readonly images: string
   readonly generation: number
+  readonly share: readonly string[]
   readonly program: SliceProgram
   readonly log: (message: string, fields: Record<string, unknown>) => void
 }
@@ -93,7 +94,8 @@ export async function spawnJail(options: SliceOptions, user: number | null): Pro
     const daemon = join(home, 'daemon')
     const args = sliceJail({ folder: run, daemon, images, start, user, program })
     // Detached: it outlives this daemon, and its terminal's signals are not for it.
-    const child = spawn(bwrapPath, args, {
+    const [command, ...rest] = [...options.share, bwrapPath, ...args] as [string, ...string[]]
+    const child = spawn(command, rest, {
       detached: true,
       stdio: ['ignore', 'pipe', log.fd, 'pipe'],
       cwd: '/'

@@ -1,0 +1,123 @@
+/**
+ * The operator's settings of this host, `settings.json` in its folder: what it gives to VIOLINs, and to whose.
+ * Read at the start and whenever the file changed; what is not named stays as it is without the file.
+ */
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { isHostId } from '#core/admission/host-id.ts'
+import { ViolinError } from '#core/errors.ts'
+import type { HostId, PublicKey } from '#core/ids.ts'
+import { type Limits, standardLimits } from '#core/limits.ts'
+
+/** Whom the lists name: an owner key or a host id. */
+export type Owner = PublicKey | HostId
+
+const maxListed = 4_096
+const owner = z.string().refine((text) => isOwner(text), 'neither an owner key nor a host id')
+const schema = z.strictObject({
+  vms: z.int().min(0).max(100_000).optional(),
+  memoryMiB: z.int().min(0).optional(),
+  ownerMemoryMiB: z.int().min(0).optional(),
+  cpus: z.number().min(0.05).max(4_096).optional(),
+  allow: z.array(owner).max(maxListed).nullable().optional(),
+  refuse: z.array(owner).max(maxListed).optional(),
+  /** Doors to the real network that this host opens: none are acted on yet. */
+  jetways: z.array(z.string()).max(0).optional()
+})
+type File = z.infer<typeof schema>
+
+/** Whether a text can stand in the lists of settings. */
+export function isOwner(text: string): text is Owner {
+  return /^[0-9a-f]{64}$/.test(text) || isHostId(text)
+}
+
+export class Settings {
+  readonly #path: string
+  readonly #memoryMiB: number
+  #text = ''
+  #file: File = {}
+  #limits: Limits
+
+  private constructor(dir: string, memoryMiB: number) {
+    this.#path = join(dir, 'settings.json')
+    this.#memoryMiB = memoryMiB
+    this.#limits = this.#limitsOf({})
+  }
+
+  /** Reads the file. Throws ViolinError `usage` that names what is wrong in it. */
+  static async of(dir: string, memoryMiB: number): Promise<Settings> {
+    const settings = new Settings(dir, memoryMiB)
+    await settings.reload()
+    return settings
+  }
+
+  get limits(): Limits {
+    return this.#limits
+  }
+
+  /** Whether the operator gives less than the machine has. */
+  get capsCpus(): boolean {
+    return this.#file.cpus !== undefined
+  }
+
+  /** Reads the file again; gives whether anything changed. Throws as {@link of}, and then goes on as before. */
+  async reload(): Promise<boolean> {
+    const text = await readFile(this.#path, 'utf8').catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+      throw error
+    })
+    if (text === this.#text) return false
+    const file = text === '' ? {} : this.#parse(text)
+    this.#text = text
+    this.#file = file
+    this.#limits = this.#limitsOf(file)
+    return true
+  }
+
+  /** Refuses an owner from now on, or takes that back; stored before it counts. */
+  async refuse(whose: Owner, undo: boolean): Promise<void> {
+    await this.reload()
+    const others = (this.#file.refuse ?? []).filter((one) => one !== whose)
+    const file = { ...this.#file, refuse: undo ? others : [...others, whose] }
+    const fresh = `${this.#path}.new`
+    await writeFile(fresh, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flush: true })
+    await rename(fresh, this.#path)
+    await this.reload()
+  }
+
+  #parse(text: string): File {
+    const parsed = schema.safeParse(jsonOf(text))
+    if (parsed.success) return parsed.data
+    const [issue] = parsed.error.issues
+    const where = issue?.path.join('.') ?? ''
+    throw new ViolinError(
+      'usage',
+      `${this.#path} is not valid: ${where === '' ? '' : `${where}: `}${issue?.message ?? 'no JSON'}`,
+      'see docs/settings.md for what stands in it'
+    )
+  }
+
+  #limitsOf(file: File): Limits {
+    const { vms, memoryMiB, ownerMemoryMiB, cpus, allow, refuse } = file
+    const standard = standardLimits({ memoryMiB: this.#memoryMiB, cpus: availableParallelism() })
+    return {
+      vms: vms ?? standard.vms,
+      memoryMiB: memoryMiB ?? standard.memoryMiB,
+      // A quarter of what is given, where no share is named.
+      ownerMemoryMiB: ownerMemoryMiB ?? Math.floor((memoryMiB ?? standard.memoryMiB) / 4),
+      cpus: cpus ?? standard.cpus,
+      allow: allow ?? null,
+      refuse: refuse ?? []
+    }
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join as joinPath } from 'node:path'
+import { test } from 'node:test'
+import { ViolinError } from '#core/errors.ts'
+import type { ViolinId } from '#core/ids.ts'
+import { refuseOwner, rereadSettings } from '#daemon/refusing.ts'
+import { Settings } from '#daemon/settings.ts'
+import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
+
+type Three = [TestHost, TestHost, TestHost]
+
+function refusal(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof ViolinError && error.code === code
+}
+
+/** What a host's played slice of a VIOLIN runs. */
+function runs(host: TestHost, violin: string): readonly string[] {
+  return host.slices.wishes.get(violin as ViolinId)?.entities.map(({ name }) => name) ?? []
+}
+
+/** Why an entity does not run on a host. */
+function reason(host: TestHost, violin: string, entity: string): string {
+  return host.refusing.reconciler.running(violin as ViolinId)?.entities.get(entity)?.reason ?? ''
+}
+
+test('a host whose operator refuses an owner stops all that it ran of it, says so, and takes it again', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  const { id, ownerKey } = await owner.violins.show('net')
+  assert.deepEqual(runs(host, id), ['vhost2'])
+  await refuseOwner(host.refusing, { owner: ownerKey, undo: false, everywhere: false })
+  await host.reconciled(() => reason(host, id, 'vhost2').startsWith('refused: '))
+  assert.deepEqual(runs(host, id), [])
+  const wish = host.slices.wishes.get(id as ViolinId)
+  assert.deepEqual([wish?.lans, wish?.peers], [[], []])
+  const shown = (await owner.violins.show('net')).entities[1]
+  assert.deepEqual([shown?.state, shown?.reason], ['refused', "this host's operator refuses its owner"])
+  // It lasts: a restart runs none of it either.
+  await host.close()
+  const again = await startHost(host.dir)
+  stack.defer(() => again.close())
+  await again.reconciled(() => again.slices.wishes.has(id as ViolinId))
+  assert.deepEqual(runs(again, id), [])
+  await refuseOwner(again.refusing, { owner: ownerKey, undo: true, everywhere: false })
+  await again.reconciled(() => runs(again, id).length === 1)
+})
+
+test('an admin above an owner shuts its key out everywhere: its VIOLINs end, and its host stays', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, owner, host] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'washington']), true, 20_000))
+  const { id, ownerKey } = await owner.violins.show('net')
+  const everywhere = { owner: 'net', undo: false, everywhere: true }
+  await assert.rejects(refuseOwner(host.refusing, everywhere), refusal('refused'))
+  await refuseOwner(founder.refusing, everywhere)
+  await host.reconciled(() => !host.slices.wishes.has(id as ViolinId))
+  await founder.reconciled(() => !founder.slices.wishes.has(id as ViolinId))
+  await until([owner], () => !owner.records.view.violins.has(id as ViolinId))
+  assert.equal(founder.records.view.members.size, 3)
+  await assert.rejects(collect(owner.violins.apply(oneLan('other', ['washington']), false, 5_000)))
+  await assert.rejects(
+    refuseOwner(founder.refusing, { ...everywhere, owner: ownerKey }),
+    refusal('unknown-violin')
+  )
+})
+
+test('the settings of a host are read anew when they change, and a mistake in them changes nothing', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [host] = (await meshOf(['princeton'], stack)) as [TestHost]
+  await collect(host.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  const { id } = await host.violins.show('net')
+  const path = joinPath(host.dir, 'settings.json')
+  await writeFile(path, '{"vms": 0}')
+  await rereadSettings(host.refusing)
+  await host.reconciled(() => /1 entities, 0 allowed/.test(reason(host, id, 'vhost1')))
+  assert.deepEqual(runs(host, id), [])
+  for (const wrong of ['{"vms": -1}', '{"vmz": 1}', '{', '{"refuse": ["x"]}', '{"jetways": ["out"]}']) {
+    await writeFile(path, wrong)
+    await assert.rejects(rereadSettings(host.refusing), refusal('usage'), wrong)
+    assert.equal(host.refusing.settings.limits.vms, 0)
+  }
+})
+
+test('what is refused stands in the settings beside what the operator wrote, for its user alone', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [host] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const path = joinPath(host.dir, 'settings.json')
+  await writeFile(path, '{"memoryMiB": 512}')
+  const key = 'ab'.repeat(32)
+  await refuseOwner(host.refusing, { owner: key, undo: false, everywhere: false })
+  await refuseOwner(host.refusing, { owner: key, undo: false, everywhere: false })
+  assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), { memoryMiB: 512, refuse: [key] })
+  assert.equal((await stat(path)).mode & 0o777, 0o600)
+  const { limits } = await Settings.of(host.dir, 4_096)
+  assert.deepEqual([limits.memoryMiB, limits.ownerMemoryMiB], [512, 128])
+})
