@@ -55,7 +55,11 @@ export class Connections {
   /** The ways to neighbours may have changed. */
   reconsider(): void {
     if (!this.#host.running || this.#host.records.chain === null) return
-    for (const place of this.connected) if (!this.reaches(place)) this.connected.delete(place)
+    for (const place of this.connected) {
+      if (this.reaches(place)) continue
+      this.connected.delete(place)
+      this.#host.records.gossip.lost(place)
+    }
     for (const place of this.neighbours) {
       if (!this.connected.has(place) && this.reaches(place)) this.#redial(place)
     }
@@ -104,6 +108,7 @@ export class Connections {
   #met(place: number): void {
     if (this.#host.records.chain === null || this.connected.has(place) || !this.reaches(place)) return
     this.connected.add(place)
+    this.#host.records.gossip.met()
     this.#host.records.repair.with(place)
   }
 

@@ -15,6 +15,8 @@ export interface NetworkPlan {
   readonly delayMs: Matrix
   /** Up to so much more, by chance. */
   readonly jitterMs: number
+  /** Still more, drawn from these: what was measured elsewhere. */
+  readonly measuredMs?: readonly number[]
   /** Of every datagram, or by regions. */
   readonly loss: number | Matrix
 }
@@ -186,7 +188,9 @@ export class Network {
   }
 
   #delayMs(from: number, to: number): number {
-    return this.#baseMs(from, to) + this.#random.next() * this.plan.jitterMs
+    const { jitterMs, measuredMs } = this.plan
+    const more = measuredMs === undefined ? 0 : this.#random.pick(measuredMs)
+    return this.#baseMs(from, to) + this.#random.next() * jitterMs + more
   }
 }
 

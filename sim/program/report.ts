@@ -1,5 +1,5 @@
 /** `violin-sim report`: every figure of the control plane that virtual hosts can show. */
-import { fork } from 'node:child_process'
+import { type StdioOptions, fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { page } from './page.ts'
@@ -46,14 +46,14 @@ async function sideBySide<T, R>(all: readonly T[], run: (one: T) => Promise<R>):
 /** In a process of its own, so that memory and CPU are its own. */
 async function measure(section: Section, long: boolean): Promise<Measured> {
   const started = performance.now()
-  const child = fork(
-    new URL('section-process.ts', import.meta.url),
-    [section.name, long ? 'long' : 'usual'],
-    {
-      // What it prints is for people.
-      stdio: ['ignore', 2, 2, 'ipc']
-    }
-  )
+  // What it prints is for people.
+  const stdio: StdioOptions = ['ignore', 2, 2, 'ipc']
+  const child =
+    section.measure instanceof URL
+      ? fork(section.measure, long ? ['--long'] : [], { stdio })
+      : fork(new URL('section-process.ts', import.meta.url), [section.name, long ? 'long' : 'usual'], {
+          stdio
+        })
   let result: Result | null = null
   child.on('message', (message) => (result = message as Result))
   const code = await new Promise<number | null>((resolve) => child.once('exit', resolve))

@@ -79,7 +79,9 @@ const verdicts: Record<Verdict, TopicValidatorResult> = {
 }
 
 /** The service for libp2p; it meets members only. */
-export function gossipService(gate: Gate): (components: GossipSubComponents) => GossipSub {
+export function gossipService(
+  gate: Pick<Gate, 'registrar' | 'connectionManager'>
+): (components: GossipSubComponents) => GossipSub {
   return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) => {
     const taken = new Set<string>()
     const service = gossipsub({ ...options, dataTransform: gateOf(taken) })({

@@ -73,8 +73,7 @@ async function console(into: { out: number[]; in: number[] }): Promise<void> {
   const path = join(machines.folder, 'console')
   const device = consoles.attach(listenUnix(path, 0o600), { maxPorts: 4 })
   machines.boot({
-    script: `until [ -c /dev/vport0p1 ]; do usleep 10000; done
-exec 4</dev/vport0p1
+    script: `until [ -c /dev/vport0p1 ] && command exec 4</dev/vport0p1; do usleep 10000; done
 until read -r line <&4; do usleep 10000; done
 dd if=/dev/zero bs=64k count=${consoleBytes / 65536} of=/dev/vport0p2
 read -r line <&4

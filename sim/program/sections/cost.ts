@@ -14,7 +14,7 @@ export const cost: Section = {
   title: 'Cost per host against the size of the mesh',
   about:
     'Nothing happens but what always does: repair, beats, renewal. Flat or logarithmic, or it would not scale.',
-  run(long) {
+  measure: (long) => {
     const figures = new Map<number, readonly Figure[]>()
     const cpu: Point[] = []
     for (const hosts of sizes) {
@@ -74,7 +74,7 @@ export const size: Section = {
   name: 'size',
   title: 'Size and speed of the simulation',
   about: 'What a virtual mesh costs this machine: memory per host, and simulated time over CPU time.',
-  run() {
+  measure: () => {
     const rows: Row[] = []
     for (const { hosts, times } of [{ hosts: 1_000, times: 20 }] as const) {
       const shown = hosts.toLocaleString('en')

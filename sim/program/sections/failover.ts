@@ -23,7 +23,7 @@ export const failover: Section = {
   title: 'Failover of a vSwitch',
   about:
     'The longest time without frames between two other hosts, after each fault of the active; vLAN of 8 hosts.',
-  run(long) {
+  measure: (long) => {
     const runs = long ? longRuns : usualRuns
     const rows: Row[] = []
     const curves = cases.map((one) => {

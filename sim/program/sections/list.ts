@@ -6,5 +6,14 @@ import { random } from './random.ts'
 import type { Section } from './section.ts'
 import { weather } from './weather.ts'
 
-export const sections: readonly Section[] = [news, failover, weather, cost, size, random]
+/** Needs libp2p, which a simulation may not import. */
+const gossip: Section = {
+  name: 'gossip',
+  title: 'The model of gossip beside the real one',
+  about:
+    'A hundred libp2p nodes in one process, joined as the virtual hosts are; the model is told how long one step takes.',
+  measure: new URL('../../../test/bench/gossip.ts', import.meta.url)
+}
+
+export const sections: readonly Section[] = [news, gossip, failover, weather, cost, size, random]
 export const sectionNames: readonly string[] = sections.map((section) => section.name)

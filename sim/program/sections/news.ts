@@ -15,7 +15,7 @@ export const news: Section = {
   title: 'Propagation of records',
   about:
     'From the moment at which a host publishes a record until other hosts have it; underlay of about 1 ms RTT.',
-  run(long) {
+  measure: (long) => {
     const rows: Row[] = []
     const curves: Series[] = []
     const median: Point[] = []

@@ -10,7 +10,7 @@ export const random: Section = {
   name: 'swarm',
   title: 'Random worlds',
   about: 'Kills, cuts, partitions, stalls, joins and lies by chance, with every invariant watched all along.',
-  run(long) {
+  measure: (long) => {
     const seeds = long ? longSeeds : usualSeeds
     let simulatedMs = 0
     const found = swarm(1, seeds, hosts, new Set(), (_seed, outcome) => {

@@ -34,7 +34,8 @@ export interface Section {
   readonly title: string
   /** One line under the title. */
   readonly about: string
-  run(long: boolean): Result | Promise<Result>
+  /** Measures it; or the program that does, which may use what a simulation may not. */
+  readonly measure: ((long: boolean) => Result | Promise<Result>) | URL
 }
 
 /** Most points of one curve: more than that no eye tells apart. */

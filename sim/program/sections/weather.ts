@@ -12,7 +12,7 @@ export const weather: Section = {
   name: 'weather',
   title: 'False takeovers',
   about: 'Loss of 5 % and stalls of up to 300 ms of any thread are weather: no vSwitch may change hands.',
-  run(long) {
+  measure: (long) => {
     const runs = long ? longRuns : usualRuns
     const figures = runSome('weather', hosts, runs)
     const hours = sum(valuesOf(figures, 'switch-hours'))
