@@ -12,7 +12,6 @@ import type { Token } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { PublicKey } from '#core/ids.ts'
 import type { SignedRecord } from '#core/records/record.ts'
-import { settleSlots } from '#core/records/view.ts'
 import { meetSome } from './beginning.ts'
 import type { Host } from './host.ts'
 import { signerOf, virtualCrypto } from './keys.ts'
@@ -119,7 +118,7 @@ export class Joining {
     if (own === null || record.kind !== 'host' || record.chain === null) return
     const other = slotOf(record.chain)
     if (other?.token !== own.token || other.slot !== own.slot) return
-    const winner = settleSlots(records.set).get(`${own.token} ${own.slot}`)
+    const winner = records.set.claims.winners.get(`${own.token} ${own.slot}`)
     if (winner === undefined || winner === this.#host.signer.publicKey || this.#token === null) return
     this.#world.see({ kind: 'displaced', host: this.#host.place })
     records.chain = null

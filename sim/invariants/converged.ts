@@ -39,9 +39,8 @@ function isOut(host: Host): boolean {
 }
 
 function hashes(host: Host): string {
-  return [...host.records.set.sorted('revocations'), ...host.records.set.sorted('hosts')]
-    .map((record) => record.hash)
-    .join(' ')
+  const { set } = host.records
+  return `${set.tree('revocations')?.sum ?? 0n} ${set.tree('hosts')?.sum ?? 0n}`
 }
 
 function holds(host: Host, hash: string): boolean {

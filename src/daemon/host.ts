@@ -6,7 +6,6 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostBody } from '#core/records/bodies.ts'
 import { sameBytes } from '#core/records/cbor.ts'
 import { maxLifeMs } from '#core/records/record.ts'
-import { view } from '#core/records/view.ts'
 import type { DriverName } from '#core/spec.ts'
 import { crypto } from './crypto.ts'
 import { type Identity, saveMembership } from './identity.ts'
@@ -92,7 +91,7 @@ export async function publishHost(host: Host, records: Records, state: HostState
     left: state.left,
     clockAheadMs: 0
   }
-  const former = view(records.set, records.now).members.get(identity.id)?.record
+  const former = records.view.members.get(identity.id)?.record
   const standing =
     former !== undefined &&
     former.chain !== null &&

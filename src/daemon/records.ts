@@ -11,6 +11,7 @@ import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts
 import { isLivenessMessage } from '#core/liveness/message.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { showsHolder, wantsRecord } from '#core/records/holders.ts'
+import { maxBytesPerAuthor, maxViolinsPerOwner } from '#core/records/quota.ts'
 import {
   type Draft,
   type Scope,
@@ -18,7 +19,7 @@ import {
   maxRecordBytes,
   sealRecord
 } from '#core/records/record.ts'
-import { maxBytesPerAuthor, maxViolinsPerOwner, RecordSet } from '#core/records/set.ts'
+import { RecordSet } from '#core/records/set.ts'
 import {
   type Access,
   type Synced,
@@ -37,8 +38,6 @@ import { crypto } from './crypto.ts'
 const repairEveryMs = 3_000
 /** One exchange takes at most this long; the next round begins anew where it ended. */
 const repairTimeoutMs = 20_000
-/** A view is computed anew after this long though no record changed: what ends by itself shows then. */
-const viewAgeMs = 10_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
 const section = 'records'
@@ -69,7 +68,7 @@ export class Records {
   readonly #repairing = new Map<HostId, Promise<void>>()
   #heard: (bytes: Uint8Array, from: HostId) => Verdict = () => 'ignore'
   #mesh: Mesh | null = null
-  #view: { readonly at: number; readonly view: View } | null = null
+  #view: { readonly revision: number; readonly at: WallTime; readonly view: View } | null = null
   #timer: NodeJS.Timeout | null = null
 
   /** Loads what the store holds; what ended meanwhile is dropped by the merge itself. */
@@ -107,9 +106,10 @@ export class Records {
 
   /** What the records mean now. */
   get view(): View {
-    const at = performance.now()
-    if (this.#view === null || at - this.#view.at > viewAgeMs)
-      this.#view = { at, view: view(this.set, this.now) }
+    const { now } = this
+    const known = this.#view
+    if (known?.revision === this.set.revision && known.at <= now && now < known.view.until) return known.view
+    this.#view = { revision: this.set.revision, at: now, view: view(this.set, now) }
     return this.#view.view
   }
 
@@ -210,8 +210,7 @@ export class Records {
   #answer(body: Uint8Array, from: HostId): Uint8Array {
     const access: Access = {
       // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
-      allows: (scope) =>
-        scope === 'mesh' || !this.set.violins().includes(scope) || this.#knownTo(scope, from),
+      allows: (scope) => scope === 'mesh' || !this.set.holds(scope) || this.#knownTo(scope, from),
       wants: (record) => this.#wants(record),
       shows: (record) => showsHolder(record, from)
     }
@@ -257,7 +256,6 @@ export class Records {
     removed: readonly SignedRecord[],
     sync: boolean
   ): Promise<void> {
-    this.#view = null
     if (accepted.some(({ kind }) => kind === 'revocation'))
       for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
     const kept = new Set(accepted.map(storeKey))

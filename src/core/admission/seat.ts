@@ -33,7 +33,7 @@ export function seatStep(
   return displaced ? 'out' : 'keep'
 }
 
-/** Whether a chain stands in the slot that it claims, given who keeps each slot (by `TOKEN SLOT`). */
+/** Whether a chain stands in the slot that it claims, given who keeps each slot that several claim (by `TOKEN SLOT`). */
 export function keepsSlot(chain: Chain, winners: ReadonlyMap<string, PublicKey>): boolean {
   const claim = slotOf(chain)
   if (claim === null) return true

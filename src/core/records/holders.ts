@@ -25,9 +25,9 @@ export function wantsRecord(set: RecordSet, self: HostId, record: SignedRecord):
     case 'revocation':
       return true
     case 'violin':
-      return namesHost(record, self) || set.violins().includes(record.key as ViolinId)
+      return namesHost(record, self) || set.holds(record.key as ViolinId)
     case 'runs':
-      return set.violins().includes(record.body.violin)
+      return set.holds(record.body.violin)
   }
 }
 

@@ -1,24 +1,32 @@
 /**
  * All records that a host keeps: one for each (kind, author, key). Merging is a join over bytes: whatever the
  * order and however often records come, hosts that saw the same hold the same. The clock only guards the
- * door: nothing from more than ten minutes ahead, nothing that ended more than ten minutes ago.
+ * door: nothing from more than ten minutes ahead, nothing that ended more than ten minutes ago. So do the
+ * quotas, which bound memory and are far above what an honest author uses.
  *
  * Invariant: no record is kept whose author a kept revocation cuts.
  */
-import { type Chain, slotOf } from '../admission/chain.ts'
+import type { Chain } from '../admission/chain.ts'
 import { rememberVerified } from '../admission/verified.ts'
 import type { Crypto, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { RecordKind } from './bodies.ts'
-import { winsSlot } from './slots.ts'
+import { Quota } from './quota.ts'
 import { type Rejected, type Scope, type SignedRecord, isRejected, openRecord } from './record.ts'
+import { SlotClaims } from './slots.ts'
+import {
+  type KeyOf,
+  type Share,
+  type Tree,
+  endingBy,
+  find,
+  insert,
+  recordsOf,
+  remove,
+  under
+} from './tree.ts'
 
 /** How far clocks may differ, ms. */
 export const clockToleranceMs: number = 10 * 60_000
-/** VIOLINs that one owner key may have. */
-export const maxViolinsPerOwner = 64
-/** Bytes of records that one key may have stored. */
-export const maxBytesPerAuthor: number = 4 * 1024 * 1024
-
 export type IgnoredReason = 'known' | 'not-newer' | 'expired' | 'too-new' | 'revoked' | 'quota' | 'unwanted'
 
 /** What merging did: gossip's three answers. */
@@ -39,27 +47,38 @@ export type Merged =
 /** What is reconciled as one: revocations before the hosts that they may cut, then each VIOLIN. */
 export type Domain = 'revocations' | 'hosts' | ViolinId
 
+export interface RecordSetOptions {
+  readonly root: PublicKey
+  readonly crypto: Crypto
+  /** For who keeps many sets in one process and opens what they share once; default openRecord. */
+  readonly open?: (bytes: Uint8Array) => SignedRecord | Rejected
+  /** As `open`, for the nodes of their trees: {@link sharedNodes}. */
+  readonly share?: Share
+}
+
 export class RecordSet {
   readonly root: PublicKey
   readonly crypto: Crypto
+  readonly #options: RecordSetOptions
   readonly #open: (bytes: Uint8Array) => SignedRecord | Rejected
-  readonly #records = new Map<string, SignedRecord>()
-  readonly #domains = new Map<Domain, Map<string, SignedRecord>>()
-  /** In order of hash; made when asked for, another array after each change. */
-  readonly #sorted = new Map<Domain, readonly SignedRecord[]>()
+  readonly #share: Share
+  readonly #trees: Map<Domain, Tree>
+  readonly #claims: SlotClaims
+  readonly #quota: Quota
   /** Revoked keys; true: with all that they let in. */
-  #cuts = new Map<PublicKey, boolean>()
-  readonly #usage = new Map<PublicKey, { bytes: number; violins: number }>()
+  #cuts: ReadonlyMap<PublicKey, boolean>
+  #revision = 0
 
-  /** `open`: for who keeps many sets in one process and opens what they share once; default openRecord. */
-  constructor(options: {
-    readonly root: PublicKey
-    readonly crypto: Crypto
-    readonly open?: (bytes: Uint8Array) => SignedRecord | Rejected
-  }) {
-    const { root, crypto, open } = options
+  constructor(options: RecordSetOptions, from?: RecordSet) {
+    const { root, crypto, open, share } = options
     this.root = root
     this.crypto = crypto
+    this.#options = options
+    this.#share = share ?? ((node) => node)
+    this.#trees = new Map(from === undefined ? [] : from.#trees)
+    this.#claims = new SlotClaims(crypto, this.#share, from === undefined ? undefined : from.#claims)
+    this.#quota = new Quota(from === undefined ? undefined : from.#quota)
+    this.#cuts = from === undefined ? new Map() : from.#cuts
     if (open !== undefined) {
       this.#open = open
       return
@@ -68,8 +87,25 @@ export class RecordSet {
     this.#open = (bytes) => openRecord(bytes, root, crypto, linkCrypto)
   }
 
+  /** A set of its own that holds the same; costs nothing until one of the two changes. */
+  fork(): RecordSet {
+    return new RecordSet(this.#options, this)
+  }
+
   get size(): number {
-    return this.#records.size
+    let size = 0
+    for (const tree of this.#trees.values()) size += tree.count
+    return size
+  }
+
+  /** Grows with every change. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** Who claims slots of invites, and who keeps those that several claim. */
+  get claims(): SlotClaims {
+    return this.#claims
   }
 
   /**
@@ -79,34 +115,27 @@ export class RecordSet {
   merge(bytes: Uint8Array, now: WallTime, wanted?: (record: SignedRecord) => boolean): Merged {
     const record = this.#open(bytes)
     if (isRejected(record)) return { verdict: 'rejected', reason: record.rejected, record: null }
-    const reason = wanted?.(record) === false ? 'unwanted' : this.#objection(record, now)
+    const former = find(this.tree(domainOf(record)), placeOf(record), placeOf)
+    const reason = wanted?.(record) === false ? 'unwanted' : this.#objection(record, former, now)
     if (reason !== null) return { verdict: 'ignored', reason, record }
-    const former = this.#records.get(placeOf(record))
-    if (former !== undefined) this.#take(former)
+    if (former !== null) this.#take(former)
     this.#put(record)
     const cut = record.kind === 'revocation' ? this.#cut(record.key as PublicKey, record.body.andBelow) : []
-    return { verdict: 'accepted', reason: '', record, removed: former === undefined ? cut : [former, ...cut] }
+    return { verdict: 'accepted', reason: '', record, removed: former === null ? cut : [former, ...cut] }
   }
 
-  #objection(record: SignedRecord, now: WallTime): IgnoredReason | null {
-    const former = this.#records.get(placeOf(record))
+  #objection(record: SignedRecord, former: SignedRecord | null, now: WallTime): IgnoredReason | null {
     if (former?.hash === record.hash) return 'known'
     if (record.issuedAt > now + clockToleranceMs) return 'too-new'
     if (hasEnded(record, now)) return 'expired'
     if (record.kind !== 'revocation' && this.isRevoked(record.chain)) return 'revoked'
-    if (former !== undefined && !beats(record, former)) return 'not-newer'
-    return this.#exceedsQuota(record, former) ? 'quota' : null
-  }
-
-  #exceedsQuota(record: SignedRecord, former: SignedRecord | undefined): boolean {
-    const used = this.#usage.get(record.author) ?? { bytes: 0, violins: 0 }
-    if (used.bytes - (former?.bytes.length ?? 0) + record.bytes.length > maxBytesPerAuthor) return true
-    return isLiving(record) && former === undefined && used.violins >= maxViolinsPerOwner
+    if (former !== null && !beats(record, former)) return 'not-newer'
+    return this.#quota.admits(record, former) ? null : 'quota'
   }
 
   /** Takes out what ended more than the clocks' tolerance ago; returns it. */
   removeExpired(now: WallTime): readonly SignedRecord[] {
-    const ended = [...this.#records.values()].filter((record) => hasEnded(record, now))
+    const ended = [...this.#trees.values()].flatMap((tree) => [...endingBy(tree, now - clockToleranceMs)])
     for (const record of ended) this.#take(record)
     if (ended.some((record) => record.kind === 'revocation')) this.#recount()
     return ended
@@ -124,35 +153,36 @@ export class RecordSet {
     author: PublicKey,
     key: string
   ): Extract<SignedRecord, { kind: K }> | null {
-    const record = this.#records.get(`${kind} ${author} ${key}`)
-    return (record as Extract<SignedRecord, { kind: K }> | undefined) ?? null
+    const place = placeIn(kind, author, key)
+    const record = find(this.tree(domainIn(kind, key)), place, placeOf)
+    return record as Extract<SignedRecord, { kind: K }> | null
   }
 
-  all(): IterableIterator<SignedRecord> {
-    return this.#records.values()
+  *all(): Generator<SignedRecord, void, void> {
+    for (const tree of this.#trees.values()) yield* recordsOf(tree)
   }
 
-  /** The records of a scope, in no order. */
+  /** The records of a scope, in an order that follows from them alone. */
   entries(scope: Scope): readonly SignedRecord[] {
     const domains: readonly Domain[] = scope === 'mesh' ? ['revocations', 'hosts'] : [scope]
-    return domains.flatMap((domain) => [...(this.#domains.get(domain)?.values() ?? [])])
+    return domains.flatMap((domain) => [...recordsOf(this.tree(domain))])
   }
 
   /** VIOLINs of which there is any record. */
   violins(): readonly ViolinId[] {
-    return [...this.#domains.keys()].filter(
+    return [...this.#trees.keys()].filter(
       (domain) => domain !== 'revocations' && domain !== 'hosts'
     ) as ViolinId[]
   }
 
-  /** The records of a domain in order of their hashes. */
-  sorted(domain: Domain): readonly SignedRecord[] {
-    const known = this.#sorted.get(domain)
-    if (known !== undefined) return known
-    const records = [...(this.#domains.get(domain)?.values() ?? [])]
-    records.sort((a, b) => (a.hash < b.hash ? -1 : 1))
-    this.#sorted.set(domain, records)
-    return records
+  /** Whether there is any record of a VIOLIN. */
+  holds(violin: ViolinId): boolean {
+    return this.#trees.has(violin)
+  }
+
+  /** The records of a domain in order of {@link placeOf}: another tree after each change. */
+  tree(domain: Domain): Tree | null {
+    return this.#trees.get(domain) ?? null
   }
 
   /** Whether a kept revocation cuts this chain. The mesh root's (null) never. */
@@ -174,37 +204,19 @@ export class RecordSet {
   chainOf(host: PublicKey): Chain | null {
     const own = this.get('host', host, '')
     if (own !== null) return own.chain
-    for (const record of this.entries('mesh'))
-      if (record.kind === 'revocation' && record.body.key === host) return record.target
+    for (const record of recordsOf(under(this.tree('revocations'), host, placeOf)))
+      if (record.kind === 'revocation') return record.target
     return null
-  }
-
-  /**
-   * Every claim to a slot that the records show: hosts that are members, and hosts that were revoked, for a
-   * used slot never comes back.
-   */
-  *slotClaims(): Generator<{ readonly token: PublicKey; readonly slot: number; readonly host: PublicKey }> {
-    for (const record of this.entries('mesh')) {
-      const chain = record.kind === 'revocation' ? record.target : record.chain
-      const claim = chain === null ? null : slotOf(chain)
-      if (claim !== null && chain?.kind === 'host') yield { ...claim, host: chain.subject }
-    }
   }
 
   /** The used slots of one invite with the host in each; where two claim one, the one that keeps it. */
   usedSlots(token: PublicKey): ReadonlyMap<number, PublicKey> {
-    const used = new Map<number, PublicKey>()
-    for (const { token: claimed, slot, host } of this.slotClaims()) {
-      if (claimed !== token) continue
-      const former = used.get(slot)
-      if (former === undefined || winsSlot(token, slot, host, former, this.crypto)) used.set(slot, host)
-    }
-    return used
+    return this.#claims.usedSlots(token)
   }
 
   #cut(key: PublicKey, andBelow: boolean): readonly SignedRecord[] {
-    this.#cuts.set(key, andBelow || this.#cuts.get(key) === true)
-    const cut = [...this.#records.values()].filter(
+    this.#cuts = new Map(this.#cuts).set(key, andBelow || this.#cuts.get(key) === true)
+    const cut = [...this.all()].filter(
       (record) => record.kind !== 'revocation' && this.isRevoked(record.chain)
     )
     for (const record of cut) this.#take(record)
@@ -212,80 +224,55 @@ export class RecordSet {
   }
 
   #recount(): void {
-    this.#cuts = new Map()
-    for (const record of this.#domains.get('revocations')?.values() ?? []) {
+    const cuts = new Map<PublicKey, boolean>()
+    for (const record of recordsOf(this.tree('revocations'))) {
       if (record.kind !== 'revocation') continue
-      const key = record.body.key
-      this.#cuts.set(key, record.body.andBelow || this.#cuts.get(key) === true)
+      const { key, andBelow } = record.body
+      cuts.set(key, andBelow || cuts.get(key) === true)
     }
+    this.#cuts = cuts
   }
 
   #put(record: SignedRecord): void {
-    const place = placeOf(record)
     const domain = domainOf(record)
-    this.#records.set(place, record)
-    const records = this.#domains.get(domain) ?? new Map<string, SignedRecord>()
-    this.#domains.set(domain, records.set(place, record))
-    const sorted = this.#sorted.get(domain)
-    if (sorted !== undefined) {
-      this.#sorted.set(domain, sorted.toSpliced(lowerBound(sorted, record.hash), 0, record))
-    }
-    this.#count(record, 1)
+    this.#trees.set(domain, insert(this.tree(domain), record, placeOf, this.#share))
+    this.#claims.put(record)
+    this.#quota.count(record, 1)
+    this.#revision++
   }
 
   #take(record: SignedRecord): void {
-    const place = placeOf(record)
     const domain = domainOf(record)
-    this.#records.delete(place)
-    const records = this.#domains.get(domain)
-    records?.delete(place)
-    if (records?.size === 0) this.#domains.delete(domain)
-    const sorted = this.#sorted.get(domain)
-    if (sorted !== undefined) {
-      this.#sorted.set(domain, sorted.toSpliced(lowerBound(sorted, record.hash), 1))
-    }
-    this.#count(record, -1)
+    const tree = remove(this.tree(domain), placeOf(record), placeOf, this.#share)
+    if (tree === null) this.#trees.delete(domain)
+    else this.#trees.set(domain, tree)
+    this.#claims.take(record)
+    this.#quota.count(record, -1)
+    this.#revision++
   }
-
-  #count(record: SignedRecord, sign: 1 | -1): void {
-    const used = this.#usage.get(record.author) ?? { bytes: 0, violins: 0 }
-    used.bytes += sign * record.bytes.length
-    if (isLiving(record)) used.violins += sign
-    if (used.bytes === 0) this.#usage.delete(record.author)
-    else this.#usage.set(record.author, used)
-  }
-}
-
-/** The first place in records in order of hash whose hash is not below `hash`. */
-export function lowerBound(sorted: readonly SignedRecord[], hash: string): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((sorted[middle] as SignedRecord).hash < hash) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-/** A VIOLIN that lasts; what is buried counts by its bytes alone. */
-function isLiving(record: SignedRecord): boolean {
-  return record.kind === 'violin' && record.body.ended === null
 }
 
 /** What is reconciled together with this record. */
 export function domainOf(record: SignedRecord): Domain {
-  if (record.kind === 'revocation') return 'revocations'
-  return record.kind === 'host' ? 'hosts' : (record.key as ViolinId)
+  return domainIn(record.kind, record.key)
+}
+
+function domainIn(kind: RecordKind, key: string): Domain {
+  if (kind === 'revocation') return 'revocations'
+  return kind === 'host' ? 'hosts' : (key as ViolinId)
+}
+
+/** The place of a record within its domain: versions of one record have the same. Hex digits. */
+export const placeOf: KeyOf = (record) => placeIn(record.kind, record.author, record.key)
+
+function placeIn(kind: RecordKind, author: PublicKey, key: string): string {
+  if (kind === 'host') return author
+  return kind === 'revocation' ? key + author : author + (kind === 'violin' ? '0' : '1')
 }
 
 /** Ended so long ago that no clock within tolerance still counts it. */
 function hasEnded(record: SignedRecord, now: WallTime): boolean {
   return record.endsAt + clockToleranceMs <= now
-}
-
-function placeOf(record: SignedRecord): string {
-  return `${record.kind} ${record.author} ${record.key}`
 }
 
 /**

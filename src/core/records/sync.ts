@@ -1,48 +1,66 @@
 /**
  * Anti-entropy: two hosts find what one of them lacks and exchange it (range-based set reconciliation,
- * Meyer 2022, over the nibbles of hashes). Request and answer are the same message, and neither side keeps
- * state in between; the asker goes on while an answer leaves something to say.
+ * Meyer 2022, over the digits of the records' places). Request and answer are the same message, and neither
+ * side keeps state in between; the asker goes on while an answer leaves something to say.
  *
- * Revocations are reconciled before hosts, hosts before VIOLINs. A page is bounded; what does not fit comes
- * in the next round. Records leave the digests ten minutes before they end, so that clocks need not agree.
+ * A range is what lies below a prefix. Where fingerprints differ, a large range is answered by the
+ * fingerprints of its 16 parts, a small one by a list of its records, short ids first; the other side sends
+ * what is not listed and wants what it does not know. Revocations are reconciled before hosts, hosts before
+ * VIOLINs. A page is bounded; what does not fit comes in the next round. Records leave the digests ten
+ * minutes before they end, so that clocks need not agree.
  */
 import { hex, unhex } from '../derive.ts'
 import { ViolinError } from '../errors.ts'
 import type { WallTime } from '../ids.ts'
 import { readViolin, violinToWire } from './bodies.ts'
-import { Malformed, decodeCbor, encodeCbor, readBytes, readInteger, readList, readText } from './cbor.ts'
+import {
+  Malformed,
+  concat,
+  decodeCbor,
+  encodeCbor,
+  readBytes,
+  readInteger,
+  readList,
+  readText
+} from './cbor.ts'
 import { type Scope, type SignedRecord, maxRecordBytes } from './record.ts'
-import { type Domain, type RecordSet, clockToleranceMs, domainOf, lowerBound } from './set.ts'
+import { type Domain, type RecordSet, clockToleranceMs, domainOf, placeOf } from './set.ts'
+import { type Tree, partsOf, recordsOf, summed, under } from './tree.ts'
 
 /** Bytes of records in one message: some 40 ms of verifying. A single record always fits. */
 const recordsPage: number = 128 * 1024
 /** Statements about ranges in one message. */
 const maxItems = 1024
 /** A range of at most so many records is listed, a larger one is split into 16. */
-const leafIds = 32
-/** Ids asked for in one message. */
-const maxWanted = 2048
+const maxListed = 32
+/** A list is compared with at most so many records of one's own; with more the range is split first. */
+const maxCompared = 128
+/** Longest prefix: a place is one digit and at most two keys. */
+const maxPrefix = 129
+/** Bytes of a fingerprint and of a short id; whoever makes two records with one short id is seen by the long. */
+const shortBytes = 16
+const longBytes = 32
 /** Longest message, bytes; what a server of the protocol must take. */
 export const maxSyncBytes: number =
-  recordsPage + maxRecordBytes + maxItems * (leafIds * 34 + 80) + maxWanted * 34
+  recordsPage + maxRecordBytes + maxItems * (maxListed * longBytes + maxPrefix + 48)
 /** Rounds after which an asker gives up until the next time. */
 export const maxSyncRounds = 256
 
-/** How many records have a hash that begins with `prefix` (hex digits), and what these sum up to. */
-interface Summary {
-  readonly domain: Domain
-  readonly prefix: string
-  readonly count: number
-  readonly fingerprint: bigint
-}
+type IdBytes = typeof shortBytes | typeof longBytes
 
-/** What a message says of the records whose hash begins with `prefix`. */
-type Item = Summary | { readonly domain: Domain; readonly prefix: string; readonly ids: readonly string[] }
+/** What a message says of the records whose place begins with `prefix`. */
+type Item = { readonly domain: Domain; readonly prefix: string } & (
+  | { readonly kind: 'range'; readonly fingerprint: string }
+  /** The 16 parts, by the next digit. */
+  | { readonly kind: 'parts'; readonly fingerprints: readonly string[] }
+  /** All that is there: beginnings of hashes, hex. */
+  | { readonly kind: 'list'; readonly idBytes: IdBytes; readonly ids: readonly string[] }
+  /** What the other side shall send. */
+  | { readonly kind: 'want'; readonly idBytes: IdBytes; readonly ids: readonly string[] }
+)
 
 interface Message {
   readonly items: readonly Item[]
-  /** Hashes of records that the other side shall send. */
-  readonly wanted: readonly string[]
   readonly records: readonly Uint8Array[]
 }
 
@@ -73,12 +91,14 @@ export function onlyScopes(scopes: readonly Scope[]): Access {
 
 /** The first request for these scopes. The caller gives only scopes that both sides keep. */
 export function syncRequest(set: RecordSet, scopes: readonly Scope[], now: WallTime): Uint8Array {
-  const items = scopes.flatMap(domainsOf).map((domain) => summary(set, domain, '', now))
-  return encodeMessage({ items: items.slice(0, maxItems), wanted: [], records: [] })
+  const digest = new Digest(set, now)
+  const items = scopes.flatMap(domainsOf).map((domain) => digest.range(domain, '', set.tree(domain)))
+  return encodeMessage({ items: items.slice(0, maxItems), records: [] })
 }
 
 /**
- * The side that is asked: takes what the request brought, answers the rest. `access` is the asker's. Throws ViolinError `refused` for bytes that are no message.
+ * The side that is asked: takes what the request brought, answers the rest. `access` is the asker's. Throws
+ * ViolinError `refused` for bytes that are no message.
  */
 export function answerSync(
   set: RecordSet,
@@ -101,7 +121,7 @@ export function applySync(
   access: Access
 ): Synced & { readonly next: Uint8Array | null } {
   const { synced, reply } = react(set, bytes, now, access)
-  const over = reply.items.length + reply.wanted.length + reply.records.length === 0
+  const over = reply.items.length + reply.records.length === 0
   return { ...synced, next: over ? null : encodeMessage(reply) }
 }
 
@@ -125,7 +145,6 @@ function react(
   }
   for (const record of outdated)
     if (!allowed(domainOf(record)) && access.shows(record)) reply.standing(domainOf(record))
-  reply.send(message.wanted, allowed)
   return { synced, reply }
 }
 
@@ -150,61 +169,136 @@ function take(
   return { accepted, removed, rejected, outdated }
 }
 
+/** What a set says of its ranges at a moment. */
+class Digest {
+  readonly #set: RecordSet
+  /** What ends by then is not told any more. */
+  readonly #until: number
+
+  constructor(set: RecordSet, now: WallTime) {
+    this.#set = set
+    this.#until = now + clockToleranceMs
+  }
+
+  tree(domain: Domain, prefix: string): Tree | null {
+    return under(this.#set.tree(domain), prefix, placeOf)
+  }
+
+  range(domain: Domain, prefix: string, tree: Tree | null): Item {
+    return { kind: 'range', domain, prefix, fingerprint: this.fingerprint(tree) }
+  }
+
+  /** Hex: of the sum of the hashes and their count; zeros for nothing. */
+  fingerprint(tree: Tree | null): string {
+    const { count, sum } = summed(tree, this.#until)
+    if (count === 0) return nothing
+    const text = sum.toString(16).padStart(64, '0') + count.toString(16).padStart(16, '0')
+    return hex(this.#set.crypto.sha256(unhex(text) as Uint8Array).subarray(0, shortBytes))
+  }
+
+  /** Records that are told of, in order. */
+  *told(tree: Tree | null): Generator<SignedRecord, void, void> {
+    for (const record of recordsOf(tree)) if (record.endsAt > this.#until) yield record
+  }
+}
+
+const nothing = '0'.repeat(2 * shortBytes)
+
 /** Grows as the items of one message are answered, within a page. */
 class Reply implements Message {
   readonly items: Item[] = []
-  readonly wanted: string[] = []
   readonly records: Uint8Array[] = []
-  readonly #set: RecordSet
-  readonly #now: WallTime
+  readonly #digest: Digest
   readonly #sent = new Set<string>()
   #bytes = 0
 
   constructor(set: RecordSet, now: WallTime) {
-    this.#set = set
-    this.#now = now
+    this.#digest = new Digest(set, now)
   }
 
   to(item: Item): void {
-    if ('ids' in item) this.#toList(item.domain, item.prefix, item.ids)
-    else this.#toFingerprint(item.domain, item.prefix, item.count, item.fingerprint)
+    const { domain, prefix } = item
+    const tree = this.#digest.tree(domain, prefix)
+    switch (item.kind) {
+      case 'range':
+        return this.#compare(domain, prefix, tree, item.fingerprint)
+      case 'parts': {
+        const parts = tree === null ? [] : partsOf(tree, prefix, placeOf)
+        for (const [digit, theirs] of item.fingerprints.entries()) {
+          this.#compare(domain, prefix + digit.toString(16), parts[digit] ?? null, theirs)
+        }
+        return
+      }
+      case 'list':
+        return this.#toList(item, tree)
+      case 'want':
+        return this.#toWant(item, tree)
+    }
   }
 
   /** Nothing is here, for all that a stranger may know. */
   toStranger(item: Item): void {
-    if (!('ids' in item) && item.count > 0) this.#say(listOf(item.domain, '', []))
+    if (item.kind === 'parts' || (item.kind === 'range' && item.fingerprint !== nothing))
+      this.#list(item.domain, '', null, shortBytes)
   }
 
   /** The versions of a VIOLIN that stand, and nothing else of it. */
   standing(domain: Domain): void {
-    for (const record of this.#set.sorted(domain)) if (record.kind === 'violin') this.#add(record)
+    for (const record of recordsOf(this.#digest.tree(domain, '')))
+      if (record.kind === 'violin') this.#add(record)
   }
 
-  #toFingerprint(domain: Domain, prefix: string, count: number, fingerprint: bigint): void {
-    const mine = summary(this.#set, domain, prefix, this.#now)
-    if (mine.count === count && mine.fingerprint === fingerprint) return
-    const own = inRange(this.#set, domain, prefix, this.#now)
-    if (count === 0) this.#push(domain, prefix, own)
-    else if (own.length <= leafIds || prefix.length === 64) this.#say(listOf(domain, prefix, own))
-    else
-      for (const digit of '0123456789abcdef') this.#say(summary(this.#set, domain, prefix + digit, this.#now))
+  #compare(domain: Domain, prefix: string, tree: Tree | null, theirs: string): void {
+    if (this.#digest.fingerprint(tree) === theirs) return
+    if (theirs === nothing) this.#push(domain, prefix, tree, () => true)
+    else this.#tell(domain, prefix, tree)
   }
 
-  #toList(domain: Domain, prefix: string, ids: readonly string[]): void {
-    const theirs = new Set(ids)
-    const own = inRange(this.#set, domain, prefix, this.#now)
-    const known = this.#set.sorted(domain)
-    for (const id of ids) if (!holds(known, id) && this.wanted.length < maxWanted) this.wanted.push(id)
-    const lacking = own.filter((record) => !theirs.has(record.hash))
-    this.#push(domain, prefix, lacking)
+  /** Says more exactly what is here. */
+  #tell(domain: Domain, prefix: string, tree: Tree | null): void {
+    if (tree !== null && tree.count > maxListed && prefix.length < maxPrefix) {
+      const parts = partsOf(tree, prefix, placeOf)
+      const fingerprints = parts.map((part) => this.#digest.fingerprint(part))
+      this.#say({ kind: 'parts', domain, prefix, fingerprints })
+    } else this.#list(domain, prefix, tree, shortBytes)
   }
 
-  /** Sends records, and goes on with this range in the next round when not all fit. */
-  #push(domain: Domain, prefix: string, records: readonly SignedRecord[]): void {
-    for (const record of records) {
-      if (this.#add(record)) continue
-      this.#say(summary(this.#set, domain, prefix, this.#now))
-      return
+  #list(domain: Domain, prefix: string, tree: Tree | null, idBytes: IdBytes): void {
+    const ids = Array.from(this.#digest.told(tree), ({ hash }) => hash.slice(0, 2 * idBytes))
+    this.#say({ kind: 'list', domain, prefix, idBytes, ids })
+  }
+
+  #toList(item: Extract<Item, { kind: 'list' }>, tree: Tree | null): void {
+    const { domain, prefix, idBytes } = item
+    if (item.ids.length === 0) return this.#push(domain, prefix, tree, () => true)
+    if ((tree?.count ?? 0) > maxCompared) return this.#tell(domain, prefix, tree)
+    const theirs = new Set(item.ids)
+    const known = new Set(Array.from(recordsOf(tree), ({ hash }) => hash.slice(0, 2 * idBytes)))
+    const ids = item.ids.filter((id) => !known.has(id))
+    if (ids.length > 0) this.#say({ kind: 'want', domain, prefix, idBytes, ids })
+    const isLacking = ({ hash }: SignedRecord): boolean => !theirs.has(hash.slice(0, 2 * idBytes))
+    const lacking = Array.from(this.#digest.told(tree)).filter(isLacking)
+    // The same short ids and yet not the same records: somebody made two with one id.
+    if (
+      ids.length + lacking.length === 0 &&
+      idBytes === shortBytes &&
+      theirs.size === countOf(this.#digest.told(tree))
+    )
+      return this.#list(domain, prefix, tree, longBytes)
+    this.#push(domain, prefix, tree, isLacking)
+  }
+
+  #toWant({ domain, prefix, idBytes, ids }: Extract<Item, { kind: 'want' }>, tree: Tree | null): void {
+    const wanted = new Set(ids)
+    if ((tree?.count ?? 0) > maxCompared) return this.#tell(domain, prefix, tree)
+    this.#push(domain, prefix, tree, ({ hash }) => wanted.has(hash.slice(0, 2 * idBytes)))
+  }
+
+  /** Sends records of a range, and goes on with it in the next round when not all fit. */
+  #push(domain: Domain, prefix: string, tree: Tree | null, chosen: (record: SignedRecord) => boolean): void {
+    for (const record of this.#digest.told(tree)) {
+      if (!chosen(record) || this.#add(record)) continue
+      return this.#say(this.#digest.range(domain, prefix, tree))
     }
   }
 
@@ -220,126 +314,33 @@ class Reply implements Message {
   #say(item: Item): void {
     if (this.items.length < maxItems) this.items.push(item)
   }
+}
 
-  /** What the other side asked for by hash. What does not fit it will find lacking again. */
-  send(wanted: readonly string[], allowed: (domain: Domain) => boolean): void {
-    if (wanted.length === 0) return
-    const asked = new Set(wanted)
-    for (const domain of ['revocations', 'hosts', ...this.#set.violins()] as const) {
-      if (!allowed(domain)) continue
-      for (const record of this.#set.sorted(domain)) {
-        if (!asked.has(record.hash)) continue
-        if (this.#add(record)) continue
-        this.#say(summary(this.#set, domain, '', this.#now))
-        break
-      }
-    }
-  }
+function countOf(records: Iterable<SignedRecord>): number {
+  let count = 0
+  for (const _ of records) count++
+  return count
 }
 
 function domainsOf(scope: Scope): readonly Domain[] {
   return scope === 'mesh' ? ['revocations', 'hosts'] : [scope]
 }
 
-/** The records of a domain with hashes under a prefix, in order, that do not end soon. */
-function inRange(set: RecordSet, domain: Domain, prefix: string, now: WallTime): readonly SignedRecord[] {
-  const sorted = set.sorted(domain)
-  const from = lowerBound(sorted, prefix)
-  // 'g' is above every hex digit.
-  const to = prefix === '' ? sorted.length : lowerBound(sorted, `${prefix}g`)
-  return sorted.slice(from, to).filter((record) => record.endsAt - clockToleranceMs > now)
-}
+const format = 2
+/** In wire order: the place is the number. */
+const itemKinds = ['range', 'parts', 'list', 'want'] as const
 
-function holds(sorted: readonly SignedRecord[], hash: string): boolean {
-  return sorted[lowerBound(sorted, hash)]?.hash === hash
-}
-
-const modulus = 1n << 256n
-
-/** Sum of hashes mod 2²⁵⁶: does not depend on order, and nobody makes two sets meet by choosing records. */
-function sum(records: readonly SignedRecord[]): bigint {
-  let total = 0n
-  for (const record of records) total += valueOf(record)
-  return total % modulus
-}
-
-/** Hashes as numbers: reading one costs more than adding it. */
-const values = new WeakMap<SignedRecord, bigint>()
-
-function valueOf(record: SignedRecord): bigint {
-  const known = values.get(record)
-  if (known !== undefined) return known
-  const value = BigInt(`0x${record.hash}`)
-  values.set(record, value)
-  return value
-}
-
-/** What was summed up of a domain's records, by prefix, and until when nothing leaves by its end. */
-interface Summed {
-  readonly fromMs: number
-  readonly untilMs: number
-  readonly items: Map<string, { readonly count: number; readonly fingerprint: bigint }>
-}
-
-/**
- * By the sorted records, which are other ones after each change: while nothing changes, an exchange costs the
- * same however many records there are.
- */
-const summed = new WeakMap<readonly SignedRecord[], Summed>()
-/** Prefixes whose sums are kept: those of the first two levels. */
-const keptPrefix = 1
-
-function summary(set: RecordSet, domain: Domain, prefix: string, now: WallTime): Summary {
-  const known = prefix.length > keptPrefix ? undefined : summedAt(set.sorted(domain), now).items
-  let item = known?.get(prefix)
-  if (item === undefined) {
-    const own = inRange(set, domain, prefix, now)
-    item = { count: own.length, fingerprint: sum(own) }
-    known?.set(prefix, item)
-  }
-  return { domain, prefix, ...item }
-}
-
-function summedAt(sorted: readonly SignedRecord[], now: WallTime): Summed {
-  const known = summed.get(sorted)
-  if (known !== undefined && known.fromMs <= now && now < known.untilMs) return known
-  let untilMs = Infinity
-  for (const { endsAt } of sorted) {
-    const leavesMs = endsAt - clockToleranceMs
-    if (leavesMs > now && leavesMs < untilMs) untilMs = leavesMs
-  }
-  const made = { fromMs: now, untilMs, items: new Map() }
-  summed.set(sorted, made)
-  return made
-}
-
-function listOf(domain: Domain, prefix: string, own: readonly SignedRecord[]): Item {
-  return { domain, prefix, ids: own.map((record) => record.hash) }
-}
-
-const format = 1
-
-function encodeMessage(message: Message): Uint8Array {
-  return encodeCbor([
-    format,
-    message.items.map((item) => [
-      domainToWire(item.domain),
-      item.prefix,
-      ...('ids' in item ? [item.ids.map(hashBytes)] : [item.count, hashBytes(digits(item.fingerprint))])
-    ]),
-    message.wanted.map(hashBytes),
-    message.records
-  ])
+function encodeMessage({ items, records }: Message): Uint8Array {
+  return encodeCbor([format, items.map(itemToWire), records])
 }
 
 function decodeMessage(bytes: Uint8Array): Message {
   try {
-    const wire = readList(decodeCbor(bytes, maxSyncBytes), 'message', 4, 4)
+    const wire = readList(decodeCbor(bytes, maxSyncBytes), 'message', 3, 3)
     readInteger(wire[0], 'format', format, format)
     return {
       items: readList(wire[1], 'items', 0, maxItems).map(itemFromWire),
-      wanted: readList(wire[2], 'wanted', 0, maxWanted).map(readHash),
-      records: readList(wire[3], 'records', 0, recordsPage).map((one) =>
+      records: readList(wire[2], 'records', 0, recordsPage).map((one) =>
         readBytes(one, 'record', 1, maxRecordBytes)
       )
     }
@@ -353,14 +354,47 @@ function decodeMessage(bytes: Uint8Array): Message {
   }
 }
 
+/** [kind, domain, prefix, bytes], and for ids how long each is. */
+function itemToWire(item: Item): unknown {
+  const head = [itemKinds.indexOf(item.kind), domainToWire(item.domain), item.prefix]
+  switch (item.kind) {
+    case 'range':
+      return [...head, joined([item.fingerprint])]
+    case 'parts':
+      return [...head, joined(item.fingerprints)]
+    case 'list':
+    case 'want':
+      return [...head, joined(item.ids), item.idBytes]
+  }
+}
+
 function itemFromWire(value: unknown): Item {
-  const wire = readList(value, 'item', 3, 4)
-  const domain = domainFromWire(wire[0])
-  const prefix = readText(wire[1], 'prefix', 64)
+  const wire = readList(value, 'item', 4, 5)
+  const kind = itemKinds[readInteger(wire[0], 'kind', 0, itemKinds.length - 1)] as Item['kind']
+  const domain = domainFromWire(wire[1])
+  const prefix = readText(wire[2], 'prefix', maxPrefix)
   if (!/^[0-9a-f]*$/.test(prefix)) throw new Malformed('prefix is not hex')
-  if (wire.length === 3) return { domain, prefix, ids: readList(wire[2], 'ids', 0, leafIds).map(readHash) }
-  const count = readInteger(wire[2], 'count', 0, 0x7fff_ffff)
-  return { domain, prefix, count, fingerprint: BigInt(`0x${readHash(wire[3])}`) }
+  switch (kind) {
+    case 'range':
+      return { kind, domain, prefix, fingerprint: readParts(wire[3], shortBytes, 1, 1)[0] as string }
+    case 'parts':
+      return { kind, domain, prefix, fingerprints: readParts(wire[3], shortBytes, 16, 16) }
+    case 'list':
+    case 'want': {
+      const idBytes = wire[4] === longBytes ? longBytes : shortBytes
+      return { kind, domain, prefix, idBytes, ids: readParts(wire[3], idBytes, 0, maxListed) }
+    }
+  }
+}
+
+function joined(parts: readonly string[]): Uint8Array {
+  return concat(...parts.map((part) => unhex(part) as Uint8Array))
+}
+
+function readParts(value: unknown, each: number, min: number, max: number): readonly string[] {
+  const bytes = readBytes(value, 'parts', min * each, max * each)
+  if (bytes.length % each !== 0) throw new Malformed('parts are cut off')
+  return Array.from({ length: bytes.length / each }, (_, i) => hex(bytes.subarray(i * each, (i + 1) * each)))
 }
 
 function domainToWire(domain: Domain): unknown {
@@ -371,16 +405,4 @@ function domainToWire(domain: Domain): unknown {
 function domainFromWire(value: unknown): Domain {
   if (typeof value !== 'number') return readViolin(value)
   return readInteger(value, 'domain', 0, 1) === 0 ? 'revocations' : 'hosts'
-}
-
-function digits(fingerprint: bigint): string {
-  return fingerprint.toString(16).padStart(64, '0')
-}
-
-function hashBytes(hash: string): Uint8Array {
-  return unhex(hash) as Uint8Array
-}
-
-function readHash(value: unknown): string {
-  return hex(readBytes(value, 'hash', 32, 32))
 }

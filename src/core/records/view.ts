@@ -3,14 +3,15 @@
  * not revoked and stands in the slot that it claims. Two hosts with the same records and clocks see the same.
  */
 import type { Chain } from '../admission/chain.ts'
+import { publicKeyOf } from '../admission/host-id.ts'
 import type { Role } from '../admission/link.ts'
 import { keepsSlot } from '../admission/seat.ts'
 import type { HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { Spec } from '../spec.ts'
 import type { Ended, Founding, HostBody } from './bodies.ts'
-import type { HostRecord, RunsRecord, ViolinRecord } from './record.ts'
-import type { RecordSet } from './set.ts'
-import { winsSlot } from './slots.ts'
+import type { HostRecord, RunsRecord, SignedRecord, ViolinRecord } from './record.ts'
+import { type RecordSet, placeOf } from './set.ts'
+import { type Tree, find, recordsOf } from './tree.ts'
 
 /** A host whose own record shows that it is in the mesh (it may have left, or be away). */
 export interface Member {
@@ -48,78 +49,190 @@ export interface View {
   readonly members: ReadonlyMap<HostId, Member>
   /** Hosts that lost their slot to another with a lower hash: told, and to ask for another slot. */
   readonly displaced: ReadonlySet<HostId>
-  /** The host key that keeps each claimed slot, by `TOKEN SLOT`. */
+  /** The host key that keeps each slot which several claim, by `TOKEN SLOT`. */
   readonly slots: ReadonlyMap<string, PublicKey>
   /** Keys with a revocation in force; true: with all that they let in. */
   readonly revoked: ReadonlyMap<PublicKey, boolean>
   readonly violins: ReadonlyMap<ViolinId, ViolinView>
   readonly runs: ReadonlyMap<ViolinId, ReadonlyMap<HostId, RunsRecord>>
+  /** When the next of these records ends: until then the view is right while the set stays as it is. */
+  readonly until: WallTime
 }
 
-/** Computes the view. O(records): call it when records or the day change, not by the second. */
+/**
+ * What the set means at this moment; what changes in the set later does not change it. Cheap: members are
+ * looked up in the set's tree when they are asked for, and a VIOLIN is computed anew only after its records
+ * changed.
+ */
 export function view(set: RecordSet, now: WallTime): View {
-  const slots = settleSlots(set)
-  const members = new Map<HostId, Member>()
-  const displaced = new Set<HostId>()
-  const revoked = new Map<PublicKey, boolean>()
-  const runs = new Map<ViolinId, Map<HostId, RunsRecord>>()
-  const versions = new Map<ViolinId, ViolinRecord[]>()
-  for (const record of set.all()) {
-    if (record.endsAt <= now) continue
-    if (record.kind === 'revocation') {
-      revoked.set(record.body.key, record.body.andBelow || revoked.get(record.body.key) === true)
-      continue
-    }
-    const chain = record.chain as Chain
-    const host = chain.host as HostId
-    if (set.isRevoked(chain)) continue
-    if (!keepsSlot(chain, slots)) {
-      if (record.kind === 'host') displaced.add(host)
-      continue
-    }
-    if (record.kind === 'host') members.set(host, memberOf(record, chain, host))
-    else if (record.kind === 'runs') entry(runs, record.body.violin, () => new Map()).set(host, record)
-    else entry(versions, record.key as ViolinId, () => []).push(record)
+  const hosts = set.tree('hosts')
+  const revocations = set.tree('revocations')
+  const slots = set.claims.winners
+  const violins = new Map<ViolinId, ViolinView>()
+  const runs = new Map<ViolinId, ReadonlyMap<HostId, RunsRecord>>()
+  let until = Math.min(nextEnd(hosts, now), nextEnd(revocations, now))
+  for (const id of set.violins()) {
+    const tree = set.tree(id) as Tree
+    const seen = domainSeen(id, tree, slots, now)
+    if (seen.violin !== null) violins.set(id, seen.violin)
+    if (seen.runs.size > 0) runs.set(id, seen.runs)
+    until = Math.min(until, nextEnd(tree, now))
   }
-  return { members, displaced, slots, revoked, runs, violins: settleViolins(versions) }
-}
-
-function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const value = map.get(key) ?? make()
-  map.set(key, value)
-  return value
-}
-
-function memberOf(record: HostRecord, chain: Chain, host: HostId): Member {
   return {
-    host,
+    members: new Members(hosts, slots, now),
+    displaced: displacedBy(set.claims.losers(), slots, hosts, now),
+    slots,
+    revoked: revokedBy(revocations, now),
+    violins,
+    runs,
+    until: until as WallTime
+  }
+}
+
+/** When the next of the living records ends. */
+function nextEnd(tree: Tree | null, now: WallTime): number {
+  if (tree === null) return Infinity
+  if (tree.endsAt > now) return tree.endsAt
+  let next = Infinity
+  for (const { endsAt } of tree.records) if (endsAt > now) next = Math.min(next, endsAt)
+  for (const child of tree.children ?? []) next = Math.min(next, nextEnd(child, now))
+  return next
+}
+
+type Slots = View['slots']
+
+/** Members looked up in the tree of host records, which is in the order of their keys. */
+class Members implements ReadonlyMap<HostId, Member> {
+  readonly #tree: Tree | null
+  readonly #slots: Slots
+  readonly #now: WallTime
+  #size: number | null = null
+
+  constructor(tree: Tree | null, slots: Slots, now: WallTime) {
+    this.#tree = tree
+    this.#slots = slots
+    this.#now = now
+  }
+
+  /** O(members) when it is asked for the first time. */
+  get size(): number {
+    if (this.#size !== null) return this.#size
+    let size = 0
+    for (const _ of this.values()) size++
+    this.#size = size
+    return size
+  }
+
+  get(host: HostId): Member | undefined {
+    const key = publicKeyOf(host)
+    const record = key === null ? null : find(this.#tree, key, placeOf)
+    return record === null ? undefined : this.#member(record)
+  }
+
+  has(host: HostId): boolean {
+    return this.get(host) !== undefined
+  }
+
+  *values(): Generator<Member, undefined, void> {
+    for (const record of recordsOf(this.#tree)) {
+      const member = this.#member(record)
+      if (member !== undefined) yield member
+    }
+    return undefined
+  }
+
+  *keys(): Generator<HostId, undefined, void> {
+    for (const { host } of this.values()) yield host
+    return undefined
+  }
+
+  *entries(): Generator<[HostId, Member], undefined, void> {
+    for (const member of this.values()) yield [member.host, member]
+    return undefined
+  }
+
+  [Symbol.iterator](): Generator<[HostId, Member], undefined, void> {
+    return this.entries()
+  }
+
+  forEach(each: (member: Member, host: HostId, map: ReadonlyMap<HostId, Member>) => void): void {
+    for (const member of this.values()) each(member, member.host, this)
+  }
+
+  #member(record: SignedRecord): Member | undefined {
+    if (record.kind !== 'host' || record.endsAt <= this.#now) return undefined
+    return keepsSlot(record.chain as Chain, this.#slots) ? memberOf(record) : undefined
+  }
+}
+
+/** Made once for a record, however many views of however many sets show it. */
+const members = new WeakMap<HostRecord, Member>()
+
+function memberOf(record: HostRecord): Member {
+  const known = members.get(record)
+  if (known !== undefined) return known
+  const chain = record.chain as Chain
+  const member = {
+    host: chain.host as HostId,
     key: record.author,
     role: chain.role,
     body: record.body,
     membershipEndsAt: chain.endsAt,
     record
   }
+  members.set(record, member)
+  return member
 }
 
-/** The host key that keeps each slot that several records claim, by `TOKEN SLOT`. */
-export function settleSlots(set: RecordSet): ReadonlyMap<string, PublicKey> {
-  const winners = new Map<string, PublicKey>()
-  for (const { token, slot, host } of set.slotClaims()) {
-    const name = `${token} ${slot}`
-    const former = winners.get(name)
-    if (former === undefined || former === host || winsSlot(token, slot, host, former, set.crypto)) {
-      winners.set(name, host)
-    }
+function displacedBy(
+  losers: readonly PublicKey[],
+  slots: Slots,
+  hosts: Tree | null,
+  now: WallTime
+): ReadonlySet<HostId> {
+  const displaced = new Set<HostId>()
+  for (const key of losers) {
+    const record = find(hosts, key, placeOf)
+    // A host that lost one slot may stand in another since.
+    if (record === null || record.endsAt <= now || keepsSlot(record.chain as Chain, slots)) continue
+    displaced.add(record.chain?.host as HostId)
   }
-  return winners
+  return displaced
 }
 
-function settleViolins(
-  versions: ReadonlyMap<ViolinId, readonly ViolinRecord[]>
-): ReadonlyMap<ViolinId, ViolinView> {
-  const violins = new Map<ViolinId, ViolinView>()
-  for (const [id, records] of versions) violins.set(id, settleViolin(id, records))
-  return violins
+function revokedBy(revocations: Tree | null, now: WallTime): ReadonlyMap<PublicKey, boolean> {
+  const revoked = new Map<PublicKey, boolean>()
+  for (const record of recordsOf(revocations)) {
+    if (record.kind !== 'revocation' || record.endsAt <= now) continue
+    revoked.set(record.body.key, record.body.andBelow || revoked.get(record.body.key) === true)
+  }
+  return revoked
+}
+
+/** What the records of one VIOLIN mean. */
+interface Seen {
+  readonly violin: ViolinView | null
+  readonly runs: ReadonlyMap<HostId, RunsRecord>
+}
+
+/** By the tree, which is another one after each change; only while nothing ends and no slot is disputed. */
+const seenDomains = new WeakMap<Tree, Seen>()
+
+function domainSeen(id: ViolinId, tree: Tree, slots: Slots, now: WallTime): Seen {
+  const lasting = slots.size === 0 && tree.endsAt > now
+  const known = lasting ? seenDomains.get(tree) : undefined
+  if (known !== undefined) return known
+  const versions: ViolinRecord[] = []
+  const runs = new Map<HostId, RunsRecord>()
+  for (const record of recordsOf(tree)) {
+    const chain = record.chain as Chain
+    if (record.endsAt <= now || !keepsSlot(chain, slots)) continue
+    if (record.kind === 'violin') versions.push(record)
+    else if (record.kind === 'runs') runs.set(chain.host as HostId, record)
+  }
+  const seen = { violin: versions.length === 0 ? null : settleViolin(id, versions), runs }
+  if (lasting) seenDomains.set(tree, seen)
+  return seen
 }
 
 /** One VIOLIN as the living versions of its owners settle it; there must be one. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isWorthKeeping, keepsSlot, seatStep } from '#core/admission/seat.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
-import { settleSlots } from '#core/records/view.ts'
+import { view } from '#core/records/view.ts'
 import { hostRecord, setOf } from '../records/records.ts'
 import { after, founder, hourMs, invite, join, signerFor, start, witnessOf } from './keys.ts'
 
@@ -35,7 +35,7 @@ test('the secret of an invite is worth keeping where it has other slots that thi
 test('of two in one slot one keeps it, and its new chain stands where the other takes the next', () => {
   const one = join(shared, 'one', witnessOf(first), 0)
   const two = join(shared, 'two', witnessOf(first), 0)
-  const slots = settleSlots(setOf([hostRecord(one), hostRecord(two)]))
+  const slots = view(setOf([hostRecord(one), hostRecord(two)]), start).slots
   assert.equal([one, two].filter(({ chain }) => keepsSlot(chain, slots)).length, 1)
   const [loser, label] = keepsSlot(one.chain, slots) ? [two, 'two'] : [one, 'one']
   assert.equal(keepsSlot(loser.ownerChain, slots), false)

@@ -12,6 +12,7 @@ import {
   sealRecord
 } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
+import { type View, view } from '#core/records/view.ts'
 import type { Spec } from '#core/spec.ts'
 import { type TestHost, crypto, dayMs, root, start } from '../admission/keys.ts'
 
@@ -147,4 +148,10 @@ export function runsRecord(
 /** What a set holds, in a form that compares. */
 export function contents(set: RecordSet): readonly string[] {
   return [...set.all()].map((record) => `${record.kind} ${record.hash}`).toSorted()
+}
+
+/** What a set means, in a form that compares: members are looked up, they are no fields. */
+export function seen(set: RecordSet, now: WallTime = start): View {
+  const { members, ...rest } = view(set, now)
+  return { ...rest, members: new Map(members) }
 }

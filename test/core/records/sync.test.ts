@@ -16,6 +16,7 @@ import {
   syncRequest
 } from '#core/records/sync.ts'
 import { type TestHost, after, founder, hourMs, invite, join, start, witnessOf } from '../admission/keys.ts'
+import { LargePool } from './large.ts'
 import {
   contents,
   emptySet,
@@ -84,6 +85,50 @@ test('equal hosts need one round of a few bytes', () => {
   const { rounds, bytes } = sync(setOf([...records, ...own]), setOf([...own, ...records]))
   assert.equal(rounds, 1)
   assert.ok(bytes < 400, `${bytes} bytes`)
+})
+
+test('two hosts with 100,000 records that differ in 10 agree after 20 KB both ways, record bytes included', () => {
+  const pool = new LargePool()
+  const base = pool.filled(0, 100_000)
+  for (const kind of ['missing', 'renewed', 'either'] as const) {
+    const [a, b] = [base.fork(), base.fork()]
+    for (let i = 0; i < 10; i++) {
+      const other = kind === 'renewed' ? pool.record(i * 9973, 2) : pool.record(100_000 + i)
+      const holder = kind === 'either' && i % 2 === 0 ? a : b
+      assert.equal(holder.merge(other.bytes, start).verdict, 'accepted')
+    }
+    const { rounds, bytes } = sync(a, b, ['mesh'])
+    assert.equal(a.tree('hosts')?.sum, b.tree('hosts')?.sum)
+    assert.equal(a.size, kind === 'renewed' ? 100_000 : 100_010)
+    assert.ok(bytes <= 20_000, `${kind}: ${bytes} bytes`)
+    assert.ok(rounds <= 6, `${kind}: ${rounds} rounds`)
+  }
+})
+
+test('a host that joins a mesh of 1,000 has all of it after one session', () => {
+  const pool = new LargePool()
+  const full = pool.filled(0, 1000)
+  const fresh = pool.filled(0, 1)
+  const { rounds, bytes } = sync(fresh, full, ['mesh'])
+  assert.deepEqual(contents(fresh), contents(full))
+  const records = [...full.all()].reduce((sum, record) => sum + record.bytes.length, 0)
+  assert.ok(rounds <= 12, `${rounds} rounds`)
+  assert.ok(bytes < 1.1 * records, `${bytes} bytes for ${records} of records`)
+})
+
+test('two records made to have one short id are told apart, whoever asks', () => {
+  const short = 'ab'.repeat(16)
+  for (const side of [0, 1]) {
+    const pool = new LargePool()
+    const base = pool.filled(0, 200)
+    const [a, b] = [base.fork(), base.fork()]
+    // Versions of one record, and records of two authors next to others.
+    a.merge(pool.record(7, 2, { hash: short + '00'.repeat(16) }).bytes, start)
+    b.merge(pool.record(7, 3, { hash: short + '11'.repeat(16) }).bytes, start)
+    sync(...(side === 0 ? ([a, b] as const) : ([b, a] as const)), ['mesh'])
+    assert.equal(a.get('host', pool.record(7).author, '')?.version, 3)
+    assert.deepEqual(contents(a), contents(b))
+  }
 })
 
 test('one difference among hundreds is found without listing them all', () => {
