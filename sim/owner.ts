@@ -97,7 +97,9 @@ function specOn(name: string, hosts: readonly HostId[]): Spec {
       files: [],
       run: '',
       hosts: [host],
-      pinned: false
+      pinned: false,
+      restart: 'failover',
+      generation: 0
     }))
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { SessionRequest } from '#core/session.ts'
-import type { Topology } from '#core/spec.ts'
+import type { Restart, Topology } from '#core/spec.ts'
 
 export interface About {
   readonly id: string
@@ -95,6 +95,9 @@ export interface ShowEntity {
   readonly driver: 'uml' | 'netns'
   readonly host: string | null
   readonly hostId: string | null
+  /** Who may run it, in order. */
+  readonly hosts: readonly string[]
+  readonly restart: Restart
   readonly state: 'pending' | 'booting' | 'running' | 'stopped' | 'failed' | 'refused' | 'unreachable'
   readonly reason: string
   readonly bootMs: number | null
@@ -164,13 +167,23 @@ export interface Service {
     readonly timeoutMs: number
   }): Promise<{ readonly state: ViolinState }>
   delete(request: { readonly name: string; readonly timeoutMs: number }): AsyncIterable<Progress>
+  /** Moves a vLAN's vSwitch. */
   migrate(request: {
     readonly violin: string
     readonly lan: string
     readonly to?: string
   }): Promise<{ readonly active: string; readonly term: number }>
+  /** Moves an entity to a host: it starts there anew, and stops where it was when it is up. */
+  move(request: {
+    readonly violin: string
+    readonly entity: string
+    readonly to: string
+    readonly timeoutMs: number
+  }): AsyncIterable<Progress>
   events(request: { readonly follow: boolean }): AsyncIterable<EventRow>
-  /** Goes from the mesh, handing vSwitches over first; `stop`: also stops the entities that run here. */
+  /** Has the next hosts take over what runs here, and takes nothing new; `off`: takes part again. */
+  drain(request: { readonly off: boolean; readonly timeoutMs: number }): AsyncIterable<Progress>
+  /** Goes from the mesh when all that can move has moved; `stop`: what cannot is stopped. */
   leave(request: { readonly stop: boolean }): AsyncIterable<Progress>
   /** Opens a session; the stream carries session frames after the `open` frame was consumed by the daemon. */
   session(request: SessionRequest): Promise<Duplex>

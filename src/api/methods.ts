@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import type { ErrorData } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import { maxNicsPerEntity, type Topology } from '#core/spec.ts'
+import { maxNicsPerEntity, restarts, type Topology } from '#core/spec.ts'
 import type { Service } from './contract.ts'
 
 /** Methods that are plain requests; `session` is an upgraded connection instead. */
@@ -44,6 +44,7 @@ const topology = z.strictObject({
         driver: z.enum(['uml', 'netns']),
         memoryMiB: z.int().min(1).max(1_048_576),
         on: name.optional(),
+        restart: z.enum(restarts).optional(),
         nics: z.array(z.strictObject({ name, lan: name, ip: name.optional() })).max(maxNicsPerEntity),
         env: z.record(z.string().max(256), z.string().max(65_536)),
         files: z
@@ -102,6 +103,8 @@ export const methods: Table = {
     request: optional<Request<'migrate'>>(z.strictObject({ violin: name, lan: name, to: name.optional() })),
     stream: false
   },
+  move: { request: z.strictObject({ violin: name, entity: name, to: name, timeoutMs }), stream: true },
+  drain: { request: z.strictObject({ off: z.boolean(), timeoutMs }), stream: true },
   events: { request: z.strictObject({ follow: z.boolean() }), stream: true },
   leave: { request: z.strictObject({ stop: z.boolean() }), stream: true }
 }

@@ -17,6 +17,7 @@ import { daemon } from './verbs/daemon.ts'
 import { deleteVerb } from './verbs/delete.ts'
 import { demo, lab } from './verbs/demo.ts'
 import { doctor } from './verbs/doctor.ts'
+import { drain } from './verbs/drain.ts'
 import { events } from './verbs/events.ts'
 import { exec } from './verbs/exec.ts'
 import { hosts } from './verbs/hosts.ts'
@@ -56,6 +57,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     hosts,
     revoke,
     refuse,
+    drain,
     leave,
     doctor,
     apply,

@@ -4,7 +4,10 @@ import type { Application } from '@stricli/core'
 import type { Context } from './context.ts'
 
 const groups: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
-  { title: 'This host', verbs: ['doctor', 'init', 'join', 'daemon', 'invite', 'hosts', 'events', 'leave'] },
+  {
+    title: 'This host',
+    verbs: ['doctor', 'init', 'join', 'daemon', 'invite', 'hosts', 'events', 'drain', 'leave']
+  },
   { title: 'VIOLINs', verbs: ['plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'To try', verbs: ['demo', 'lab'] }

@@ -43,6 +43,8 @@ export interface Claim {
   /** The host on which the owner's key hangs: a host can sign as many owner keys as it likes. */
   readonly ownerHost: HostId
   readonly entities: readonly SpecEntity[]
+  /** They run here already; absent: they do not. */
+  readonly running?: boolean
 }
 
 /** What a namespace with an idle shell takes, rounded up, MiB: so that their number has a bound, too. */
@@ -65,8 +67,8 @@ export function ownerRefusal(
 }
 
 /**
- * The entities that are refused, with the reason of each: in the order of the claims (VIOLINs by id, so that
- * every start decides alike), what does not fit into the host or its owner's share any more.
+ * The entities that are refused, with the reason of each: what does not fit into the host or its owner's share
+ * any more, those that run first, then in the order of the VIOLINs' ids, so that every start decides alike.
  */
 export function refusals(
   claims: readonly Claim[],
@@ -74,9 +76,12 @@ export function refusals(
 ): ReadonlyMap<ViolinId, ReadonlyMap<string, string>> {
   const taken: Taken = { vms: 0, memoryMiB: 0, byOwner: new Map() }
   const refused = new Map<ViolinId, Map<string, string>>()
-  for (const claim of claims.toSorted((a, b) => (a.violin < b.violin ? -1 : 1))) {
+  const inOrder = claims.toSorted(
+    (a, b) => Number(b.running === true) - Number(a.running === true) || (a.violin < b.violin ? -1 : 1)
+  )
+  for (const claim of inOrder) {
     const whole = ownerRefusal(claim, limits)
-    const reasons = new Map<string, string>()
+    const reasons = refused.get(claim.violin) ?? new Map<string, string>()
     for (const entity of claim.entities) {
       const reason = whole ?? take(taken, claim.ownerHost, memoryOf(entity), limits)
       if (reason !== null) reasons.set(entity.name, reason)

@@ -7,7 +7,8 @@ import type { HostId } from './ids.ts'
 import { memoryOf } from './limits.ts'
 import { nearest } from './nearest.ts'
 import type { Placement } from './resolve.ts'
-import type { DriverName, Spec, Topology, TopologyEntity, TopologyLan } from './spec.ts'
+import { type DriverName, hostsPerEntity, type Spec, type Topology } from './spec.ts'
+import type { TopologyEntity, TopologyLan } from './spec.ts'
 
 /** A member as placement sees it. */
 export interface PlacementHost {
@@ -24,6 +25,12 @@ export interface PlacementHost {
   readonly load: number
 }
 
+interface EntityPlace {
+  readonly hosts: readonly HostId[]
+  readonly pinned: boolean
+  readonly why: string
+}
+
 interface Room {
   readonly host: PlacementHost
   freeMiB: number
@@ -33,7 +40,8 @@ interface Room {
 /**
  * Chooses hosts. Pinned entities take their room first, then those that stay: an entity stays where it was
  * while that host still fits. Others go where fewest entities are, then most memory is free, then by rank
- * (`rank` is a rendezvous hash: equal hosts share out evenly). The order of `hosts` does not matter.
+ * (`rank` is a rendezvous hash: equal hosts share out evenly). Behind its host each that is not pinned has two
+ * more in case that one is lost, chosen alike; they keep no room for it. The order of `hosts` does not matter.
  * Throws ViolinError `unknown-host`, `ambiguous-name`, or `no-placement` with the reason of every host.
  */
 export function place(
@@ -50,12 +58,17 @@ export function place(
     room.freeMiB += memoryOf(entity)
     room.load -= 1
   }
-  const entities = new Map<string, { hosts: readonly HostId[]; pinned: boolean; why: string }>()
-  const former = new Map(previous?.entities.map(({ name, hosts: [first] }) => [name, first]))
+  const entities = new Map<string, EntityPlace>()
+  const former = new Map(previous?.entities.map(({ name, hosts: list }) => [name, list]))
   // A new entity takes no room from one that is there already, wherever the file names it.
   const turn = ({ name, on }: TopologyEntity): number => (on !== undefined ? 0 : former.has(name) ? 1 : 2)
   for (const entity of topology.entities.toSorted((a, b) => turn(a) - turn(b)))
-    entities.set(entity.name, placeEntity(entity, rooms, former.get(entity.name), rank))
+    entities.set(entity.name, placeEntity(entity, rooms, former.get(entity.name) ?? [], rank))
+  for (const entity of topology.entities) {
+    const placed = entities.get(entity.name) as EntityPlace
+    if (!placed.pinned)
+      entities.set(entity.name, addSpares(entity, placed, rooms, former.get(entity.name) ?? [], rank))
+  }
   const lans = new Map<string, { hosts: readonly HostId[]; why: string }>()
   for (const lan of topology.lans)
     lans.set(lan.name, placeSwitch(lan, topology, entities, hosts, previous, rank))
@@ -65,10 +78,10 @@ export function place(
 function placeEntity(
   entity: TopologyEntity,
   rooms: readonly Room[],
-  before: HostId | undefined,
+  before: readonly HostId[],
   rank: (name: string, host: HostId) => string
-): { hosts: readonly HostId[]; pinned: boolean; why: string } {
-  const take = (room: Room, why: string): { hosts: readonly HostId[]; pinned: boolean; why: string } => {
+): EntityPlace {
+  const take = (room: Room, why: string): EntityPlace => {
     room.freeMiB -= memoryOf(entity)
     room.load += 1
     return { hosts: [room.host.id], pinned: entity.on !== undefined, why }
@@ -89,15 +102,12 @@ function placeEntity(
       )
     return take(room, 'pinned by the file')
   }
-  const stay = rooms.find((room) => room.host.id === before && objectionOf(entity, room) === null)
-  if (stay !== undefined) return take(stay, 'stays where it is')
-  const fitting = rooms.filter((room) => objectionOf(entity, room) === null)
-  const best = fitting.toSorted(
-    (a, b) =>
-      a.load - b.load ||
-      b.freeMiB - a.freeMiB ||
-      compare(rank(entity.name, a.host.id), rank(entity.name, b.host.id))
-  )[0]
+  // The first of the former list that still fits: one that took over from a host that is away keeps it.
+  for (const host of before) {
+    const stay = rooms.find((room) => room.host.id === host && objectionOf(entity, room) === null)
+    if (stay !== undefined) return take(stay, 'stays where it is')
+  }
+  const best = bestFirst(entity, rooms, rank)[0]
   if (best === undefined) {
     const reasons = rooms.map((room) => `${room.host.name}: ${objectionOf(entity, room)}`).join('; ')
     throw new ViolinError(
@@ -109,8 +119,46 @@ function placeEntity(
   return take(best, 'fewest entities, then most memory free')
 }
 
+/** Where it goes when its host is lost: the former spares that are there, then the best of the others. */
+function addSpares(
+  entity: TopologyEntity,
+  placed: EntityPlace,
+  rooms: readonly Room[],
+  before: readonly HostId[],
+  rank: (name: string, host: HostId) => string
+): EntityPlace {
+  const isThere = (id: HostId): boolean =>
+    rooms.some(({ host }) => host.id === id && host.available && host.drivers.includes(entity.driver))
+  const hosts = new Set([...placed.hosts, ...before.filter(isThere)])
+  for (const { host } of bestFirst(entity, rooms, rank)) hosts.add(host.id)
+  return { ...placed, hosts: [...hosts].slice(0, hostsPerEntity) }
+}
+
+function bestFirst(
+  entity: TopologyEntity,
+  rooms: readonly Room[],
+  rank: (name: string, host: HostId) => string
+): Room[] {
+  return rooms
+    .filter((room) => objectionOf(entity, room) === null)
+    .toSorted(
+      (a, b) =>
+        a.load - b.load ||
+        b.freeMiB - a.freeMiB ||
+        compare(rank(entity.name, a.host.id), rank(entity.name, b.host.id))
+    )
+}
+
+/** Why a host cannot take one more entity; null when it can. */
+export function objectionTo(
+  entity: Pick<TopologyEntity, 'driver' | 'memoryMiB'>,
+  host: PlacementHost
+): string | null {
+  return objectionOf(entity, { host, freeMiB: host.freeMemoryMiB, load: host.load })
+}
+
 /** Why `room` cannot take `entity`; null when it can. */
-function objectionOf(entity: TopologyEntity, room: Room): string | null {
+function objectionOf(entity: Pick<TopologyEntity, 'driver' | 'memoryMiB'>, room: Room): string | null {
   if (!room.host.available) return room.host.unavailableWhy
   if (!room.host.drivers.includes(entity.driver)) return `has no ${entity.driver} driver`
   if (room.freeMiB < memoryOf(entity))
@@ -149,7 +197,8 @@ export function findHost<H extends { readonly id: HostId; readonly name: string 
 
 /**
  * Candidates of a vLAN's vSwitch: the hosts that the file names, else those with a port on it, most ports
- * first (their frames stay at home). An order that still holds is kept, so that nothing moves without need.
+ * first (their frames stay at home), then those that may come to have one. An order that still holds is kept,
+ * so that nothing moves without need.
  */
 function placeSwitch(
   lan: TopologyLan,
@@ -166,9 +215,9 @@ function placeSwitch(
     }
   const ports = new Map<HostId, number>()
   for (const entity of topology.entities) {
-    const host = entities.get(entity.name)?.hosts[0]
     const count = entity.nics.filter((nic) => nic.lan === lan.name).length
-    if (host !== undefined && count > 0) ports.set(host, (ports.get(host) ?? 0) + count)
+    for (const [place, host] of entities.get(entity.name)?.hosts.entries() ?? [])
+      if (count > 0) ports.set(host, (ports.get(host) ?? 0) + (place === 0 ? count : 0))
   }
   const before = previous?.lans.find(({ name }) => name === lan.name)?.hosts ?? []
   const kept = before.filter((host) => ports.has(host))

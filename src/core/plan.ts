@@ -87,11 +87,12 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
   const base = { what: 'entity' as const, name: after.name, hosts: after.hosts }
   if (before === undefined) return { ...base, kind: 'add', why }
   if (same(before, after)) return { ...base, kind: 'keep', why: 'unchanged' }
-  if (before.hosts[0] !== after.hosts[0]) return { ...base, kind: 'restart', why: `moves: ${why}` }
+  const moves = before.generation !== after.generation || !after.hosts.includes(before.hosts[0] as HostId)
+  if (moves) return { ...base, kind: 'restart', why: `moves: ${why}` }
   const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(
     (word) => !same(before[word], after[word])
   )
   // Where else it may run is no part of the machine, so that one goes on.
-  const running = words.every((word) => word === 'pinned' || word === 'hosts')
+  const running = words.every((word) => ['pinned', 'hosts', 'restart'].includes(word))
   return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${words.join(', ')}` }
 }

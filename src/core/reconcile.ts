@@ -3,6 +3,7 @@
  * run here, as steps that may be repeated. Effects are daemon/reconciler.ts's.
  */
 import type { HostId, ViolinId } from './ids.ts'
+import { same } from './plan.ts'
 import { hostsIn } from './records/view.ts'
 import { namesOf } from './resolve.ts'
 import type { Spec, SpecEntity, SpecLan } from './spec.ts'
@@ -14,9 +15,10 @@ const edgeTrunks = 3
 
 export interface WantedViolin {
   readonly violin: ViolinId
-  readonly version: number
-  /** Null: it ended. */
-  readonly spec: Spec | null
+  /** Null: nothing of it is for this host. */
+  readonly part: Part | null
+  /** Its owner deleted it. */
+  readonly ended: boolean
 }
 
 /** This host's part of one VIOLIN (the shape of slice/contract.ts's SliceWish). */
@@ -42,36 +44,47 @@ export type Step =
   | { readonly kind: 'run'; readonly violin: ViolinId; readonly part: Part }
   | { readonly kind: 'stop'; readonly violin: ViolinId; readonly why: string }
 
-/** The steps that bring the slices here in line; nothing to do gives no step. */
+/**
+ * The steps that bring the slices here in line; nothing to do gives no step. `running`: the parts that slices
+ * were given last, null for one of which that is not known.
+ */
 export function reconcile(
-  self: HostId,
   wanted: readonly WantedViolin[],
-  running: ReadonlyMap<ViolinId, { readonly version: number }>
+  running: ReadonlyMap<ViolinId, Part | null>
 ): Step[] {
   const steps: Step[] = []
   const seen = new Set<ViolinId>()
-  for (const { violin, version, spec } of wanted) {
+  for (const { violin, part, ended } of wanted) {
     seen.add(violin)
-    const part = spec === null ? null : partOf(self, version, spec)
-    const slice = running.get(violin)
-    if (part !== null && slice?.version !== version) steps.push({ kind: 'run', violin, part })
-    if (part === null && slice !== undefined)
-      steps.push({
-        kind: 'stop',
-        violin,
-        why: spec === null ? 'deleted by its owner' : 'moved off this host'
-      })
+    const given = running.get(violin)
+    if (part !== null && !samePart(part, given ?? null)) steps.push({ kind: 'run', violin, part })
+    if (part === null && given !== undefined)
+      steps.push({ kind: 'stop', violin, why: ended ? 'deleted by its owner' : 'moved off this host' })
   }
   for (const violin of running.keys())
     if (!seen.has(violin)) steps.push({ kind: 'stop', violin, why: 'no record of it is known here' })
   return steps
 }
 
-/** What `self` does for a VIOLIN; null when it has neither an entity nor a candidacy. */
-export function partOf(self: HostId, version: number, spec: Spec): Part | null {
-  const entities = spec.entities
-    .filter(({ hosts }) => hosts[0] === self)
-    .map((entity) => ({ ...entity, claim: 1 }))
+/** Parts of one version differ by the claims that stand, and by who was shut out of the mesh. */
+function samePart(part: Part, given: Part | null): boolean {
+  if (given === null || part.version !== given.version) return false
+  const claims = ({ entities }: Part): unknown => entities.map(({ name, claim }) => [name, claim])
+  const hosts = ({ peers, lans }: Part): unknown => [peers, lans.map((lan) => [lan.hosts, lan.members])]
+  return same(claims(part), claims(given)) && same(hosts(part), hosts(given))
+}
+
+/** What `self` does for a VIOLIN, with the entities that it has claims for; null: nothing. */
+export function partOf(
+  self: HostId,
+  version: number,
+  spec: Spec,
+  claims: ReadonlyMap<string, number>
+): Part | null {
+  const entities = spec.entities.flatMap((entity) => {
+    const claim = claims.get(entity.name)
+    return claim === undefined ? [] : [{ ...entity, claim }]
+  })
   const membersOf = new Map(spec.lans.map((lan) => [lan.name, lanMembers(spec, lan.name)]))
   const lans = spec.lans.filter(({ name }) => membersOf.get(name)?.includes(self))
   if (entities.length === 0 && lans.length === 0) return null
@@ -106,12 +119,11 @@ export function withoutHosts(part: Part, out: ReadonlySet<HostId>): Part {
   }
 }
 
-/** Hosts with a port on the vLAN or a candidacy for its vSwitch. */
+/** Hosts that have, or may come to have, a port on the vLAN or its vSwitch. */
 export function lanMembers(spec: Spec, lan: string): HostId[] {
   const members = new Set<HostId>(spec.lans.find(({ name }) => name === lan)?.hosts)
   for (const entity of spec.entities)
-    if (entity.nics.some((nic) => nic.lan === lan) && entity.hosts[0] !== undefined)
-      members.add(entity.hosts[0])
+    if (entity.nics.some((nic) => nic.lan === lan)) for (const host of entity.hosts) members.add(host)
   return [...members].toSorted()
 }
 

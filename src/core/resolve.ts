@@ -58,7 +58,9 @@ export function resolveTopology(topology: Topology, placement: Placement, previo
       files: entity.files,
       run: entity.run ?? '',
       hosts: place?.hosts ?? [],
-      pinned: place?.pinned ?? false
+      pinned: place?.pinned ?? false,
+      restart: entity.restart ?? (place?.pinned === true ? 'on-failure' : 'failover'),
+      generation: previous?.entities.find(({ name }) => name === entity.name)?.generation ?? 0
     }
   })
   return { name: topology.name, lans, entities }

@@ -6,6 +6,9 @@ import type { HostId } from './ids.ts'
 
 export type EntityKind = 'host' | 'router'
 export type DriverName = 'uml' | 'netns'
+/** What becomes of an entity whose machine or host dies: elsewhere, again where it was, or not at all. */
+export const restarts = ['failover', 'on-failure', 'never'] as const
+export type Restart = (typeof restarts)[number]
 
 /** A file laid into an entity before it starts. */
 export interface EntityFile {
@@ -31,6 +34,8 @@ export interface TopologyEntity {
   readonly memoryMiB: number
   /** Name (or id) of the overlay host it is pinned to. */
   readonly on?: string
+  /** Absent: failover, or on-failure where it is pinned. */
+  readonly restart?: Restart
   readonly nics: readonly TopologyNic[]
   readonly env: Readonly<Record<string, string>>
   readonly files: readonly EntityFile[]
@@ -81,8 +86,11 @@ export interface SpecEntity {
   readonly run: string
   /** The hosts that may run it, in order. */
   readonly hosts: readonly HostId[]
-  /** Pinned by the file: it stays on its first host. */
+  /** Pinned by the file to its one host. */
   readonly pinned: boolean
+  readonly restart: Restart
+  /** Raised to move it, or to try again what failed: claims of a lower generation give way. */
+  readonly generation: number
 }
 
 export interface SpecLan {
@@ -99,6 +107,8 @@ export interface Spec {
   readonly entities: readonly SpecEntity[]
 }
 
+/** Hosts that may run an entity that is not pinned: the first, and two in case it is lost. */
+export const hostsPerEntity = 3
 /** An entity's vNIC takes at most this many: bounded by the UML driver's devices. */
 export const maxNicsPerEntity = 16
 /** MTU of every vLAN, whatever the underlay's. */

@@ -10,6 +10,7 @@ import type { Mesh } from '#mesh/contract.ts'
 import { openStore } from '#store/level.ts'
 import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
+import { Claims } from './claims.ts'
 import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
@@ -91,13 +92,15 @@ export async function startDaemon(
     }),
     (one) => one.close()
   )
-  const reconciler = undo.adopt(new Reconciler(host, records, slices, journal, limits), (one) => one.close())
-  const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
-    one.close()
-  )
   const peers = undo.adopt(
     new Peers({ self: identity.id, signer: identity.host, records, store, mesh, journal, log }),
     (one) => one.close()
+  )
+  const claims = new Claims(host, records, peers, limits)
+  const reconciler = undo.adopt(new Reconciler(host, records, slices, claims, journal), (one) => one.close())
+  mesh.on(() => reconciler.kick())
+  const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
+    one.close()
   )
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh, limits)
@@ -123,6 +126,8 @@ export async function startDaemon(
   })
   const admission = new Admission(dir, host, records, mesh, journal, store)
   const refusing = { settings, records, peers, violins, admission, reconciler, journal }
+  // A host that was being drained still is.
+  departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
   const service = createService({
     refusing,
     host,
@@ -138,6 +143,7 @@ export async function startDaemon(
   })
   // Before anything is heard or asked: what runs must not be taken for what is to be started.
   for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
+  await reconciler.begin()
   const api = await serveApi(join(dir, 'api.sock'), service)
   // Apart: it answers to the last who asked the host to leave, when all else has ended.
   door.adopt(api, (one) => one.close())

@@ -1,6 +1,9 @@
-/** How a host leaves its mesh: vSwitches are handed over, what runs is stopped, the others are told. */
+/**
+ * How a host gives up its work, for a while or for good: others take over its entities and vSwitches, each
+ * stops here when it is ready there; who leaves stops what is left, and tells the others.
+ */
 import { ViolinError, errorData } from '#core/errors.ts'
-import type { ViolinId } from '#core/ids.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Progress } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Handoffs } from './handoff.ts'
@@ -13,6 +16,8 @@ import type { Violins } from './violins.ts'
 
 /** Slices that do not stop within this time keep the host in the mesh. */
 const stopTimeoutMs = 30_000
+/** What others do not take over in this time stays. */
+const moveTimeoutMs = 120_000
 /** Members that are told before going; the others hear of it from them. */
 const toldMembers = 8
 const tellTimeoutMs = 3_000
@@ -58,16 +63,70 @@ export class Departure {
     this.#end = parts.end
   }
 
-  /** Leaves; `stop` also stops entities that run here. Throws `entities-running` otherwise. */
-  async *leave(stop: boolean): AsyncGenerator<Progress, void, void> {
-    const entities = [...this.#reconciler.all().values()].flatMap((running) => [...running.entities.keys()])
-    if (entities.length > 0 && !stop) {
-      throw new ViolinError(
-        'entities-running',
-        `${entities.length} entities run on this host (${entities.slice(0, 5).join(', ')})`,
-        'move or delete them first, or stop them with `violin leave --yes`'
-      )
+  /** Has others take over what runs here; resolves when all that can move has. Throws `timeout`. */
+  async *drain(timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    this.draining = true
+    await this.#tell()
+    yield { kind: 'step', text: `${this.#host.identity.name} takes nothing new` }
+    yield* this.#handOverAll(timeoutMs)
+    const left = this.#held()
+    const rest =
+      left.length === 0 ? 'nothing runs here' : `${left.map(({ name }) => name).join(', ')} stay here`
+    yield { kind: 'done', text: `${this.#host.identity.name} is drained: ${rest}` }
+  }
+
+  /** Takes part again. */
+  async *undrain(): AsyncGenerator<Progress, void, void> {
+    this.draining = false
+    await this.#tell()
+    this.#reconciler.kick()
+    yield { kind: 'done', text: `${this.#host.identity.name} takes part again` }
+  }
+
+  /** Entities and vSwitches go to the next in their lists; those that cannot are named. */
+  async *#handOverAll(timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    const stuck = new Set<string>()
+    for (const { violin, entity, name } of this.#held()) {
+      const objection = this.#staysBecause(violin, entity)
+      if (objection === null) continue
+      stuck.add(name)
+      yield { kind: 'warning', text: `${name} cannot move: ${objection}` }
     }
+    const movable = (): string[] =>
+      this.#held()
+        .map(({ name }) => name)
+        .filter((name) => !stuck.has(name))
+    const before = movable()
+    await this.#until(
+      () => movable().length === 0,
+      timeoutMs,
+      () => `${movable().join(', ')} did not move`
+    )
+    for (const name of before) yield { kind: 'step', text: `${name} runs elsewhere now` }
+    yield* this.#handOverSwitches()
+  }
+
+  /** What runs here, or shall. */
+  #held(): { readonly violin: ViolinId; readonly entity: string; readonly name: string }[] {
+    return [...this.#records.view.violins.values()].flatMap(({ id, name }) =>
+      this.#reconciler.held(id).map((entity) => ({ violin: id, entity, name: `${name}/${entity}` }))
+    )
+  }
+
+  /** Why no other host can take an entity; null: one may. */
+  #staysBecause(violin: ViolinId, name: string): string | null {
+    const { view } = this.#records
+    const entity = view.violins.get(violin)?.spec?.entities.find((one) => one.name === name)
+    const others = (entity?.hosts ?? []).filter((host) => host !== this.#host.identity.id)
+    if (others.length === 0)
+      return entity?.pinned === true ? 'it is pinned here' : 'no other host is listed for it'
+    const isThere = (host: HostId): boolean =>
+      this.#mesh.members().includes(host) && view.members.get(host)?.body.draining === false
+    return others.some(isThere) ? null : 'no other host of it is in reach'
+  }
+
+  /** Leaves; `stop` also stops entities that cannot move. Throws `entities-running` otherwise. */
+  async *leave(stop: boolean): AsyncGenerator<Progress, void, void> {
     const owned = this.#violins.owned()
     if (owned.length > 0 && !stop) {
       throw new ViolinError(
@@ -80,14 +139,15 @@ export class Departure {
       yield { kind: 'warning', text: `${name} is deleted: its owner leaves` }
       yield* this.#violins.delete(name, stopTimeoutMs)
     }
+    const { draining } = this
     this.draining = true
     try {
       await this.#tell()
-      yield* this.#handOverSwitches()
+      yield* this.#moveAway(stop)
       this.#reconciler.leave()
       await this.#stopped()
     } catch (error: unknown) {
-      this.draining = false
+      this.draining = draining
       this.#reconciler.stay()
       await this.#tell()
       throw error
@@ -106,6 +166,22 @@ export class Departure {
     await this.#gone()
     yield { kind: 'done', text: `${this.#host.identity.name} has left the mesh` }
     this.#end()
+  }
+
+  async *#moveAway(stop: boolean): AsyncGenerator<Progress, void, void> {
+    try {
+      yield* this.#handOverAll(moveTimeoutMs)
+    } catch (error: unknown) {
+      if (!stop) throw error
+      yield { kind: 'warning', text: `${errorData(error).message}: stopped` }
+    }
+    const left = this.#held().map(({ name }) => name)
+    if (left.length > 0 && !stop)
+      throw new ViolinError(
+        'entities-running',
+        `${left.length} entities run on this host and cannot move (${left.slice(0, 5).join(', ')})`,
+        'delete them first, or stop them with `violin leave --yes`'
+      )
   }
 
   async *#handOverSwitches(): AsyncGenerator<Progress, void, void> {
@@ -137,27 +213,27 @@ export class Departure {
     await publishHost(this.#host, this.#records, { addresses: this.#mesh.addresses(), draining, left })
   }
 
-  async #stopped(): Promise<void> {
+  #stopped(): Promise<void> {
     const none = (): boolean => this.#slices.all().length === 0
-    if (none()) return
+    return this.#until(none, stopTimeoutMs, () => 'what runs here did not stop')
+  }
+
+  /** Resolves when a condition on what runs here holds; it is looked at whenever that, or a record, changes. */
+  async #until(condition: () => boolean, timeoutMs: number, what: () => string): Promise<void> {
+    if (condition()) return
     await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (condition()) settle(resolve)
+      }
       const settle = (finish: () => void): void => {
         clearTimeout(timer)
-        unwatch()
+        for (const unwatch of unwatches) unwatch()
         finish()
       }
-      const timer = setTimeout(
-        () =>
-          settle(() =>
-            reject(
-              new ViolinError('timeout', 'what runs here did not stop', 'see `violin events`, and try again')
-            )
-          ),
-        stopTimeoutMs
-      )
-      const unwatch = this.#reconciler.watch(() => {
-        if (none()) settle(resolve)
-      })
+      const late = (): void =>
+        settle(() => reject(new ViolinError('timeout', what(), 'see `violin events`, and try again')))
+      const timer = setTimeout(late, timeoutMs)
+      const unwatches = [this.#reconciler.watch(look), this.#records.onChange(look)]
     })
   }
 }

@@ -1,8 +1,9 @@
 /** What changes by the second on a host: asked when it is needed, never spread. */
 import * as z from 'zod'
+import { keeperOf, type Told } from '#core/claims.ts'
 import { type Limits, freeMemoryMiB } from '#core/limits.ts'
-import type { HostId } from '#core/ids.ts'
-import { partOf } from '#core/reconcile.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import type { SpecEntity } from '#core/spec.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { loadNow, type Host } from './host.ts'
 import type { Records } from './records.ts'
@@ -52,20 +53,25 @@ export class Loads {
   }
 
   #own(asking: HostId): Load {
-    const self = this.#host.identity.id
-    const claims = [...this.#records.view.violins.values()].flatMap(
-      ({ id, version, spec, founding, ownerHost }) => {
-        const part = spec === null ? null : partOf(self, version, spec)
-        return part === null
-          ? []
-          : [{ violin: id, owners: founding.owners, ownerHost, entities: part.entities }]
-      }
-    )
+    const claims = [...this.#records.view.violins.values()].flatMap(({ id, spec, founding, ownerHost }) => {
+      const entities = spec?.entities.filter((entity) => this.#keeps(id, entity)) ?? []
+      return entities.length === 0 ? [] : [{ violin: id, owners: founding.owners, ownerHost, entities }]
+    })
     return {
       entities: claims.reduce((sum, claim) => sum + claim.entities.length, 0),
       load: loadNow(),
       // Its owner keys are not known before it signs: of them the reconciler decides.
       ownerFreeMiB: freeMemoryMiB(claims, { owners: [], ownerHost: asking }, this.#limits())
     }
+  }
+
+  /** Whether an entity is this host's, as far as records tell. */
+  #keeps(violin: ViolinId, entity: SpecEntity): boolean {
+    const told = new Map<HostId, Told>()
+    for (const [host, { body }] of this.#records.view.runs.get(violin) ?? []) {
+      const said = body.entities.find(({ name }) => name === entity.name)
+      if (said !== undefined) told.set(host, said)
+    }
+    return keeperOf(entity, told) === this.#host.identity.id
   }
 }

@@ -21,6 +21,8 @@ import { encodeJson, parseJson } from './wire.ts'
 const maxSought = 64
 /** Connections are looked through this often for who is no member any more. */
 const lookEveryMs = 60_000
+/** A lost host whose entities may be this one's to start is dialled again this often. */
+const retryMs = 4_000
 const dialTimeoutMs = 5_000
 const lookupTimeoutMs = 5_000
 const addressList = z.array(z.string().max(256)).max(16)
@@ -34,6 +36,7 @@ export class Peers {
   readonly #log: (message: string, fields: Record<string, unknown>) => void
   readonly #dialling = new Map<HostId, Promise<void>>()
   readonly #watching: Watching
+  readonly #triedAt = new Map<HostId, number>()
   readonly #look: NodeJS.Timeout
 
   constructor(options: {
@@ -119,10 +122,21 @@ export class Peers {
 
   /**
    * For how long this host has not heard that one itself, by libp2p: own evidence, no hearsay; null: it hears
-   * it. Of a host that was never connected the time runs from this daemon's start.
+   * it. Of a host that was never connected the time runs from this daemon's start. Asking makes this host dial
+   * one that is not connected; a connection that is only quiet is no loss, unless its watchers hear nothing.
    */
   lostForMs(host: HostId): number | null {
-    return this.#watching.lostForMs(host)
+    const lostForMs = this.#watching.lostForMs(host)
+    if (lostForMs === null) return null
+    if (this.isConnected(host)) return this.#watching.stateOf(host) === 'dead' ? lostForMs : null
+    const now = performance.now()
+    if (now - (this.#triedAt.get(host) ?? -Infinity) >= retryMs && this.#records.view.members.has(host)) {
+      this.#triedAt.set(host, now)
+      this.reach(host).catch((error: unknown) =>
+        this.#log('host not reached', { host, reason: errorData(error).message })
+      )
+    }
+    return lostForMs
   }
 
   async #dial(host: HostId): Promise<void> {

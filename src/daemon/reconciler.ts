@@ -3,17 +3,15 @@
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
 import type { Chain } from '#core/admission/chain.ts'
-import { type Limits, ownerRefusal, refusals } from '#core/limits.ts'
-import { printable } from '#core/printable.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
-import { type Part, type Step, partOf, reconcile, withoutHosts } from '#core/reconcile.ts'
+import { type Part, type Step, partOf, reconcile, type WantedViolin, withoutHosts } from '#core/reconcile.ts'
 import type { RunsBody } from '#core/records/bodies.ts'
-import { bodyLimits } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { same } from '#core/plan.ts'
 import type { EntityStatus, SliceEvent, SliceStatus, SwitchStatus } from '#slice/contract.ts'
+import type { Claims } from './claims.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
@@ -26,6 +24,8 @@ const retryMaxMs = 30_000
 const calmMs: number = 5 * 60_000
 /** What runs is told to others at most this often: the live state is asked, the record is for who was away. */
 const tellEveryMs = 6_000
+/** Who holds what is told after so long: what changes at once goes in one record. */
+const tellClaimsMs = 50
 
 interface Retry {
   failures: number
@@ -36,8 +36,8 @@ interface Retry {
 
 /** What this host runs of one VIOLIN, as it is now. */
 export interface Running {
-  /** Version of the record that the slice was configured with; 0: not yet. */
-  version: number
+  /** What the slice was told to do last; null: nothing by this daemon. */
+  part: Part | null
   readonly entities: Map<string, EntityStatus>
   readonly switches: Map<string, SwitchStatus>
   /** Why the slice itself does not run; empty when it does. */
@@ -49,7 +49,7 @@ export class Reconciler {
   readonly #records: Records
   readonly #slices: Slices
   readonly #journal: Journal
-  readonly #limits: () => Limits
+  readonly #claims: Claims
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
@@ -58,21 +58,18 @@ export class Reconciler {
     { readonly body: RunsBody; readonly until: number; readonly chain: Chain }
   >()
   readonly #watchers = new Set<(violin: ViolinId) => void>()
-  #tellTimer: NodeJS.Timeout | null = null
+  #tellTimer: { readonly timer: NodeJS.Timeout; readonly at: number } | null = null
+  #againTimer: NodeJS.Timeout | null = null
   #leaving = false
   #closed = false
 
-  constructor(host: Host, records: Records, slices: Slices, journal: Journal, limits: () => Limits) {
-    this.#limits = limits
+  constructor(host: Host, records: Records, slices: Slices, claims: Claims, journal: Journal) {
     this.#host = host
     this.#records = records
     this.#slices = slices
+    this.#claims = claims
     this.#journal = journal
-    records.onChange((changed) => {
-      // Who was shut out is on no trunk any more: every part is looked at again.
-      if (changed.some(({ kind }) => kind === 'revocation')) this.recheck()
-      else this.kick()
-    })
+    records.onChange(() => this.kick())
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
@@ -81,21 +78,39 @@ export class Reconciler {
     const wanted = this.#wanted()
     // What could not be started counts as well: there may be something of it to clear away.
     const known = new Set([...this.#slices.all().map(({ violin }) => violin), ...this.#running.keys()])
-    const running = new Map(
-      Array.from(known, (violin) => [violin, { version: this.#running.get(violin)?.version ?? 0 }])
-    )
-    for (const step of reconcile(this.#host.identity.id, wanted, running)) this.#take(step)
-  }
-
-  /** Looks at every part again: what this host lets in, or with whom, has changed. */
-  recheck(): void {
-    for (const running of this.#running.values()) running.version = 0
-    this.kick()
+    const running = new Map(Array.from(known, (violin) => [violin, this.#running.get(violin)?.part ?? null]))
+    for (const step of reconcile(wanted, running)) this.#take(step)
   }
 
   /** What runs here of a VIOLIN; null: nothing. */
   running(violin: ViolinId): Running | null {
     return this.#running.get(violin) ?? null
+  }
+
+  /** Its entities here: those that run, failed, or were refused. */
+  entities(violin: ViolinId): EntityStatus[] {
+    const known = new Map(this.#running.get(violin)?.entities)
+    for (const [name, { state, claim, reason }] of this.#claims.held(violin)) {
+      if (state !== 'refused' && (state !== 'failed' || known.has(name))) continue
+      known.set(name, {
+        name,
+        state: 'failed',
+        reason: state === 'refused' ? `refused: ${reason}` : reason,
+        claim,
+        superseded: null,
+        again: false,
+        bootMs: null,
+        nics: []
+      })
+    }
+    return [...known.values()]
+  }
+
+  /** Entities of a VIOLIN that this host has, to run or running. */
+  held(violin: ViolinId): string[] {
+    return Array.from(this.#claims.held(violin)).flatMap(([name, { state }]) =>
+      state === 'refused' || state === 'failed' ? [] : [name]
+    )
   }
 
   /** Every VIOLIN of which something runs here. */
@@ -127,7 +142,8 @@ export class Reconciler {
       if (timer !== null) clearTimeout(timer)
       clearTimeout(calm)
     }
-    if (this.#tellTimer !== null) clearTimeout(this.#tellTimer)
+    if (this.#tellTimer !== null) clearTimeout(this.#tellTimer.timer)
+    if (this.#againTimer !== null) clearTimeout(this.#againTimer)
   }
 
   /** A slice that went on while no daemon ran. */
@@ -136,6 +152,8 @@ export class Reconciler {
     // Its wish is given to it again, whatever the version: what was refused or revoked since counts.
     for (const entity of status.entities) running.entities.set(entity.name, entity)
     for (const one of status.switches) running.switches.set(one.lan, one)
+    for (const { peer, up } of status.trunks) this.#claims.trunk(violin, peer, up)
+    this.#claims.adopt(violin, status.entities)
     this.#journal.note(
       'adopted',
       this.#nameOf(violin),
@@ -144,20 +162,19 @@ export class Reconciler {
     this.#changed(violin)
   }
 
+  /** Says what runs here, before others hear of it: what a former life told may be over. */
+  async begin(): Promise<void> {
+    for (const violin of this.#records.view.runs.keys()) await this.#tell(violin)
+  }
+
   /** An event of a slice. */
   heard(violin: ViolinId, event: SliceEvent): void {
     const running = this.#entry(violin)
     const name = this.#nameOf(violin)
-    if (event.kind === 'entity') {
-      const before = running.entities.get(event.entity.name)
-      running.entities.set(event.entity.name, event.entity)
-      if (before?.state !== event.entity.state) {
-        this.#journal.note(
-          `entity-${event.entity.state}`,
-          name,
-          `${event.entity.name} is ${event.entity.state}${event.entity.reason === '' ? '' : `: ${event.entity.reason}`}`
-        )
-      }
+    if (event.kind === 'entity') this.#heardEntity(violin, running, event.entity)
+    else if (event.kind === 'trunk') {
+      this.#claims.trunk(violin, event.peer, event.up)
+      this.kick()
     } else if (event.kind === 'switch') {
       const before = running.switches.get(event.status.lan)
       running.switches.set(event.status.lan, event.status)
@@ -172,21 +189,61 @@ export class Reconciler {
     this.#changed(violin)
   }
 
+  #heardEntity(violin: ViolinId, running: Running, entity: EntityStatus): void {
+    const { name, state, reason, superseded } = entity
+    const before = running.entities.get(name)
+    running.entities.set(name, entity)
+    this.#claims.heard(violin, entity)
+    if (before?.state !== state) {
+      const why = reason === '' ? '' : `: ${reason}`
+      this.#journal.note(`entity-${state}`, this.#nameOf(violin), `${name} is ${state}${why}`)
+    }
+    const shutFor = superseded !== null && superseded.claim !== before?.superseded?.claim ? superseded : null
+    if (shutFor !== null) {
+      this.#journal.note(
+        'entity-superseded',
+        this.#nameOf(violin),
+        `the ports of ${name} are shut: ${this.#hostName(shutFor.by)} has claim ${shutFor.claim}`
+      )
+      void this.#records.repairWith(shutFor.by)
+    }
+    if (before?.state !== state || shutFor !== null) this.kick()
+  }
+
   /** A slice ended without being asked to. */
   ended(violin: ViolinId, reason: string): void {
     this.#journal.note('slice-ended', this.#nameOf(violin), reason)
     this.#running.delete(violin)
+    this.#claims.ended(violin)
     this.#changed(violin)
     this.#retry(violin)
   }
 
-  #wanted(): { violin: ViolinId; version: number; spec: ViolinView['spec'] }[] {
+  #wanted(): WantedViolin[] {
     if (this.#leaving) return []
-    return [...this.#records.view.violins.values()].map(({ id, version, spec }) => ({
-      violin: id,
-      version,
-      spec
+    const { claims, changed, againInMs } = this.#claims.decide()
+    if (changed.length > 0) this.#tellLater(tellClaimsMs)
+    this.#decideLater(againInMs)
+    return [...this.#records.view.violins.values()].map((one) => ({
+      violin: one.id,
+      part: this.#partOf(one, claims.get(one.id) ?? new Map<string, number>()),
+      ended: one.spec === null
     }))
+  }
+
+  #partOf(violin: ViolinView, claims: ReadonlyMap<string, number>): Part | null {
+    const { version, spec } = violin
+    const part = spec === null ? null : partOf(this.#host.identity.id, version, spec, claims)
+    if (part === null) return null
+    // Neither a port nor a vote nor a trunk for an owner that is refused: what is left only says so.
+    if (this.#claims.refusesOwnerOf(violin)) return { ...part, entities: [], lans: [], peers: [] }
+    const hosts = part.lans.flatMap(({ members }) => members)
+    return withoutHosts(part, revokedHosts(hosts, this.#records))
+  }
+
+  #decideLater(inMs: number | null): void {
+    if (this.#againTimer !== null) clearTimeout(this.#againTimer)
+    this.#againTimer = inMs === null ? null : setTimeout(() => this.kick(), Math.ceil(inMs) + 1)
   }
 
   #take(step: Step): void {
@@ -247,51 +304,26 @@ export class Reconciler {
       return
     }
     const running = this.#entry(violin)
-    const out = revokedHosts(step.part.peers, this.#records)
-    const { part, refused } = this.#admitted(violin, withoutHosts(step.part, out))
+    const { part } = step
     const slice = await this.#slices.ensure(violin)
     await slice.call('configure', part)
+    running.part = part
+    const held = this.#claims.held(violin)
     for (const name of running.entities.keys())
-      if (!step.part.entities.some((entity) => entity.name === name)) running.entities.delete(name)
+      if (!part.entities.some((entity) => entity.name === name) && !held.has(name))
+        running.entities.delete(name)
     for (const name of running.switches.keys())
-      if (!step.part.lans.some((lan) => lan.name === name)) running.switches.delete(name)
-    for (const [name, reason] of refused) {
-      running.entities.set(name, {
-        name,
-        state: 'failed',
-        reason: `refused: ${reason}`,
-        claim: 0,
-        superseded: null,
-        again: false,
-        bootMs: null,
-        nics: []
-      })
-    }
+      if (!part.lans.some((lan) => lan.name === name)) running.switches.delete(name)
     const status = await slice.call('status', {})
-    for (const entity of status.entities) running.entities.set(entity.name, entity)
+    for (const entity of status.entities) {
+      // One that is on its way out is no longer this host's.
+      if (!held.has(entity.name)) continue
+      running.entities.set(entity.name, entity)
+      this.#claims.heard(violin, entity)
+    }
     for (const one of status.switches) running.switches.set(one.lan, one)
-    running.version = step.part.version
     running.trouble = ''
     this.#changed(violin)
-  }
-
-  /** The part without what this host's operator does not let in. */
-  #admitted(violin: ViolinId, part: Part): { part: Part; refused: ReadonlyMap<string, string> } {
-    const { id } = this.#host.identity
-    const claims = [...this.#records.view.violins.values()].flatMap((one) => {
-      const own = one.spec === null ? null : partOf(id, one.version, one.spec)
-      return own === null
-        ? []
-        : [{ violin: one.id, owners: one.founding.owners, ownerHost: one.ownerHost, entities: own.entities }]
-    })
-    const limits = this.#limits()
-    const refused = refusals(claims, limits).get(violin) ?? new Map<string, string>()
-    const whose = this.#records.view.violins.get(violin)
-    const owners = whose?.founding.owners ?? []
-    // Neither a port nor a vote nor a trunk for an owner that is refused: what is left only says so.
-    const whole = whose !== undefined && ownerRefusal({ owners, ownerHost: whose.ownerHost }, limits) !== null
-    const entities = part.entities.filter(({ name }) => !refused.has(name))
-    return { part: whole ? { ...part, entities, lans: [], peers: [] } : { ...part, entities }, refused }
   }
 
   /** Whether this host has reason to keep the VIOLIN's records: it owns it, or they name it still. */
@@ -303,42 +335,43 @@ export class Reconciler {
   #entry(violin: ViolinId): Running {
     const known = this.#running.get(violin)
     if (known !== undefined) return known
-    const made: Running = { version: 0, entities: new Map(), switches: new Map(), trouble: '' }
+    const made: Running = { part: null, entities: new Map(), switches: new Map(), trouble: '' }
     this.#running.set(violin, made)
     return made
   }
 
   #changed(violin: ViolinId): void {
     for (const watcher of this.#watchers) watcher(violin)
-    this.#tellLater()
+    this.#tellLater(tellEveryMs)
   }
 
-  #tellLater(): void {
-    if (this.#tellTimer !== null || this.#closed || this.#leaving) return
-    this.#tellTimer = setTimeout(() => {
+  #tellLater(inMs: number): void {
+    if (this.#closed || this.#leaving) return
+    const at = performance.now() + inMs
+    if (this.#tellTimer !== null && this.#tellTimer.at <= at) return
+    if (this.#tellTimer !== null) clearTimeout(this.#tellTimer.timer)
+    const timer = setTimeout(() => {
       this.#tellTimer = null
-      for (const violin of this.#running.keys()) {
+      for (const violin of this.#records.view.violins.keys()) {
         this.#tell(violin).catch((error: unknown) => {
           this.#journal.note('not-told', this.#nameOf(violin), errorData(error).message)
         })
       }
-    }, tellEveryMs)
+    }, inMs)
+    this.#tellTimer = { timer, at }
   }
 
   /** Publishes what runs here, if it is something else than was told last, or that ends soon. */
   async #tell(violin: ViolinId): Promise<void> {
-    const running = this.#running.get(violin)
-    if (running === undefined || !this.#concerns(violin)) return
     const { identity, chain } = this.#host
+    const own = this.#records.view.runs.get(violin)?.get(identity.id)
+    const running = this.#running.get(violin)
+    const nothing = running === undefined && own === undefined && this.#claims.held(violin).size === 0
+    if (nothing || !this.#concerns(violin)) return
     const body: RunsBody = {
       violin,
-      entities: [...running.entities.values()].map(({ name, state, reason }) => ({
-        name,
-        claim: 0,
-        state,
-        reason: printable(reason, bodyLimits.reason)
-      })),
-      switches: [...running.switches.values()]
+      entities: this.#claims.tell(violin),
+      switches: [...(running?.switches.values() ?? [])]
         .filter(({ active }) => active === identity.id)
         .map(({ lan }) => lan)
     }

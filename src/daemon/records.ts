@@ -64,6 +64,8 @@ export class Records {
   readonly #topics = new Map<string, Scope>()
   /** Hosts whose records revocations took out; a host that is let in anew has another key. */
   readonly #cut = new Set<HostId>()
+  /** Hosts that answered an exchange since this daemon's start. */
+  readonly #answered = new Set<HostId>()
   /** Exchanges under way, by peer: one at a time with each. */
   readonly #repairing = new Map<HostId, Promise<void>>()
   #heard: (bytes: Uint8Array, from: HostId) => Verdict = () => 'ignore'
@@ -102,6 +104,11 @@ export class Records {
   /** Whether a revocation took this host's record out. */
   wasCut(host: HostId): boolean {
     return this.#cut.has(host)
+  }
+
+  /** Whether a host's records and this host's were compared since this daemon's start. */
+  hasAnswered(host: HostId): boolean {
+    return this.#answered.has(host)
   }
 
   /** What the records mean now. */
@@ -181,6 +188,9 @@ export class Records {
       if (applied.accepted.length > 0) await this.#exchanged(applied)
       request = applied.next
     }
+    if (this.#answered.has(peer)) return
+    this.#answered.add(peer)
+    for (const listener of this.#listeners) listener([])
   }
 
   /** As {@link exchange}, in the background: failures are the next round's business. */

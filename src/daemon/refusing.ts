@@ -34,7 +34,7 @@ export async function refuseOwner(
   await parts.settings.refuse(owner, request.undo)
   const text = `${nameOf(parts, owner)} is ${request.undo ? 'taken' : 'refused'} on this host`
   parts.journal.note(request.undo ? 'owner-taken' : 'owner-refused', null, text)
-  parts.reconciler.recheck()
+  parts.reconciler.kick()
   return { owner, text }
 }
 
@@ -46,7 +46,7 @@ export async function rereadSettings({
 }: Pick<Parts, 'settings' | 'reconciler' | 'journal'>): Promise<void> {
   if (!(await settings.reload())) return
   journal.note('settings', null, 'the settings of this host were read anew')
-  reconciler.recheck()
+  reconciler.kick()
 }
 
 /** An owner key, a host by name or id, or the owner of a VIOLIN. */

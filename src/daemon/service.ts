@@ -49,6 +49,8 @@ export function createService(parts: ServiceParts): Service {
     wait: (request) => violins.wait(request.name, request.for, request.timeoutMs),
     delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
+    move: ({ violin, entity, to, timeoutMs }) => violins.move(violin, entity, to, timeoutMs),
+    drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow }) => journal.read(follow),
     leave: ({ stop }) => parts.departure.leave(stop),
     session: (request) => session(parts, request)
@@ -106,13 +108,7 @@ async function session(
       `it has ${known}`
     )
   }
-  const where = entity.hosts[0]
-  if (where === undefined)
-    throw new ViolinError(
-      'not-running-here',
-      `${entity.name} has no host yet`,
-      `see \`violin show ${violin.name}\``
-    )
+  const where = await violins.whereRuns(violin, entity)
   if (where !== host.identity.id && !violin.founding.owners.includes(host.identity.owner.publicKey)) {
     throw new ViolinError(
       'not-owner',

@@ -20,12 +20,11 @@ export function showOf(
   const entities =
     spec?.entities.map((entity) => {
       const shown = showEntity(violin, entity, statuses, nameOf)
-      const [host] = entity.hosts
-      if (host === undefined || !hasLeft(host)) return shown
+      if (!entity.hosts.every(hasLeft)) return shown
       return {
         ...shown,
         state: 'stopped' as const,
-        reason: 'its host left the mesh: apply again to place it'
+        reason: 'its hosts left the mesh: apply again to place it'
       }
     }) ?? []
   const lans = spec?.lans.map((lan) => showLan(violin, spec, lan.name, lan.subnet, statuses, nameOf)) ?? []
@@ -64,31 +63,60 @@ export function stateOf(violin: ViolinView, statuses: StatusMap): ViolinState {
     : 'starting'
 }
 
-/** One entity's state, as the host that should run it says. */
-export function entityState(
-  violin: ViolinView,
-  entity: SpecEntity,
-  statuses: StatusMap
-): Pick<ShowEntity, 'state' | 'reason' | 'bootMs'> & { readonly up: ReadonlyMap<string, boolean> } {
-  const [host] = entity.hosts
-  const none = { bootMs: null, up: new Map<string, boolean>() }
-  if (host === undefined) return { state: 'pending', reason: 'no host was chosen', ...none }
-  const status = statuses.get(host) ?? null
-  if (status === null) return { state: 'unreachable', reason: 'its host does not answer', ...none }
-  const own = status.entities.find(({ name }) => name === entity.name)
-  if (status.holds < violin.version || status.runs !== violin.version || own === undefined) {
-    return {
-      state: 'pending',
-      reason: status.trouble === '' ? 'its host is about to start it' : status.trouble,
-      ...none
-    }
-  }
-  const up = new Map(own.nics.map((nic) => [nic.name, nic.up]))
-  if (own.state === 'failed' && own.reason.startsWith('refused: ')) {
-    return { state: 'refused', reason: own.reason.slice('refused: '.length), bootMs: null, up }
-  }
-  return { state: own.state, reason: own.reason, bootMs: own.bootMs, up }
+/** What is known of an entity: of the hosts that may run it, the one that does, or should. */
+export interface EntityState extends Pick<ShowEntity, 'state' | 'reason' | 'bootMs'> {
+  readonly host: HostId | null
+  readonly up: ReadonlyMap<string, boolean>
 }
+
+/** One entity's state, as its hosts say: the highest claim of those that answer counts. */
+export function entityState(violin: ViolinView, entity: SpecEntity, statuses: StatusMap): EntityState {
+  const { hosts } = entity
+  const none = { bootMs: null, up: new Map<string, boolean>() }
+  const said = hosts.flatMap((host) => {
+    const status = statuses.get(host) ?? null
+    const own = status?.entities.find(({ name }) => name === entity.name)
+    const isCurrent = status !== null && status.holds >= violin.version && status.runs === violin.version
+    return own === undefined || !isCurrent ? [] : [{ host, own }]
+  })
+  const living = said.filter(({ own }) => own.state !== 'failed' || own.again)
+  const [best] = living.toSorted(
+    (a, b) =>
+      Number(b.own.state === 'running') - Number(a.own.state === 'running') || b.own.claim - a.own.claim
+  )
+  if (best !== undefined) {
+    const { state, reason, bootMs, nics } = best.own
+    return { host: best.host, state, reason, bootMs, up: new Map(nics.map((nic) => [nic.name, nic.up])) }
+  }
+  const first = hosts.find((host) => statuses.get(host) != null) ?? hosts[0] ?? null
+  if (first === null) return { host: null, state: 'pending', reason: 'no host was chosen', ...none }
+  if ((statuses.get(first) ?? null) === null)
+    return { host: first, state: 'unreachable', reason: 'its host does not answer', ...none }
+  const [failure] = said
+  const mayTry = hosts.some(
+    (host) =>
+      statuses.get(host) != null && !said.some((one) => one.host === host) && entity.restart === 'failover'
+  )
+  if (failure !== undefined && !mayTry) {
+    const { reason } = failure.own
+    const state = reason.startsWith(refusedMark) ? ('refused' as const) : ('failed' as const)
+    const why = state === 'refused' ? reason.slice(refusedMark.length) : reason
+    return { host: failure.host, state, reason: why, ...none }
+  }
+  if (first !== hosts[0] && entity.restart !== 'failover')
+    return { host: hosts[0] ?? null, state: 'unreachable', reason: 'its host does not answer', ...none }
+  const trouble = statuses.get(first)?.trouble ?? ''
+  const reason =
+    failure !== undefined
+      ? `the next host is asked: ${failure.own.reason}`
+      : first !== hosts[0]
+        ? 'its host does not answer, the next is about to start it'
+        : 'its host is about to start it'
+  return { host: first, state: 'pending', reason: trouble === '' ? reason : trouble, ...none }
+}
+
+/** How the reason of a status begins whose host refused the entity. */
+const refusedMark = 'refused: '
 
 /** The vSwitch of a vLAN: of all that hosts say, the highest term. */
 export function switchOf(
@@ -113,14 +141,15 @@ function showEntity(
   statuses: StatusMap,
   nameOf: (host: HostId) => string
 ): ShowEntity {
-  const { state, reason, bootMs, up } = entityState(violin, entity, statuses)
-  const host = entity.hosts[0] ?? null
+  const { state, reason, bootMs, up, host } = entityState(violin, entity, statuses)
   return {
     name: entity.name,
     kind: entity.kind,
     driver: entity.driver,
     host: host === null ? null : nameOf(host),
     hostId: host,
+    hosts: entity.hosts.map(nameOf),
+    restart: entity.restart,
     state,
     reason,
     bootMs,
@@ -155,7 +184,7 @@ function showLan(
           entity: entity.name,
           nic: nic.name,
           mac: macOf(crypto, violin.id, entity.name, nic.name),
-          host: named(entity.hosts[0] ?? null)
+          host: named(entityState(violin, entity, statuses).host)
         }))
     )
   }

@@ -154,9 +154,9 @@ export class Statuses {
     const running = this.#reconciler.running(violin)
     const content = {
       holds: this.#records.view.violins.get(violin)?.version ?? 0,
-      runs: running?.version ?? null,
+      runs: running === null ? null : (running.part?.version ?? 0),
       trouble: running?.trouble ?? '',
-      entities: [...(running?.entities.values() ?? [])],
+      entities: this.#reconciler.entities(violin),
       switches: [...(running?.switches.values() ?? [])]
     }
     return { ...content, digest: hex(crypto.sha256(encodeJson(content)).subarray(0, 8)) }

@@ -3,14 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { ascii, hex } from '#core/derive.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
-import { type PlacementHost, findHost, place } from '#core/placement.ts'
+import { type PlacementHost, findHost, objectionTo, place } from '#core/placement.ts'
 import { type Change, planChanges, same } from '#core/plan.ts'
 import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
 import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
-import type { Spec, Topology } from '#core/spec.ts'
+import { hostsPerEntity, type Spec, type SpecEntity, type Topology } from '#core/spec.ts'
 import type { ListRow, Plan, Progress, Show, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -72,7 +72,9 @@ export class Violins {
     const { planned, violin } = await this.#settle(topology)
     const former = planned.before?.spec ?? null
     yield { kind: 'plan', plan: this.#planOf(topology, planned) }
-    const text = `version ${violin.version} ${violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'}`
+    const unchanged = planned.before?.spec != null && same(planned.before.spec, planned.spec)
+    const said = violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'
+    const text = `version ${violin.version} ${said}${unchanged && violin !== planned.before ? ': what failed is tried again' : ''}`
     yield { kind: 'step', text }
     const hosts = namedHosts(planned.spec)
     const dropped = former === null ? [] : namedHosts(former).filter((host) => !hosts.includes(host))
@@ -90,12 +92,128 @@ export class Violins {
     const settle = async (): Promise<{ readonly planned: Planned; readonly violin: ViolinView }> => {
       const planned = await this.#planned(topology)
       const { before, spec } = planned
-      const stands = before !== null && before.spec !== null && same(before.spec, spec)
-      return { planned, violin: stands ? before : await this.#publish(before, { spec, ended: null }) }
+      if (before === null || before.spec === null)
+        return { planned, violin: await this.#publish(before, { spec, ended: null }) }
+      const again = await this.#triedAgain(before, spec)
+      if (same(before.spec, again)) return { planned, violin: before }
+      return { planned, violin: await this.#publish(before, { spec: again, ended: null }) }
     }
     const turn = this.#settling.then(settle, settle)
     this.#settling = turn.catch(() => undefined)
     return turn
+  }
+
+  /** The spec with what failed to be tried again, from the first of its hosts on. */
+  async #triedAgain(violin: ViolinView, spec: Spec): Promise<Spec> {
+    const statuses = await this.#statusesOf(violin)
+    const entities = spec.entities.map((entity): SpecEntity => {
+      const { state } = entityState(violin, entity, statuses)
+      const ended = state === 'failed' || state === 'refused'
+      return ended ? { ...entity, generation: entity.generation + 1 } : entity
+    })
+    return { ...spec, entities }
+  }
+
+  /** Moves an entity: a version whose list begins with the host, and a generation above the one that runs. */
+  async *move(
+    name: string,
+    what: string,
+    to: string,
+    timeoutMs: number
+  ): AsyncGenerator<Progress, void, void> {
+    const startedAt = performance.now()
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const turn = this.#settling.then(
+      () => this.#moved(name, what, to),
+      () => this.#moved(name, what, to)
+    )
+    this.#settling = turn.catch(() => undefined)
+    const { violin, target } = await turn
+    yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
+    const hosts = namedHosts(violin.spec as Spec)
+    yield* this.#handOver(violin.id, hosts)
+    const where = this.#peers.nameOf(target)
+    for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
+      const runsOn = (host: HostId): boolean =>
+        statuses.get(host)?.entities.some((one) => one.name === what && one.state === 'running') === true
+      const own = statuses.get(target)?.entities.find((one) => one.name === what)
+      if (own?.state === 'failed' && !own.again)
+        throw new ViolinError(
+          'boot-failed',
+          `${what} did not start on ${where}: ${own.reason}`,
+          `it stays where it was: violin show ${violin.name}`
+        )
+      const elsewhere = hosts.some((host) => host !== target && runsOn(host))
+      if (statuses.size < hosts.length || !runsOn(target) || elsewhere) continue
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+      yield { kind: 'done', text: `${what} runs on ${where} (${seconds} s), and nowhere else` }
+      return
+    }
+    throw new ViolinError(
+      'timeout',
+      `${what} does not run on ${where} after ${seconds(timeoutMs)}`,
+      `it goes on moving; see \`violin show ${violin.name}\``
+    )
+  }
+
+  async #moved(
+    name: string,
+    what: string,
+    to: string
+  ): Promise<{ readonly violin: ViolinView; readonly target: HostId }> {
+    const before = this.#owned(this.find(name))
+    const spec = before.spec as Spec
+    const entity = spec.entities.find((one) => one.name === what)
+    if (entity === undefined)
+      throw new ViolinError(
+        'unknown-entity',
+        `${before.name} has no entity ${what}`,
+        `it has ${spec.entities.map((one) => one.name).join(', ')}`
+      )
+    const target = findHost(to, await this.#placementHosts())
+    const objection = entity.pinned
+      ? `the file pins it to ${this.#peers.nameOf(entity.hosts[0] as HostId)}`
+      : objectionTo(entity, target)
+    if (objection !== null)
+      throw new ViolinError(
+        'no-placement',
+        `${what} cannot move to ${target.name}: ${objection}`,
+        entity.pinned ? 'change `on:` in the file and apply it' : 'choose another host'
+      )
+    const others = entity.hosts.filter((host) => host !== target.id)
+    const moved: SpecEntity = {
+      ...entity,
+      hosts: [target.id, ...others].slice(0, hostsPerEntity),
+      generation: entity.generation + 1
+    }
+    const lans = spec.lans.map((lan) => {
+      // Where candidates are the hosts with ports, the new one is among them.
+      const has =
+        entity.nics.some((nic) => nic.lan === lan.name) && entity.hosts.some((one) => lan.hosts.includes(one))
+      return has && !lan.hosts.includes(target.id) ? { ...lan, hosts: [...lan.hosts, target.id] } : lan
+    })
+    const entities = spec.entities.map((one) => (one === entity ? moved : one))
+    const violin = await this.#publish(before, { spec: { ...spec, lans, entities }, ended: null })
+    return { violin, target: target.id }
+  }
+
+  /** The host that runs an entity now, or should. Throws `not-running-here` when it has none. */
+  async whereRuns(violin: ViolinView, entity: SpecEntity): Promise<HostId> {
+    const self = this.#host.identity.id
+    const connected = entity.hosts.filter((host) => this.#peers.isConnected(host))
+    // One that may run it is asked at once; of several that are there each says what it has.
+    const asked = connected.length > 1 ? connected : []
+    const statuses = await this.#statuses.ofAll(asked, violin.id)
+    const { host, state } = entityState(violin, entity, statuses)
+    const where =
+      asked.length > 0 && state !== 'unreachable' ? host : (connected[0] ?? entity.hosts[0] ?? null)
+    if (where !== null) return where
+    if (entity.hosts.includes(self)) return self
+    throw new ViolinError(
+      'not-running-here',
+      `${entity.name} has no host yet`,
+      `see \`violin show ${violin.name}\``
+    )
   }
 
   /** Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. */
@@ -201,7 +319,7 @@ export class Violins {
       throw new ViolinError(
         'unknown-lan',
         `${violin.name} has no vLAN ${lan}`,
-        `it has ${(violin.spec as Spec).lans.map((one) => one.name).join(', ')}; entities do not move while they run yet`
+        `it has ${(violin.spec as Spec).lans.map((one) => one.name).join(', ')}`
       )
     }
     const members = [...this.#records.view.members.values()].map(({ host, body }) => ({
@@ -381,10 +499,10 @@ export class Violins {
     let missing = 'no host answered'
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       for (const entity of violin.spec?.entities ?? []) {
-        const { state, reason, bootMs } = entityState(violin, entity, statuses)
+        const { state, reason, bootMs, host } = entityState(violin, entity, statuses)
         if (state === 'running' && !told.has(entity.name)) {
           told.add(entity.name)
-          const where = this.#peers.nameOf(entity.hosts[0] as HostId)
+          const where = this.#peers.nameOf(host as HostId)
           yield {
             kind: 'step',
             text: `${entity.name} runs on ${where}${bootMs === null ? '' : ` (${(bootMs / 1000).toFixed(1)} s)`}`
@@ -399,7 +517,7 @@ export class Violins {
         if (state === 'refused')
           throw new ViolinError(
             'refused',
-            `${entity.name} was refused by ${this.#peers.nameOf(entity.hosts[0] as HostId)}: ${reason}`,
+            `${entity.name} was refused by ${this.#peers.nameOf(host as HostId)}: ${reason}`,
             'place it elsewhere with `on:`, or make it smaller'
           )
       }

@@ -1,6 +1,7 @@
 /**
  * The entities that run here: the wish against what runs, one step at a time for each. One that died after it
- * ran is started again with growing patience; one that never came up waits for the next wish.
+ * ran is started again with growing patience, as its `restart` says. One that never came up is, too, where it
+ * has no other host to go to; else it waits for the next wish.
  */
 import type { Duplex } from 'node:stream'
 import { mkdir, rm } from 'node:fs/promises'
@@ -320,9 +321,10 @@ export class Entities {
     const ranMs = run.runningSince === null ? null : performance.now() - run.runningSince
     if (ranMs !== null && ranMs > calmMs) entry.deaths = 0
     entry.deaths++
-    const neverCameUp = ranMs === null && entry.deaths === 1
+    const restart = entry.want?.restart ?? 'never'
+    const neverCameUp = ranMs === null && entry.deaths === 1 && restart === 'failover'
     if (entry.retry === null) {
-      if (neverCameUp || entry.deaths > maxRetries) entry.failedFor = this.#version
+      if (neverCameUp || restart === 'never' || entry.deaths > maxRetries) entry.failedFor = this.#version
       else this.#retryLater(entry)
     }
     const again = entry.retry === null ? '' : ' (it is started again soon)'
@@ -388,4 +390,10 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
   return same({ ...a, ...elsewhere }, { ...b, ...elsewhere })
 }
 
-const elsewhere: Partial<SliceEntity> = { hosts: [], pinned: false, claim: 0 }
+const elsewhere: Partial<SliceEntity> = {
+  hosts: [],
+  pinned: false,
+  restart: 'failover',
+  generation: 0,
+  claim: 0
+}

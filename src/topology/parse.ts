@@ -228,6 +228,13 @@ function readEntity(
   if (memoryMiB > maxMemoryMiB) {
     throw source.refuse([...path, 'memory'], `${settings.memory} is more than any host has`, 'give it less')
   }
+  if (entity.on !== undefined && settings.restart === 'failover') {
+    throw source.refuse(
+      [...path, entity.restart === undefined ? 'on' : 'restart'],
+      `it is pinned to ${entity.on} and cannot fail over`,
+      'leave `on` out, or write `restart: on-failure`'
+    )
+  }
   const own = files.of(entity, path, file.defaults, entity.count ?? 1)
   const names =
     entity.count === undefined
@@ -250,6 +257,7 @@ function readEntity(
         driver,
         memoryMiB,
         ...(entity.on === undefined ? {} : { on: entity.on }),
+        ...(settings.restart === undefined ? {} : { restart: settings.restart }),
         nics,
         env: readEnv(source, [...path, 'env'], settings.env ?? {}),
         files: own.files,

@@ -1,6 +1,6 @@
 /** The topology file's shape; its JSON Schema is published for editors (config/topology.schema.json). */
 import * as z from 'zod'
-import { maxNicsPerEntity } from '#core/spec.ts'
+import { maxNicsPerEntity, type Restart, restarts } from '#core/spec.ts'
 
 /** Entities that `count` may make of one, and that a file may have. */
 export const maxEntities = 1_000
@@ -31,6 +31,10 @@ const settings = {
     .optional()
     .meta({ description: 'Path inside the entity → file beside the topology file' }),
   run: text.optional().meta({ description: 'A script beside the topology file, run once inside' }),
+  restart: z.enum(restarts).optional().meta({
+    description:
+      'When its machine or its host dies: failover to another host, again on-failure where it was, or never'
+  }),
   env: z.record(z.string(), scalar).optional().meta({ description: 'Environment of the script and of exec' })
 }
 
@@ -64,6 +68,7 @@ export interface FileSettings {
   readonly files?: Readonly<Record<string, string>>
   readonly run?: string
   readonly env?: Readonly<Record<string, string | number | boolean>>
+  readonly restart?: Restart
 }
 
 export interface FileEntity extends FileSettings {
@@ -107,7 +112,6 @@ export const laterWords: ReadonlySet<string> = new Set([
   'ipv6',
   'link',
   'image',
-  'restart',
   'routing',
   'multicast',
   'firewall',

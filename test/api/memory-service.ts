@@ -128,6 +128,14 @@ export function createMemoryService(): MemoryService {
       if (find(violin).lans.some(({ name }) => name === lan)) return { active: to ?? 'purdue', term: 3 }
       throw new ViolinError('unknown-lan', `${violin} has no vLAN ${lan}`, 'see violin show')
     },
+    async *move({ violin, entity, to }) {
+      if (!find(violin).entities.some(({ name }) => name === entity))
+        throw new ViolinError('unknown-entity', `no entity ${entity}`, 'see violin show')
+      yield { kind: 'done', text: `${entity} runs on ${to}` } satisfies Progress
+    },
+    async *drain({ off }) {
+      yield { kind: 'done', text: off ? 'princeton takes part' : 'princeton is drained' } satisfies Progress
+    },
     events: ({ follow }) => journal.read(follow),
     async *leave({ stop }) {
       if (violins.size > 0 && !stop) {
@@ -218,6 +226,8 @@ function showOf(topology: Topology): Show {
       driver: entity.driver,
       host: 'princeton',
       hostId: id,
+      hosts: ['princeton'],
+      restart: entity.restart ?? 'failover',
       state: 'running',
       reason: '',
       bootMs: 100,

@@ -140,3 +140,9 @@ test('namespaces have a bound, too, though each takes little', () => {
   const refused = refusals([claimOf('a', 'x', entities)], machine(64))
   assert.deepEqual([...(refused.get('a' as ViolinId)?.keys() ?? [])], ['e8'])
 })
+
+test('what runs already keeps its room, though another comes before it by its id', () => {
+  const [a, b] = [claimOf('a', 'x', [entity('one', 200)]), claimOf('b', 'x', [entity('two', 200)])]
+  assert.deepEqual([...refusals([a, b], machine(1024)).keys()], ['b'])
+  assert.deepEqual([...refusals([a, { ...b, running: true }], machine(1024)).keys()], ['a'])
+})

@@ -116,7 +116,11 @@ test('one more host moves nothing, and neither does one more entity, wherever th
         load: each.load + before.entities.filter(({ hosts: [first] }) => first === each.id).length
       }))
       const more = [host('new'), ...running]
-      assert.deepEqual(placesOf(settle(wanted, more, before)), placesOf(before))
+      const after = settle(wanted, more, before)
+      assert.deepEqual(placesOf(after), placesOf(before))
+      // A list that was full stays as it is, a short one grows at its end.
+      for (const [place, { hosts: list }] of before.entities.entries())
+        assert.deepEqual(after.entities[place]?.hosts.slice(0, list.length), list)
       const entities = wanted.entities.toSpliced(
         at % (wanted.entities.length + 1),
         0,
@@ -147,6 +151,38 @@ test('an entity moves when its host is away, or has no room for what it became',
   assert.deepEqual(hostsOf(wanted, [host('A', { freeMemoryMiB: 448 }), host('B')], before), { x: id('A') })
   const away = host('A', { available: false, unavailableWhy: 'is draining' })
   assert.deepEqual(hostsOf(wanted, [away, host('B')], before), { x: id('B') })
+})
+
+test('an entity that is not pinned has three hosts that differ and can run it, the first of them as before', () => {
+  fc.assert(
+    fc.property(topologies, meshes, (wanted, hosts) => {
+      for (const { hosts: list } of settle(wanted, hosts).entities) {
+        assert.equal(list.length, Math.min(3, hosts.length))
+        assert.equal(new Set(list).size, list.length)
+      }
+    })
+  )
+  const [x] = settle(topology(lans, [entity('x', ['a'])]), [
+    host('A'),
+    host('B', { drivers: ['netns'] }),
+    host('C', { available: false, unavailableWhy: 'is away' }),
+    host('D', { load: 3 }),
+    host('E', { freeMemoryMiB: 8 })
+  ]).entities
+  assert.deepEqual(x?.hosts, [id('A'), id('D')])
+})
+
+test('who took over from a host that is away keeps the entity, and a spare that went is replaced', () => {
+  const hosts = ['A', 'B', 'C', 'D'].map((name) => host(name))
+  const wanted = topology(lans, [entity('x', ['a'])])
+  const before = settle(wanted, hosts)
+  const list = before.entities[0]?.hosts ?? []
+  const [first, second, third] = list as [HostId, HostId, HostId]
+  const without = (gone: HostId): PlacementHost[] =>
+    hosts.map((one) => (one.id === gone ? { ...one, available: false, unavailableWhy: 'is away' } : one))
+  const fourth = hosts.find(({ id: one }) => ![first, second, third].includes(one))?.id as HostId
+  assert.deepEqual(settle(wanted, without(first), before).entities[0]?.hosts, [second, third, fourth])
+  assert.deepEqual(settle(wanted, without(third), before).entities[0]?.hosts, [first, second, fourth])
 })
 
 test('a pin is kept, by name or id, before anything else takes the room', () => {
@@ -229,5 +265,7 @@ test('an order of candidates that still holds is kept, who left goes, who is new
     before
   )
   assert.deepEqual(after.lans[0]?.hosts, [id('A'), id('C')])
-  assert.equal(after.lans[1]?.hosts.length, 1)
+  // Behind the host of the router come those that may come to have it.
+  assert.equal(after.lans[1]?.hosts[0], after.entities.find(({ name }) => name === 'r')?.hosts[0])
+  assert.equal(after.lans[1]?.hosts.length, 3)
 })

@@ -83,7 +83,7 @@ test('a pin to where an entity runs already changes it without a restart', () =>
   const before = settle(topology(lans, [entity('x', ['a'])]), [host('A')])
   assert.deepEqual(told(plan(before, topology(lans, [entity('x', ['a'], { on: 'A' })]))), [
     'keep lan a: unchanged',
-    'change entity x: changed: pinned'
+    'change entity x: changed: pinned, restart'
   ])
 })
 

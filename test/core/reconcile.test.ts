@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { lanMembers, namedHosts, partOf, reconcile } from '#core/reconcile.ts'
+import { lanMembers, namedHosts, partOf, reconcile, withoutHosts } from '#core/reconcile.ts'
 import { entity, host, id, lan, meshes, settle, topologies, topology } from './topologies.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import type { Step, WantedViolin } from '#core/reconcile.ts'
+import type { Part, Step, WantedViolin } from '#core/reconcile.ts'
 import type { Spec } from '#core/spec.ts'
 
 const violin = 'ab'.repeat(32) as ViolinId
@@ -24,47 +24,60 @@ const told = (steps: readonly Step[]): string[] =>
       : `stop ${step.violin.slice(0, 2)}: ${step.why}`
   )
 
+/** The claims of a host that has every entity of which it is the first. */
+const ownOf = (self: HostId, of: Spec): Map<string, number> =>
+  new Map(of.entities.filter(({ hosts: [first] }) => first === self).map(({ name }) => [name, 1]))
+const part = (self: HostId, version: number, of: Spec): Part | null =>
+  partOf(self, version, of, ownOf(self, of))
+
 test('what runs as it should takes no step; each difference takes one', () => {
-  const wanted: WantedViolin[] = [{ violin, version: 2, spec }]
-  const at = (version: number): Map<ViolinId, { version: number }> => new Map([[violin, { version }]])
-  assert.deepEqual(reconcile(id('A'), wanted, at(2)), [])
-  assert.deepEqual(told(reconcile(id('A'), wanted, at(1))), ['run ab 2'])
-  assert.deepEqual(told(reconcile(id('A'), wanted, new Map())), ['run ab 2'])
-  assert.deepEqual(reconcile(id('Z'), wanted, new Map()), [])
-  assert.deepEqual(told(reconcile(id('Z'), wanted, at(1))), ['stop ab: moved off this host'])
-  const ended = [{ violin, version: 3, spec: null }]
-  assert.deepEqual(told(reconcile(id('A'), ended, at(2))), ['stop ab: deleted by its owner'])
-  assert.deepEqual(reconcile(id('A'), ended, new Map()), [])
-  assert.deepEqual(told(reconcile(id('A'), wanted, new Map([...at(2), [other, { version: 1 }]]))), [
+  const wanted = (self: string): WantedViolin[] => [{ violin, part: part(id(self), 2, spec), ended: false }]
+  const at = (version: number, claims = ownOf(id('A'), spec)): Map<ViolinId, Part | null> =>
+    new Map([[violin, partOf(id('A'), version, spec, claims)]])
+  assert.deepEqual(reconcile(wanted('A'), at(2)), [])
+  assert.deepEqual(told(reconcile(wanted('A'), at(1))), ['run ab 2'])
+  assert.deepEqual(told(reconcile(wanted('A'), new Map())), ['run ab 2'])
+  assert.deepEqual(told(reconcile(wanted('A'), new Map([[violin, null]]))), ['run ab 2'])
+  // A claim more, less, or another.
+  assert.deepEqual(told(reconcile(wanted('A'), at(2, new Map()))), ['run ab 2'])
+  assert.deepEqual(told(reconcile(wanted('A'), at(2, new Map([['x', 2]])))), ['run ab 2'])
+  assert.deepEqual(reconcile(wanted('Z'), new Map()), [])
+  assert.deepEqual(told(reconcile(wanted('Z'), at(1))), ['stop ab: moved off this host'])
+  const ended = [{ violin, part: null, ended: true }]
+  assert.deepEqual(told(reconcile(ended, at(2))), ['stop ab: deleted by its owner'])
+  assert.deepEqual(reconcile(ended, new Map()), [])
+  assert.deepEqual(told(reconcile(wanted('A'), new Map([...at(2), [other, null]]))), [
     'stop cd: no record of it is known here'
   ])
+  // Who was shut out of the mesh is no peer any more.
+  const shut = withoutHosts(wanted('A')[0]?.part as Part, new Set([id('B')]))
+  assert.deepEqual(told(reconcile([{ violin, part: shut, ended: false }], at(2))), ['run ab 2'])
 })
 
 test('when the steps are done there is nothing left to do', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(topologies, meshes, fc.boolean()), { maxLength: 4 }), (all) => {
-      const wanted = all.map(([each, on, ended], i): WantedViolin => ({
-        violin: String(i) as ViolinId,
-        version: i + 1,
-        spec: ended ? null : settle(each, on)
-      }))
       for (const self of ['h0', 'h1', 'h5'].map(id)) {
-        const running = new Map<ViolinId, { version: number }>([
-          ['0' as ViolinId, { version: 1 }],
-          ['1' as ViolinId, { version: 1 }],
-          ['9' as ViolinId, { version: 1 }]
+        const wanted = all.map(([each, on, ended], i): WantedViolin => ({
+          violin: String(i) as ViolinId,
+          part: ended ? null : part(self, i + 1, settle(each, on)),
+          ended
+        }))
+        const running = new Map<ViolinId, Part | null>([
+          ['0' as ViolinId, null],
+          ['9' as ViolinId, null]
         ])
-        for (const step of reconcile(self, wanted, running))
-          if (step.kind === 'run') running.set(step.violin, { version: step.part.version })
+        for (const step of reconcile(wanted, running))
+          if (step.kind === 'run') running.set(step.violin, step.part)
           else running.delete(step.violin)
-        assert.deepEqual(reconcile(self, wanted, running), [])
+        assert.deepEqual(reconcile(wanted, running), [])
       }
     })
   )
 })
 
 test('a host’s part is its entities, the vLANs that it has to do with, and whom it needs for them', () => {
-  assert.deepEqual(partOf(id('A'), 7, spec), {
+  assert.deepEqual(part(id('A'), 7, spec), {
     name: 'net',
     version: 7,
     lans: [
@@ -84,7 +97,7 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
     ],
     peers: [id('B')]
   })
-  const ofB = partOf(id('B'), 7, spec)
+  const ofB = part(id('B'), 7, spec)
   assert.deepEqual(
     ofB?.lans.map(({ name, members, ports }) => [name, members, ports.map((port) => port.nic)]),
     [
@@ -94,12 +107,12 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
   )
   assert.deepEqual(ofB?.peers, [id('A'), id('C')])
   // A candidate without a port switches and nothing else.
-  const ofC = partOf(id('C'), 7, spec)
+  const ofC = part(id('C'), 7, spec)
   assert.deepEqual(
     [ofC?.entities, ofC?.lans.map(({ name }) => name), ofC?.peers],
     [[], [spec.lans[1]?.name], [id('B')]]
   )
-  assert.equal(partOf(id('Z'), 7, spec), null)
+  assert.equal(part(id('Z'), 7, spec), null)
   assert.deepEqual(lanMembers(spec, 'b'), [id('B'), id('C')])
   assert.deepEqual(namedHosts(spec), [id('A'), id('B'), id('C')])
 })
@@ -108,15 +121,15 @@ test('the parts of all hosts together are the whole, each entity at one host', (
   fc.assert(
     fc.property(topologies, meshes, (wanted, on) => {
       const whole = settle(wanted, on)
-      const parts = namedHosts(whole).map((self) => partOf(self, 1, whole))
+      const parts = namedHosts(whole).map((self) => part(self, 1, whole))
       assert.deepEqual(
-        parts.flatMap((part) => part?.entities.map(({ name }) => name) ?? []).toSorted(),
+        parts.flatMap((each) => each?.entities.map(({ name }) => name) ?? []).toSorted(),
         wanted.entities.map(({ name }) => name).toSorted()
       )
       // Whoever has a port on a vLAN has the vLAN.
-      for (const part of parts)
-        for (const { nics } of part?.entities ?? [])
-          for (const nic of nics) assert.ok(part?.lans.some(({ name }) => name === nic.lan))
+      for (const each of parts)
+        for (const { nics } of each?.entities ?? [])
+          for (const nic of nics) assert.ok(each?.lans.some(({ name }) => name === nic.lan))
     })
   )
 })
@@ -133,7 +146,7 @@ function large(count: number): Spec {
   )
 }
 
-const peersOf = (self: HostId, of: Spec): readonly HostId[] => partOf(self, 1, of)?.peers ?? []
+const peersOf = (self: HostId, of: Spec): readonly HostId[] => part(self, 1, of)?.peers ?? []
 
 test('trunks are wanted from both ends; every edge of a vLAN shares one with each of its first candidates', () => {
   for (const count of [2, 3, 8, 9, 40]) {
@@ -154,7 +167,7 @@ test('only those that every host of a vLAN keeps a trunk to may switch it', () =
   for (const count of [2, 8, 9, 40]) {
     const whole = large(count)
     for (const self of namedHosts(whole)) {
-      const [one] = partOf(self, 1, whole)?.lans ?? []
+      const [one] = part(self, 1, whole)?.lans ?? []
       assert.deepEqual(one?.hosts, whole.lans[0]?.hosts.slice(0, count > 8 ? 3 : count))
       for (const candidate of one?.hosts ?? [])
         assert.ok(candidate === self || peersOf(self, whole).includes(candidate))

@@ -10,6 +10,7 @@ import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import { Admission } from '#daemon/admission.ts'
+import { Claims } from '#daemon/claims.ts'
 import { crypto } from '#daemon/crypto.ts'
 import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
@@ -160,7 +161,6 @@ export async function startHost(dir: string): Promise<TestHost> {
   const settings = await Settings.of(dir, host.memoryMiB)
   const played = new PlayedSlices()
   const slices = played as unknown as Slices
-  const reconciler = new Reconciler(host, records, slices, journal, () => settings.limits)
   const peers = new Peers({
     self: identity.id,
     signer: identity.host,
@@ -170,6 +170,14 @@ export async function startHost(dir: string): Promise<TestHost> {
     journal,
     log: quiet
   })
+  const reconciler = new Reconciler(
+    host,
+    records,
+    slices,
+    new Claims(host, records, peers, () => settings.limits),
+    journal
+  )
+  mesh.on(() => reconciler.kick())
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const violins = new Violins({
     host,

@@ -37,6 +37,8 @@ try {
     run: '',
     hosts: [self],
     pinned: false,
+    restart: 'on-failure',
+    generation: 0,
     claim: 1
   } as const
   const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [self] }]

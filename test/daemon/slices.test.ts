@@ -128,6 +128,8 @@ function entity(name: string, number: number, more: Partial<SliceEntity> = {}): 
     run: '',
     hosts: [self],
     pinned: false,
+    restart: 'on-failure',
+    generation: 0,
     claim: 1,
     ...more
   }

@@ -156,7 +156,7 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
   [
     'a word unlike any',
     lines(...head, 'defaults: { quux: 1 }'),
-    't.yaml:4:13: unknown word `quux`; words here: driver, memory, files, run, env'
+    't.yaml:4:13: unknown word `quux`; words here: driver, memory, files, run, restart, env'
   ],
   ...['ipv6', 'nat', 'dhcp'].map(
     (word) =>
@@ -166,7 +166,7 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
         `t.yaml:3:32: \`${word}:\` is not yet supported; leave it out`
       ] as const
   ),
-  ...['link', 'restart', 'image', 'routing', 'multicast', 'firewall', 'frr'].map(
+  ...['link', 'image', 'routing', 'multicast', 'firewall', 'frr'].map(
     (word) =>
       [
         `${word} of an entity, which comes later`,

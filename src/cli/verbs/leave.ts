@@ -9,8 +9,9 @@ interface Flags extends JsonFlag {
 
 export const leave: Command<Context> = buildCommand<Flags, [], Context>({
   docs: {
-    brief: 'Leave the mesh, handing vSwitches over first',
-    fullDescription: 'Refuses while entities run here; --yes stops them. The owner key stays in the folder.'
+    brief: 'Leave the mesh when other hosts have taken over what runs here',
+    fullDescription:
+      'Refuses while entities run here that cannot move; --yes stops those. The owner key stays in the folder.'
   },
   parameters: { flags: { ...yesFlag, ...jsonFlag } },
   async func({ yes = false, json = false }) {

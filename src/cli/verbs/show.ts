@@ -33,12 +33,13 @@ function showText(shown: Show): string {
     ])
   )
   const entities = table(
-    ['entity', 'kind', 'host', 'state', 'nic', 'vlan', 'address', 'mac'],
+    ['entity', 'kind', 'host', 'else', 'state', 'nic', 'vlan', 'address', 'mac'],
     shown.entities.flatMap((entity) => {
-      const own = [entity.name, entity.kind, entity.host, entity.state]
+      const others = entity.hosts.filter((host) => host !== entity.host).join(' ')
+      const own = [entity.name, entity.kind, entity.host, others, entity.state]
       const nics = entity.nics.length === 0 ? [null] : entity.nics
       return nics.map((nic, place) => [
-        ...(place === 0 ? own : ['', '', '', '']),
+        ...(place === 0 ? own : ['', '', '', '', '']),
         ...(nic === null ? [null, null, null, null] : [nic.name, nic.lan, nic.ips.join(' '), nic.mac])
       ])
     })

@@ -11,12 +11,14 @@ import {
   type DriverName,
   type EntityFile,
   type EntityKind,
+  type Restart,
   type Spec,
   type SpecEntity,
   type SpecLan,
   type SpecNic,
   type SpecRoute,
-  maxNicsPerEntity
+  maxNicsPerEntity,
+  restarts
 } from '../spec.ts'
 import { isAddress, isPrefix } from './address.ts'
 import {
@@ -39,6 +41,8 @@ export const specLimits = {
   hosts: 1000,
   /** Hosts that may run one entity. */
   hostsPerEntity: 16,
+  /** The claims of a generation are 2¹⁶, all of them below 2³¹. */
+  generation: 0x7fff,
   ipsPerNic: 16,
   routes: 64,
   files: 64,
@@ -75,7 +79,9 @@ export function specToWire(spec: Spec): unknown {
     files: entity.files.map(({ path, mode, data }) => ({ path, mode, data })),
     run: entity.run,
     hosts: places(entity.hosts),
-    pinned: entity.pinned
+    pinned: entity.pinned,
+    restart: entity.restart,
+    generation: entity.generation
   }))
   return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities }
 }
@@ -150,7 +156,9 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'files',
     'run',
     'hosts',
-    'pinned'
+    'pinned',
+    'restart',
+    'generation'
   ])
   const nicNames = new Set<string>()
   return {
@@ -168,7 +176,9 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     files: readList(wire.files, 'files', 0, specLimits.files).map(fileFromWire),
     run: readLine(wire.run, 'run script'),
     hosts: pick(wire.hosts, hosts, 1, specLimits.hostsPerEntity),
-    pinned: readFlag(wire.pinned, 'pinned')
+    pinned: readFlag(wire.pinned, 'pinned'),
+    restart: readOneOf<Restart>(wire.restart, 'restart', restarts),
+    generation: readInteger(wire.generation, 'generation', 0, specLimits.generation)
   }
 }
 

@@ -109,7 +109,9 @@ export function specOn(hosts: readonly HostId[], name = 'figure2'): Spec {
         files: [{ path: '/etc/motd', mode: 0o644, data: Uint8Array.of(104, 105) }],
         run: 'echo hi\n',
         hosts,
-        pinned: false
+        pinned: false,
+        restart: 'on-failure',
+        generation: 0
       }
     ]
   }

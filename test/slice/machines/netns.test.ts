@@ -49,6 +49,8 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
     run: '',
     hosts: [],
     pinned: false,
+    restart: 'on-failure',
+    generation: 0,
     ...more
   }
   const machine = startNetns({

@@ -53,7 +53,17 @@ export async function makeWorld(): Promise<World> {
 
 export function entityOf(change: Partial<SpecEntity>): SpecEntity {
   const kinds = { kind: 'host', driver: 'uml' } as const
-  const empty = { nics: [], routes: [], env: {}, files: [], run: '', hosts: [], pinned: false }
+  const empty: Omit<SpecEntity, 'name' | 'kind' | 'driver' | 'memoryMiB'> = {
+    nics: [],
+    routes: [],
+    env: {},
+    files: [],
+    run: '',
+    hosts: [],
+    pinned: false,
+    restart: 'on-failure',
+    generation: 0
+  }
   return { name: 'h1', ...kinds, memoryMiB: 64, ...empty, ...change }
 }
 

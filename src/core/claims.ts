@@ -1,0 +1,238 @@
+/**
+ * Which host runs an entity. The record lists hosts in order; whoever runs it says so under a claim, a number
+ * that only grows, and the highest living claim keeps the entity. A host claims when it has itself lost every
+ * host before it, or when those say that they cannot; nobody's word makes it. Pure: daemon/reconciler.ts feeds
+ * and obeys it, sim/ too.
+ */
+import type { HostId } from './ids.ts'
+import type { RunState } from './records/bodies.ts'
+import type { Restart } from './spec.ts'
+
+/** Claims of one generation. A claim's number is generation · 2¹⁶ + counter: later generations stand above. */
+const claimsPerGeneration = 0x1_0000
+/** A host is lost when nothing came from it for so long: longer than a restart of its daemon takes. */
+export const lostMs = 10_000
+/** Entities taken over that boot at once on a host: a dead host's load comes in turns. */
+export const takeoversAtOnce = 2
+
+/** What a host says of an entity in its `runs` record. */
+export interface Told {
+  readonly claim: number
+  readonly state: RunState
+}
+
+/** What this host itself has of an entity. */
+export interface Own extends Told {
+  /** The highest claim of another for which the ports here were shut; 0: none. */
+  readonly superseded: number
+}
+
+/** An entity as a host sees it. */
+export interface Question {
+  readonly name: string
+  /** Who may run it, in order. */
+  readonly hosts: readonly HostId[]
+  readonly generation: number
+  readonly restart: Restart
+  /** What hosts say of it. */
+  readonly told: ReadonlyMap<HostId, Told>
+  /** Null: nothing of it is here. */
+  readonly own: Own | null
+  /** A co-host answered since this host's start, or none was in reach for {@link lostMs}. */
+  readonly settled: boolean
+}
+
+/** What a host knows of others. */
+export interface Sight {
+  readonly self: HostId
+  /** For how long this host has itself lost another, by every way there is; null: it is there. */
+  lostForMs(host: HostId): number | null
+  /** Left the mesh, or shut out of it. */
+  isGone(host: HostId): boolean
+  isDraining(host: HostId): boolean
+  /** All others were lost at once: it is this host that is lost. */
+  readonly isolated: boolean
+}
+
+export type Verdict =
+  /** `fresh`: under a claim that was not there before; others are to hear of it at once. */
+  | { readonly kind: 'run'; readonly claim: number; readonly fresh: boolean }
+  /** It is not for this host to run. Unless something else happens first, ask again then. */
+  | { readonly kind: 'rest'; readonly why: string; readonly againInMs: number | null }
+
+/** Verdicts for all entities of a host, in their order; of what it takes over only so many boot at once. */
+export function decideAll(questions: readonly Question[], sight: Sight): Verdict[] {
+  let places = takeoversAtOnce
+  for (const { own, hosts } of questions)
+    if (own !== null && isBooting(own) && isTakeover(own.claim, sight.self, hosts)) places--
+  return questions.map((question): Verdict => {
+    const verdict = decide(question, sight)
+    if (verdict.kind === 'rest' || !verdict.fresh) return verdict
+    if (!isTakeover(verdict.claim, sight.self, question.hosts)) return verdict
+    if (places <= 0) return rest('waits for others to boot')
+    places--
+    return verdict
+  })
+}
+
+/** The verdict for one entity. */
+export function decide(question: Question, sight: Sight): Verdict {
+  const { hosts, own } = question
+  const { self } = sight
+  if (!hosts.includes(self)) return rest('its record names other hosts')
+  const rival = keeper(question, sight)
+  if (own !== null && own.claim > 0 && isAlive(own.state)) {
+    const outranked = rival !== null && outranks(rival, { host: self, claim: own.claim }, hosts)
+    // What others took over stops here when it runs there.
+    if (outranked && rival.state === 'running') return rest(`runs on another host under claim ${rival.claim}`)
+    if (outranked || own.superseded <= own.claim) return { kind: 'run', claim: own.claim, fresh: false }
+    return reclaim(question, sight, own)
+  }
+  return mayClaim(question, sight, rival)
+}
+
+/** Who keeps an entity as far as hosts say: the highest claim; where there is none, the first of the list. */
+export function keeperOf(
+  { hosts, generation }: Pick<Question, 'hosts' | 'generation'>,
+  told: ReadonlyMap<HostId, Told>
+): HostId | null {
+  return highest(hosts, generation, told, () => true)?.host ?? hosts[0] ?? null
+}
+
+interface Claim extends Told {
+  readonly host: HostId
+}
+
+/** The highest claim of another that lives, as this host sees it. */
+function keeper({ hosts, generation, told }: Question, sight: Sight): Claim | null {
+  return highest(
+    hosts,
+    generation,
+    told,
+    (host) => host !== sight.self && !sight.isGone(host) && (sight.lostForMs(host) ?? 0) < lostMs
+  )
+}
+
+function highest(
+  hosts: readonly HostId[],
+  generation: number,
+  told: ReadonlyMap<HostId, Told>,
+  counts: (host: HostId) => boolean
+): Claim | null {
+  let best: Claim | null = null
+  for (const [host, { claim, state }] of told) {
+    // Only the listed may claim, and only in a generation that there is: anything else is void.
+    const isVoid = claim <= 0 || !hosts.includes(host) || generationOf(claim) > generation
+    if (isVoid || !isAlive(state) || !counts(host)) continue
+    const one = { host, claim, state }
+    if (best === null || outranks(one, best, hosts)) best = one
+  }
+  return best
+}
+
+/** The higher number; of equal ones the host that comes first in the list. */
+function outranks(
+  a: { readonly host: HostId; readonly claim: number },
+  b: { readonly host: HostId; readonly claim: number },
+  hosts: readonly HostId[]
+): boolean {
+  return a.claim === b.claim ? hosts.indexOf(a.host) < hosts.indexOf(b.host) : a.claim > b.claim
+}
+
+/** The ports here were shut for a claim of which no record tells (any more): that of a host which died since. */
+function reclaim(question: Question, sight: Sight, own: Own): Verdict {
+  const { hosts, told, generation } = question
+  const by = hosts.find((host) => {
+    const claim = host === sight.self ? 0 : (told.get(host)?.claim ?? 0)
+    return claim >= own.superseded && generationOf(claim) <= generation
+  })
+  const others = hosts.filter((host) => host !== sight.self)
+  const allLost = others.every((host) => sight.isGone(host) || (sight.lostForMs(host) ?? 0) >= lostMs)
+  // Its record is on its way; until then its ports are shut here, which does no harm.
+  if (by === undefined && !allLost) return { kind: 'run', claim: own.claim, fresh: false }
+  return fresh(question)
+}
+
+/** Whether this host, which runs nothing of it, may. */
+function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdict {
+  const { hosts, generation, restart, own, settled } = question
+  const { self } = sight
+  if (own?.state === 'failed' && generationOf(own.claim) === generation) return rest('it failed here')
+  if (hosts.length > 1 && !settled) return rest('no other host of it has answered since the start', lostMs)
+  if (sight.isDraining(self)) return rest('this host is being drained')
+  if (rival !== null) {
+    const relieved = generationOf(rival.claim) < generation || sight.isDraining(rival.host)
+    if (!relieved) return rest(`${rival.host} has claim ${rival.claim}`, lossOf(rival.host, sight))
+  }
+  const before = hosts.slice(0, hosts.indexOf(self))
+  let againInMs: number | null = null
+  let byLoss = false
+  for (const host of before) {
+    if (cannot(host, question, sight)) continue
+    const lostForMs = restart === 'failover' ? sight.lostForMs(host) : null
+    if (lostForMs === null) return rest(`${host} comes before`)
+    byLoss = true
+    if (lostForMs < lostMs) againInMs = Math.max(againInMs ?? 0, lostMs - lostForMs)
+  }
+  if (againInMs !== null) return rest('those before it are lost only now', againInMs)
+  return claimUnlessLost(question, sight, byLoss)
+}
+
+/** A host that lost all others starts nothing of theirs: it is itself the lost one. */
+function claimUnlessLost(question: Question, sight: Sight, byLoss: boolean): Verdict {
+  const { hosts, generation, told } = question
+  const lost = (host: HostId): boolean => host !== sight.self && (sight.lostForMs(host) ?? 0) >= lostMs
+  const passesOver = byLoss || highest(hosts, generation, told, lost) !== null
+  if (passesOver && sight.isolated) return rest('this host has lost all others')
+  return fresh(question)
+}
+
+/** Whether a host says itself, or has no say any more, that it will not run it. */
+function cannot(host: HostId, { generation, restart, told }: Question, sight: Sight): boolean {
+  if (sight.isGone(host) || sight.isDraining(host)) return true
+  const said = told.get(host)
+  if (said === undefined || said.claim <= 0 || generationOf(said.claim) !== generation) return false
+  return said.state === 'refused' || (said.state === 'failed' && restart === 'failover')
+}
+
+function lossOf(host: HostId, sight: Sight): number | null {
+  const lostForMs = sight.lostForMs(host)
+  return lostForMs === null ? null : Math.max(0, lostMs - lostForMs)
+}
+
+/** A claim above all that were heard of. */
+function fresh(question: Question): Verdict {
+  const claim = nextClaim(question)
+  if (claim === null) return rest('the claims of this generation are used up')
+  return { kind: 'run', claim, fresh: true }
+}
+
+/** The number of the next claim of an entity; null: there is none in this generation. */
+export function nextClaim({ hosts, generation, told, own }: Question): number | null {
+  let above = generation * claimsPerGeneration
+  for (const [host, { claim }] of told)
+    if (hosts.includes(host) && generationOf(claim) <= generation) above = Math.max(above, claim)
+  above = Math.max(above, own?.claim ?? 0, own?.superseded ?? 0)
+  return generationOf(above + 1) > generation ? null : above + 1
+}
+
+export function generationOf(claim: number): number {
+  return Math.floor(claim / claimsPerGeneration)
+}
+
+function isAlive(state: RunState): boolean {
+  return state === 'pending' || isBooting({ state }) || state === 'running'
+}
+
+function isBooting({ state }: Pick<Told, 'state'>): boolean {
+  return state === 'pending' || state === 'booting'
+}
+
+/** Whether a claim is not the first one of the first host: somebody else ran it before, or should have. */
+function isTakeover(claim: number, self: HostId, hosts: readonly HostId[]): boolean {
+  return self !== hosts[0] || claim % claimsPerGeneration > 1
+}
+
+function rest(why: string, againInMs: number | null = null): Verdict {
+  return { kind: 'rest', why, againInMs }
+}

@@ -1,0 +1,301 @@
+/**
+ * Which entities this host runs: what hosts say in their records and what this one sees itself are put to
+ * core/claims.ts, whose verdicts are kept here, with what this host's operator does not let in.
+ */
+import {
+  decideAll,
+  generationOf,
+  lostMs,
+  type Own,
+  type Question,
+  type Sight,
+  type Told,
+  type Verdict
+} from '#core/claims.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
+import { type Limits, ownerRefusal, refusals } from '#core/limits.ts'
+import { printable } from '#core/printable.ts'
+import { bodyLimits, type RunsBody } from '#core/records/bodies.ts'
+import type { ViolinView } from '#core/records/view.ts'
+import type { Spec, SpecEntity } from '#core/spec.ts'
+import type { EntityStatus } from '#slice/contract.ts'
+import type { Host } from './host.ts'
+import { type Records, revokedHosts } from './records.ts'
+
+/** What this host sees of others by libp2p. */
+export interface CoHosts {
+  /** For how long this host itself has not heard that one; null: it hears it. */
+  lostForMs(host: HostId): number | null
+  isConnected(host: HostId): boolean
+  /** Too much was lost at once: this host is the lost one. */
+  readonly isolated: boolean
+}
+
+/** An entity that is, or would be, this host's to run. */
+export interface Holding extends Own {
+  readonly reason: string
+}
+
+/** What is to be run now. */
+export interface Decided {
+  /** Claims by entity, for each VIOLIN with a spec. */
+  readonly claims: ReadonlyMap<ViolinId, ReadonlyMap<string, number>>
+  /** VIOLINs of which others are to be told at once. */
+  readonly changed: readonly ViolinId[]
+  /** When to decide again though nothing happens. */
+  readonly againInMs: number | null
+}
+
+interface Asked {
+  readonly violin: ViolinView
+  readonly entity: SpecEntity
+  readonly question: Question
+}
+
+export class Claims {
+  readonly #host: Host
+  readonly #records: Records
+  readonly #coHosts: CoHosts
+  readonly #limits: () => Limits
+  readonly #held = new Map<ViolinId, Map<string, Holding>>()
+  /** By what others were told last of the claims of a VIOLIN; absent: nothing in this life. */
+  readonly #told = new Map<ViolinId, string>()
+  /** Trunks to hosts: the VIOLINs in which one is up, and since when there is none. */
+  readonly #trunks = new Map<HostId, { readonly up: Set<ViolinId>; lostAt: number }>()
+  readonly #startedAt = performance.now()
+
+  constructor(host: Host, records: Records, coHosts: CoHosts, limits: () => Limits) {
+    this.#limits = limits
+    this.#host = host
+    this.#records = records
+    this.#coHosts = coHosts
+  }
+
+  /** Decides for all VIOLINs that are known here. */
+  decide(): Decided {
+    const violins = [...this.#records.view.violins.values()]
+    const sight = this.#sight()
+    const asked = violins.flatMap((violin) =>
+      violin.spec === null ? [] : this.#ask(violin, violin.spec, sight)
+    )
+    const verdicts = decideAll(
+      asked.map(({ question }) => question),
+      sight
+    )
+    this.#settle(asked, verdicts)
+    for (const violin of this.#held.keys())
+      if (!violins.some(({ id, spec }) => id === violin && spec !== null)) this.#held.delete(violin)
+    const again = verdicts.flatMap((verdict) =>
+      verdict.kind === 'rest' && verdict.againInMs !== null ? [verdict.againInMs] : []
+    )
+    return {
+      claims: new Map(violins.map(({ id }) => [id, this.#runningOf(id)])),
+      changed: violins.filter(({ id }) => this.#isNews(id)).map(({ id }) => id),
+      againInMs: again.length === 0 ? null : Math.min(...again)
+    }
+  }
+
+  /** What this host holds of a VIOLIN, by entity; those that it refused, or that failed here, too. */
+  held(violin: ViolinId): ReadonlyMap<string, Holding> {
+    return this.#held.get(violin) ?? new Map<string, Holding>()
+  }
+
+  /** A slice went on while no daemon ran. */
+  adopt(violin: ViolinId, entities: readonly EntityStatus[]): void {
+    const held = this.#heldOf(violin)
+    for (const status of entities) if (status.claim > 0) held.set(status.name, holdingOf(status))
+  }
+
+  /** What a slice says of an entity. */
+  heard(violin: ViolinId, status: EntityStatus): void {
+    const held = this.#held.get(violin)
+    const known = held?.get(status.name)
+    if (known === undefined || known.claim !== status.claim || known.state === 'refused') return
+    held?.set(status.name, holdingOf(status))
+  }
+
+  /** Its slice is gone: what it ran is to be started again. */
+  ended(violin: ViolinId): void {
+    for (const [peer, trunk] of this.#trunks) if (trunk.up.has(violin)) this.trunk(violin, peer, false)
+    const held = this.#held.get(violin)
+    for (const [name, holding] of held ?? [])
+      if (holding.state === 'running' || holding.state === 'booting')
+        held?.set(name, { ...holding, state: 'pending' })
+  }
+
+  trunk(violin: ViolinId, peer: HostId, isUp: boolean): void {
+    const known = this.#trunks.get(peer) ?? { up: new Set(), lostAt: -Infinity }
+    this.#trunks.set(peer, known)
+    if (isUp) known.up.add(violin)
+    else if (known.up.delete(violin) && known.up.size === 0) known.lostAt = performance.now()
+  }
+
+  /** Whether this host's operator lets nothing of a VIOLIN in. */
+  refusesOwnerOf({ founding, ownerHost }: ViolinView): boolean {
+    return ownerRefusal({ owners: founding.owners, ownerHost }, this.#limits()) !== null
+  }
+
+  /** What the `runs` record says of the VIOLIN's entities; it counts as told. */
+  tell(violin: ViolinId): RunsBody['entities'] {
+    const held = this.#heldOf(violin)
+    this.#told.set(violin, this.#newsOf(violin))
+    return Array.from(held, ([name, { claim, state, reason }]) => ({
+      name,
+      claim,
+      state,
+      reason: printable(reason, bodyLimits.reason)
+    }))
+  }
+
+  #sight(): Sight {
+    const { members } = this.#records.view
+    const named = [...this.#records.view.violins.values()].flatMap(({ holders }) => [...holders])
+    const revoked = revokedHosts(new Set(named), this.#records)
+    return {
+      self: this.#host.identity.id,
+      lostForMs: (host) => this.#lostForMs(host),
+      isGone: (host) => revoked.has(host) || members.get(host)?.body.left === true,
+      isDraining: (host) => members.get(host)?.body.draining === true,
+      isolated: this.#coHosts.isolated
+    }
+  }
+
+  /** Lost is what libp2p lost, and the trunks, too, where there are any. */
+  #lostForMs(host: HostId): number | null {
+    const trunk = this.#trunks.get(host)
+    if (trunk !== undefined && trunk.up.size > 0) return null
+    const lostForMs = this.#coHosts.lostForMs(host)
+    return lostForMs === null ? null : Math.min(lostForMs, performance.now() - (trunk?.lostAt ?? -Infinity))
+  }
+
+  #ask(violin: ViolinView, spec: Spec, sight: Sight): Asked[] {
+    const held = this.#heldOf(violin.id)
+    const settled = this.#isSettled(violin, sight)
+    const runs = this.#records.view.runs.get(violin.id) ?? new Map()
+    const rows = new Map<string, Map<HostId, Told>>()
+    for (const [host, record] of runs) {
+      for (const { name, claim, state } of record.body.entities) {
+        const told = rows.get(name) ?? new Map<HostId, Told>()
+        rows.set(name, told.set(host, { claim, state }))
+      }
+    }
+    for (const name of held.keys())
+      if (!spec.entities.some((entity) => entity.name === name)) held.delete(name)
+    return spec.entities
+      .filter(({ hosts }) => hosts.includes(sight.self))
+      .map((entity): Asked => {
+        const { name, hosts, generation, restart } = entity
+        const own = held.get(name) ?? null
+        const isOver = own !== null && !isWanted(own) && generationOf(own.claim) < generation
+        if (isOver) held.delete(name)
+        const told = rows.get(name) ?? new Map<HostId, Told>()
+        return {
+          violin,
+          entity,
+          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled }
+        }
+      })
+  }
+
+  #isSettled({ holders }: ViolinView, sight: Sight): boolean {
+    const others = [...holders].filter((host) => host !== sight.self && !sight.isGone(host))
+    if (others.length === 0 || others.some((host) => this.#records.hasAnswered(host))) return true
+    const alone = others.every((host) => !this.#coHosts.isConnected(host))
+    return alone && performance.now() - this.#startedAt >= lostMs
+  }
+
+  #settle(asked: readonly Asked[], verdicts: readonly Verdict[]): void {
+    const group = (isRunning: boolean): Map<ViolinId, SpecEntity[]> => {
+      const group = new Map<ViolinId, SpecEntity[]>()
+      for (const [place, { violin, entity }] of asked.entries()) {
+        const verdict = verdicts[place] as Verdict
+        if (verdict.kind === 'run' && verdict.fresh !== isRunning)
+          group.set(violin.id, [...(group.get(violin.id) ?? []), entity])
+      }
+      return group
+    }
+    const { violins } = this.#records.view
+    const claims = [true, false].flatMap((running) =>
+      Array.from(group(running), ([violin, entities]) => ({
+        violin,
+        owners: violins.get(violin)?.founding.owners ?? [],
+        ownerHost: violins.get(violin)?.ownerHost as HostId,
+        entities,
+        running
+      }))
+    )
+    const refused = refusals(claims, this.#limits())
+    for (const [place, { violin, entity }] of asked.entries()) {
+      const held = this.#heldOf(violin.id)
+      const verdict = verdicts[place] as Verdict
+      const own = held.get(entity.name)
+      const reason = refused.get(violin.id)?.get(entity.name)
+      if (verdict.kind === 'rest') {
+        if (own !== undefined && own.state !== 'failed') held.delete(entity.name)
+      } else if (reason !== undefined) {
+        const claim = own?.state === 'refused' ? own.claim : verdict.claim
+        held.set(entity.name, { claim, state: 'refused', reason, superseded: own?.superseded ?? 0 })
+      } else if (verdict.fresh) {
+        held.set(entity.name, { claim: verdict.claim, state: 'pending', reason: '', superseded: 0 })
+      }
+    }
+  }
+
+  #runningOf(violin: ViolinId): ReadonlyMap<string, number> {
+    const claims = new Map<string, number>()
+    for (const [name, holding] of this.held(violin)) if (isWanted(holding)) claims.set(name, holding.claim)
+    return claims
+  }
+
+  #isNews(violin: ViolinId): boolean {
+    const news = this.#newsOf(violin)
+    const told = this.#told.get(violin)
+    if (told !== undefined) return told !== news
+    // What a former life told may be untrue now.
+    const former = this.#records.view.runs.get(violin)?.get(this.#host.identity.id)
+    return news !== '[]' || (former?.body.entities.length ?? 0) > 0
+  }
+
+  /** What others wait for: who has which claim, and whether it is ready. */
+  #newsOf(violin: ViolinId): string {
+    return JSON.stringify(
+      Array.from(this.held(violin), ([name, { claim, state }]) => [
+        name,
+        claim,
+        state === 'pending' || state === 'booting' ? 'starting' : state
+      ])
+    )
+  }
+
+  #heldOf(violin: ViolinId): Map<string, Holding> {
+    const known = this.#held.get(violin)
+    if (known !== undefined) return known
+    const made = new Map<string, Holding>()
+    // What failed for good before this daemon's start is not tried again, nor what is never to be.
+    const { runs, violins } = this.#records.view
+    const former = runs.get(violin)?.get(this.#host.identity.id)
+    for (const { name, claim, state, reason } of former?.body.entities ?? []) {
+      const spec = violins.get(violin)?.spec?.entities.find((entity) => entity.name === name)
+      const ended =
+        spec?.restart === 'never' && state !== 'refused' ? 'it ended, and its restart is never' : null
+      if (state === 'failed' || ended !== null)
+        made.set(name, { claim, state: 'failed', reason: ended ?? reason, superseded: 0 })
+    }
+    this.#held.set(violin, made)
+    return made
+  }
+}
+
+/** Whether it is to run here, as opposed to what this host refused or could not start. */
+function isWanted({ state }: Holding): boolean {
+  return state !== 'refused' && state !== 'failed'
+}
+
+function holdingOf({ claim, state, reason, again, superseded }: EntityStatus): Holding {
+  return {
+    claim,
+    state: state === 'failed' && again ? 'pending' : state,
+    reason,
+    superseded: superseded?.claim ?? 0
+  }
+}
