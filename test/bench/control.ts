@@ -3,13 +3,15 @@
  *
  *     npm run bench:control -- [--json] [--kills N] [--runs N] [--hosts 3,10,30,50] [--only PART,…]
  *
- * Parts: `kills` (each size of vLAN), `faults`, `handoff`, `links`, `partition`. Hosts are processes with the
- * forwarding worker of a slice, its UDP socket and a machine's TAP, without a daemon: fifty daemons are too much
- * for two cores. Needs root. Frames are counted: 200 a second each way between two machines.
+ * Parts: `kills` (each size of vLAN), `faults`, `handoff`, `links`, `partition`: hosts are processes with the
+ * forwarding worker of a slice, its UDP socket and a machine's TAP, without a daemon, for fifty daemons are too much
+ * for two cores. `mesh`: six whole hosts (`npm run build` first). Needs root. Frames are counted: 200 a second each
+ * way between two machines.
  */
 import { parseArgs } from 'node:util'
 import { Cluster } from '../slice/forwarder/cluster.ts'
 import { befallen, handedOff, killed, linkCut, partitioned } from './control/election.ts'
+import { measureMesh } from './control/mesh.ts'
 import { printReport, type Row } from './report.ts'
 
 const { values } = parseArgs({
@@ -18,7 +20,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '20' },
     runs: { type: 'string', default: '5' },
     hosts: { type: 'string', default: '3,10,30,50' },
-    only: { type: 'string', default: 'kills,faults,handoff,links,partition' }
+    only: { type: 'string', default: 'mesh,kills,faults,handoff,links,partition' }
   }
 })
 const runs = Number(values.runs)
@@ -26,6 +28,9 @@ const rows: Row[] = []
 
 for (const part of values.only.split(',')) {
   switch (part) {
+    case 'mesh':
+      rows.push(...(await measureMesh(runs)))
+      break
     case 'kills':
       for (const hosts of values.hosts.split(',').map(Number)) {
         await on(hosts, (cluster) => killed(cluster, Number(values.kills)))

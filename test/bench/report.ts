@@ -1,7 +1,7 @@
 /**
  * What a benchmark says at its end: rows for people, or with `--json` one JSON document.
  */
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 
 /** What the median, and where it says so the 99th percentile, must be. */
 export interface Goal {
@@ -62,7 +62,9 @@ export function printReport(rows: readonly Row[], json: boolean): void {
     cpu: cpus()[0]?.model ?? 'unknown',
     memoryMiB: Math.round(totalmem() / 2 ** 20),
     kernel: release(),
-    node: process.version
+    node: process.version,
+    /** Processes that wanted a core in the last minute: figures of a busy machine are worse. */
+    load: round(loadavg()[0] ?? 0)
   }
   if (json) process.stdout.write(`${JSON.stringify({ rows, machine })}\n`)
   else for (const line of rows) process.stdout.write(`${textOf(line)}\n`)

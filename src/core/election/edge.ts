@@ -13,7 +13,6 @@ import {
   formerMs,
   maxAsked,
   probeMs,
-  promptMs,
   refusedMs,
   silentMs,
   slowLostMs,
@@ -384,7 +383,7 @@ export class Edge {
     // What they say from now on counts: the rhythm of probes would cost up to its length.
     for (const voter of this.voters()) {
       const peer = this.#ground.peers.get(voter)
-      if (peer?.up === true && voter !== followed.peer) this.#ground.probe(peer, promptMs)
+      if (peer?.up === true && voter !== followed.peer) this.#ground.probe(peer, 0)
     }
   }
 

@@ -2,9 +2,9 @@
  * What befalls the switch of one vLAN of real forwarding workers, each a process with a socket and a machine in
  * namespaces of their own, and what two machines notice that are not on the hosts befallen.
  */
-import type { Cluster, ClusterHost } from '../../slice/forwarder/cluster.ts'
+import { type Cluster, type ClusterHost, machineOf } from '../../slice/forwarder/cluster.ts'
 import { type Row, row } from '../report.ts'
-import { Flow, type FlowEnd, type Noticed } from './flow.ts'
+import { Flow, type FlowEnd, type Noticed } from '../../slice/forwarder/flow.ts'
 
 /** Goals of the control plane, ms. */
 const killedGoal = { atMost: 150, p99AtMost: 300 }
@@ -96,7 +96,7 @@ export async function handedOff(cluster: Cluster, runs: number): Promise<Row[]> 
   for (let round = 0; round < runs; round++) {
     const [active, others] = parts(cluster)
     const [from, to] = pair(others, round)
-    await using flow = await Flow.start(end(from), end(to))
+    await using flow = await Flow.start(machineOf(from), machineOf(to))
     const next = others.find((host) => host.key === active.report?.standby) ?? from
     cluster.handoff(next)
     await cluster.until('the new active', () => cluster.active === next)
@@ -132,7 +132,7 @@ export async function linkCut(cluster: Cluster, runs: number): Promise<Row[]> {
         [standby, active]
       ] as const
     ).filter((_, way) => round % 3 === 0 || round % 3 === way + 1)
-    await using flow = await Flow.start(end(from), end(to))
+    await using flow = await Flow.start(machineOf(from), machineOf(to))
     for (const way of ways) cluster.block(...way, true)
     try {
       takeovers.push(await moved(cluster, active, patienceMs))
@@ -161,8 +161,8 @@ export async function partitioned(cluster: Cluster, runs: number): Promise<Row[]
     const [active, others] = parts(cluster)
     const far = others.slice(0, cluster.hosts.length >> 1)
     const near = [active, ...others.slice(cluster.hosts.length >> 1)]
-    await using farFlow = await Flow.start(end(far[0] as ClusterHost), end(far[1] as ClusterHost))
-    await using nearFlow = await Flow.start(end(near[0] as ClusterHost), end(near[1] as ClusterHost))
+    await using farFlow = await Flow.start(...pairOf(far))
+    await using nearFlow = await Flow.start(...pairOf(near))
     cluster.part(far, true)
     await Promise.all([farFlow.through(), nearFlow.through()])
     const split = await Promise.all([farFlow.stop(), nearFlow.stop()])
@@ -202,7 +202,7 @@ async function befall(
       others.filter((host) => !struck.includes(host)),
       round
     )
-    await using flow = await Flow.start(end(from), end(to))
+    await using flow = await Flow.start(machineOf(from), machineOf(to))
     await fault.begin(struck)
     try {
       await flow.through()
@@ -248,8 +248,9 @@ function pair(hosts: readonly ClusterHost[], round: number): [ClusterHost, Clust
   return [from, to]
 }
 
-function end(host: ClusterHost): FlowEnd {
-  return { namespace: `/run/netns/${host.site.machine}`, ip: host.site.ip }
+/** The machines of the first two. */
+function pairOf(hosts: readonly ClusterHost[]): [FlowEnd, FlowEnd] {
+  return [machineOf(hosts[0] as ClusterHost), machineOf(hosts[1] as ClusterHost)]
 }
 
 function hostName(host: ClusterHost): string {

@@ -1,7 +1,7 @@
 /**
  * Overlay hosts as processes, which can be killed, cut off and started anew, and what their machines notice.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,7 @@ import { switchCandidates, trunkPeers } from '#core/reconcile.ts'
 import type { HostId, HostKey, LanKey, ViolinId } from '#core/ids.ts'
 import type { TrunkHalf } from '#slice/contract.ts'
 import type { LanReport } from '#slice/forwarder/contract.ts'
+import type { FlowEnd } from './flow.ts'
 import type { Answer, Order } from './host-process.ts'
 import { inNamespace, type Site, Underlay } from './underlay.ts'
 
@@ -220,63 +221,9 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-/** Pings every 10 ms from one machine to another while `act` runs, and `forMs` more; gives what was noticed. */
-export async function pinged(
-  from: ClusterHost,
-  to: ClusterHost,
-  forMs: number,
-  act: () => void | Promise<void>
-): Promise<{ readonly gapMs: number; readonly lost: number }> {
-  const command = [
-    'netns',
-    'exec',
-    from.site.machine,
-    'ping',
-    '-D',
-    '-n',
-    '-i',
-    '0.01',
-    '-W',
-    '1',
-    to.site.ip
-  ]
-  const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const gone = once(child, 'close')
-  try {
-    let text = ''
-    let timer: NodeJS.Timeout | null = null
-    const firsts = Promise.withResolvers<void>()
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk
-      if (text.includes('icmp_seq=') && text.split('\n').length > 20) firsts.resolve()
-    })
-    child.once('close', () => firsts.reject(new Error(`ping ended: ${text.slice(-400)}`)))
-    timer = setTimeout(() => child.kill('SIGINT'), 10_000)
-    await firsts.promise
-    clearTimeout(timer)
-    await act()
-    timer = setTimeout(() => child.kill('SIGINT'), forMs)
-    await gone
-    clearTimeout(timer)
-    return noticed(text)
-  } finally {
-    child.kill('SIGKILL')
-    await gone
-  }
-}
-
-/** Longest time between two answers, and how many pings had none. */
-function noticed(text: string): { gapMs: number; lost: number } {
-  const times = Array.from(text.matchAll(/^\[([\d.]+)\] .*icmp_seq=(\d+) /gm), (match) => ({
-    at: Number(match[1]) * 1_000,
-    sequence: Number(match[2])
-  }))
-  let gapMs = 0
-  for (let i = 1; i < times.length; i++) {
-    gapMs = Math.max(gapMs, (times[i]?.at as number) - (times[i - 1]?.at as number))
-  }
-  const sequences = times.map((time) => time.sequence)
-  return { gapMs, lost: Math.max(...sequences) - Math.min(...sequences) + 1 - times.length }
+/** Where a flow of frames meets the machine of a host. */
+export function machineOf(host: ClusterHost): FlowEnd {
+  return { namespace: `/run/netns/${host.site.machine}`, ip: host.site.ip }
 }
 
 function send(host: ClusterHost, order: Order): void {
