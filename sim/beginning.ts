@@ -5,22 +5,20 @@ import { maxSlots } from '#core/admission/link.ts'
 import { type Token, mintToken } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { WallTime } from '#core/ids.ts'
+import { trunkPeers } from '#core/reconcile.ts'
 import type { Host } from './host.ts'
 import { signerFor, signerOf, virtualCrypto } from './keys.ts'
 import type { World } from './world.ts'
 
 const yearMs = 365 * 24 * 3600_000
 const dayMs = 24 * 3600_000
-/** As core/reconcile.ts: up to so many hosts every pair has a trunk, above all have one to so many candidates. */
-const fullMeshHosts = 8
-const edgeTrunks = 3
 
 /** Lays the trunks that the scenario's vLANs want. */
 export function layTrunks(world: World): void {
   for (const { hosts, candidates } of world.scenario.lans) {
     const all = [...new Set([...candidates, ...hosts])]
-    const hubs = all.length <= fullMeshHosts ? all : candidates.slice(0, edgeTrunks)
-    for (const hub of hubs) for (const place of all) if (place !== hub) world.layTrunk(hub, place)
+    for (const place of all)
+      for (const peer of trunkPeers(place, candidates, all)) world.layTrunk(place, peer)
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * A scenario is data: what the world is, and what befalls it. With a seed it is a run, bit for bit.
  */
+import { switchCandidates } from '#core/reconcile.ts'
 import type { Step } from './faults.ts'
 import type { NetworkPlan } from './network.ts'
 
@@ -65,7 +66,7 @@ export function scenario(name: string, why: string, hosts: number, change: Parti
     newcomers: 0,
     invites: [],
     network: { delayMs: [[0.3]], jitterMs: 0.2, loss: 0 },
-    lans: [{ hosts: all, candidates: all }],
+    lans: [{ hosts: all, candidates: switchCandidates(all, all) }],
     violins: [],
     traffic: { kind: 'broadcast', everyMs: 100 },
     stalls: null,

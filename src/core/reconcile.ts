@@ -142,11 +142,7 @@ export function switchCandidates<T>(candidates: readonly T[], members: readonly 
 }
 
 /** With whom a host keeps trunks for a vLAN. */
-export function trunkPeers(
-  self: HostId,
-  candidates: readonly HostId[],
-  members: readonly HostId[]
-): HostId[] {
+export function trunkPeers<T>(self: T, candidates: readonly T[], members: readonly T[]): T[] {
   const others = members.filter((member) => member !== self)
   const switches = switchCandidates(candidates, members)
   return members.length <= fullMeshHosts || switches.includes(self) ? others : [...switches]

@@ -91,7 +91,6 @@ async function revocations(lab: Lab): Promise<Row> {
   const took: number[] = []
   for (const place of [4, 3]) {
     const victim = lab.hosts[place + 1] as LabHost
-    await activeOf(lab, owner)
     await using flow = await Flow.start(machine(lab, 0), machine(lab, place))
     const from = performance.timeOrigin + performance.now()
     await connectApi(owner.api).revoke({ host: victim.name })

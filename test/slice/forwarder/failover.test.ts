@@ -26,7 +26,8 @@ async function noticed(
   await using flow = await Flow.start(machineOf(from), machineOf(to))
   await act()
   await flow.through()
-  return flow.stop()
+  // Awaited here: the flow ends with this block.
+  return await flow.stop()
 }
 
 for (const [hosts, rounds] of [
