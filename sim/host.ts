@@ -1,14 +1,12 @@
 /**
  * One virtual host: a slice's worker, its main thread and the daemon, each of which may stall apart, and die
  * together. What is on disk (records, membership) outlives them.
- *
- * Liveness (who watches whom, suspicion) has its place beside `daemon`: the daemon hands it what it hears and
- * the time, as it does with records.
  */
 import { hostKeyOf } from '#core/derive.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import type { HostId, HostKey, WallTime } from '#core/ids.ts'
 import { Daemon } from './daemon.ts'
+import { Watching } from './liveness.ts'
 import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
 import type { Presence } from './network.ts'
 import { Slice } from './slice.ts'
@@ -21,6 +19,7 @@ export interface Traffic {
   messages: number
   gossipBytes: number
   syncBytes: number
+  livenessBytes: number
 }
 
 export class Host {
@@ -32,13 +31,15 @@ export class Host {
   readonly main: Thread
   readonly daemon: Thread
   readonly records: Daemon
-  readonly sent: Traffic = { trunkBytes: 0, messages: 0, gossipBytes: 0, syncBytes: 0 }
+  readonly sent: Traffic = { trunkBytes: 0, messages: 0, gossipBytes: 0, syncBytes: 0, livenessBytes: 0 }
   /** How far its wall clock is ahead of the right time. */
   clockAheadMs = 0
   /** Grows with every start. */
   life = 0
   presence: Presence = 'dead'
   slice: Slice
+  /** Null: hosts of this world do not watch one another. */
+  watching: Watching | null = null
   readonly #world: World
 
   constructor(world: World, place: number) {
@@ -75,6 +76,9 @@ export class Host {
     this.slice = new Slice(this.#world, this)
     this.slice.start()
     this.records.start()
+    if (!this.#world.scenario.liveness) return
+    this.watching = new Watching(this.#world, this)
+    this.watching.start()
   }
 
   /** All processes end; `off`: the machine with them. */

@@ -1,6 +1,7 @@
 /**
  * Figures of a run: how long frames stayed away after each fault, how fast news was, what hosts sent.
  */
+import { type Deaths, watchDeaths } from './deaths.ts'
 import type { Outcome } from './run.ts'
 import type { Scenario } from './scenario.ts'
 import type { World } from './world.ts'
@@ -40,6 +41,7 @@ export function measured(scenario: Scenario): Measuring {
   const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
   const figures: Figure[] = []
   const healed: number[] = []
+  let deaths: Deaths | null = null
   let changes = 0
   let sent = 0
   let arrived = 0
@@ -59,6 +61,7 @@ export function measured(scenario: Scenario): Measuring {
         )
           changes++
       })
+      if (scenario.liveness) deaths = watchDeaths(world)
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
       if (scenario.steps.some(({ fault }) => fault.kind === 'partition')) watchHealing(world, healed)
@@ -67,6 +70,7 @@ export function measured(scenario: Scenario): Measuring {
       figures.push({ name: 'simulated', unit: 's', values: [ms / 1_000] })
       figures.push({ name: 'simulated time over real time', unit: 'x', values: [ms / tookMs] })
       if (violation !== null) return
+      if (deaths !== null) figures.push(...deaths.figures(ms))
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
       figures.push(...newsFigures(news, scenario.hosts))
       if (healed.length > 0) figures.push({ name: 'one switch after healing', unit: 'ms', values: healed })

@@ -159,15 +159,26 @@ export class Network {
     if (!this.connects(from, to) || this.#presence(to) !== 'running') {
       return this.drawn?.({ from, to, what, fate: 'cut', tookMs: 0 })
     }
-    let delay = this.#delayMs(from, to)
-    const loss = this.#lossOf(from, to)
-    while (this.#random.next() < loss) delay += againMs + this.rttMs(from, to)
-    const at = Math.max(this.#clock.now + delay, this.#lastArrival.get(way(from, to)) ?? 0)
-    if (this.plan.jitterMs > 0 || loss > 0) this.#lastArrival.set(way(from, to), at)
+    const at = this.#inOrder(from, to)
     this.drawn?.({ from, to, what, fate: 'arrived', tookMs: at - this.#clock.now })
     this.#clock.at(at, () => {
       if (this.connects(from, to) && this.#presence(to) === 'running') arrive()
     })
+  }
+
+  /** When what is sent now over a connection arrives, for who looks then by itself; Infinity: never. */
+  streamArrival(from: number, to: number): number {
+    return this.connects(from, to) && this.#presence(to) === 'running' ? this.#inOrder(from, to) : Infinity
+  }
+
+  /** Not before what was sent before; what is lost again and again waits twice as long each time (RFC 6298). */
+  #inOrder(from: number, to: number): number {
+    let delay = this.#delayMs(from, to)
+    const loss = this.#lossOf(from, to)
+    for (let waitMs = againMs; this.#random.next() < loss; waitMs *= 2) delay += waitMs + this.rttMs(from, to)
+    const at = Math.max(this.#clock.now + delay, this.#lastArrival.get(way(from, to)) ?? 0)
+    if (this.plan.jitterMs > 0 || loss > 0) this.#lastArrival.set(way(from, to), at)
+    return at
   }
 
   /** As things stand now: what is cut or dies meanwhile is drawn as arrived. */

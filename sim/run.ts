@@ -11,6 +11,8 @@ import { type Violation, World } from './world.ts'
 
 /** How often invariants look at the whole world. */
 const lookEveryMs = 250
+/** In a world of so many the diagram shows whom each holds dead. */
+const drawnHosts = 64
 /** Events shown of a failing run. */
 const shownEvents = 40
 
@@ -62,6 +64,10 @@ function draw(world: World, seen: Seen): void {
       return world.log(`trunk to ${seen.peer} ${seen.up ? 'up' : 'down'}`, seen.host)
     case 'joined':
       return world.log(`joined at ${seen.at}, slot ${seen.slot}`, seen.host)
+    case 'life':
+      // In a large world everyone tells of every death.
+      if (world.hosts.length <= drawnHosts) world.log(`holds ${seen.about} ${seen.state}`, seen.host)
+      return
     case 'displaced':
       return world.log('lost its slot', seen.host)
     case 'fault':

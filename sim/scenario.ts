@@ -51,6 +51,8 @@ export interface Scenario {
   readonly degree: number
   /** Daemons with records take part. Without, only elections run. */
   readonly records: boolean
+  /** Hosts watch one another; all know all. */
+  readonly liveness: boolean
   readonly steps: readonly Step[]
   /** Time without faults at the end, in which all must come right. */
   readonly restMs: number
@@ -72,6 +74,7 @@ export function scenario(name: string, why: string, hosts: number, change: Parti
     stalls: null,
     degree: 8,
     records: true,
+    liveness: false,
     steps: [],
     restMs: 30_000,
     ...change

@@ -3,6 +3,7 @@
  */
 import type { Effect, SwitchView } from '#core/election/types.ts'
 import type { Message } from '#core/election/message.ts'
+import type { LifeState } from '#core/liveness/liveness.ts'
 import type { SignedRecord } from '#core/records/record.ts'
 import type { Fault } from './faults.ts'
 import type { Grant } from './tags.ts'
@@ -51,5 +52,7 @@ export type Seen =
   | { readonly kind: 'delivered'; readonly host: number; readonly lan: number; readonly frame: Frame }
   | { readonly kind: 'trunk'; readonly host: number; readonly peer: number; readonly up: boolean }
   | { readonly kind: 'record'; readonly host: number; readonly record: SignedRecord }
+  /** What a host holds of another changed. */
+  | { readonly kind: 'life'; readonly host: number; readonly about: number; readonly state: LifeState }
   | { readonly kind: 'joined'; readonly host: number; readonly at: number; readonly slot: number }
   | { readonly kind: 'displaced'; readonly host: number }

@@ -4,6 +4,7 @@
  */
 import type { Token } from '#core/admission/token.ts'
 import type { HostId, HostKey, ViolinId, WallTime } from '#core/ids.ts'
+import { Ring } from '#core/liveness/ring.ts'
 import { type Rejected, type SignedRecord, maxVersion } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
 import { admitFirst, layTrunks } from './beginning.ts'
@@ -68,6 +69,8 @@ export class World {
   readonly root: VirtualSigner = signerFor('root')
   readonly shared: SharedRecords
   readonly tokens: Token[] = []
+  /** All members from the start, as each host knows them. */
+  readonly ring: Ring
   /** Keys of hosts that a member let in. */
   readonly admitted: Set<string> = new Set()
   /** Members that an admin made up out of nothing: they count where records are counted. */
@@ -114,6 +117,8 @@ export class World {
       this.#byId.set(host.id, host)
       this.#trunksOf.push([])
     }
+    this.ring = new Ring(this.root.publicKey, virtualCrypto)
+    if (scenario.liveness) for (const host of this.hosts.slice(0, scenario.hosts)) this.ring.add(host.id)
     layTrunks(this)
   }
 

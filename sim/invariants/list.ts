@@ -6,6 +6,7 @@ import { flowing } from './flowing.ts'
 import { invites } from './invites.ts'
 import type { Invariant } from './invariant.ts'
 import { noCrossing } from './no-crossing.ts'
+import { noFalseDeath } from './no-false-death.ts'
 import { noFalseTakeover } from './no-false-takeover.ts'
 import { noLoop } from './no-loop.ts'
 import { noStranger } from './no-stranger.ts'
@@ -18,6 +19,7 @@ export const invariants: readonly Invariant[] = [
   noLoop,
   noCrossing,
   noFalseTakeover,
+  noFalseDeath,
   flowing,
   converged,
   settled,

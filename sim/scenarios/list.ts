@@ -3,6 +3,7 @@ import type { Random } from '../random.ts'
 import type { Scenario } from '../scenario.ts'
 import { elections } from './elections.ts'
 import { faults } from './faults.ts'
+import { lives } from './lives.ts'
 import { members } from './members.ts'
 
 /** A family of scenarios: one for each number of hosts, and what chance chooses in it. */
@@ -14,4 +15,4 @@ export interface Family {
   make(hosts: number, random: Random): Scenario
 }
 
-export const families: readonly Family[] = [...elections, ...members, ...faults]
+export const families: readonly Family[] = [...elections, ...members, ...lives, ...faults]

@@ -44,6 +44,7 @@ export interface TestHost {
   readonly admission: Admission
   readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly renewal: Renewal
+  readonly peers: Peers
   readonly violins: Violins
   readonly journal: Journal
   /** What each played slice was told last. */
@@ -218,6 +219,7 @@ export async function startHost(dir: string): Promise<TestHost> {
     refusing,
     records,
     mesh,
+    peers,
     admission,
     renewal,
     violins,

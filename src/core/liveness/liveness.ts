@@ -11,6 +11,7 @@ import {
   type Refutation,
   type Suspicion,
   type Told,
+  maxTurn,
   openMessage,
   sealRefutation,
   sealSuspicion
@@ -19,7 +20,6 @@ import type { Ring } from './ring.ts'
 import {
   accusersPerSide,
   agreeing,
-  doubtMs,
   firstMs,
   freshMs,
   isolationMs,
@@ -28,6 +28,7 @@ import {
   maxEvidence,
   maxIncarnation,
   maxMuteMs,
+  maxPatienceMs,
   maxPassed,
   muteMs,
   passedMs,
@@ -93,7 +94,8 @@ export class Liveness {
   readonly #passed = new Map<string, Instant>()
   #own: Refutation | null = null
   #tickedAt: Instant
-  #doubtUntil = 0
+  /** Added to the silence that this host takes for a loss: it may be its own. */
+  #patienceMs = 0
   #isolatedSince: Instant | null = null
   #holdsBack = false
   #effects: Effect[] = []
@@ -159,19 +161,17 @@ export class Liveness {
   tick(now: Instant): readonly Effect[] {
     const elapsedMs = now - this.#tickedAt
     this.#tickedAt = now
-    const late = elapsedMs - tickMs
-    if (late > lateMs) {
-      this.#doubtUntil = now + doubtMs
-      for (const one of this.#cases.values()) one.pause(late + doubtMs)
-    }
+    const late = elapsedMs - tickMs > lateMs
+    this.#doubt(elapsedMs - tickMs)
     for (const host of [...this.#cases.keys(), ...this.#justDied.keys()]) this.#lookAgain(host, now)
     this.#judgeSelf(now)
-    if (!this.#holdsBack && now >= this.#doubtUntil) {
+    // What waits for one who stood still is read before it judges: in the next tick.
+    if (!this.#holdsBack && !late) {
       for (const [host, watch] of this.#watched) if (this.#isLost(host, watch, now)) this.#accuse(host, now)
     }
     for (const [host, one] of this.#cases) {
       if (this.#holdsBack && one.mine !== null && one.accusers === 1) one.pause(elapsedMs)
-      else this.#advance(host, one, now)
+      else if (!late) this.#advance(host, one, now)
     }
     return this.#flush()
   }
@@ -231,6 +231,16 @@ export class Liveness {
 
   // What this host hears itself.
 
+  /** The time for which this host stood still is nobody's silence. */
+  #doubt(stoodMs: number): void {
+    if (stoodMs <= lateMs) {
+      this.#patienceMs = Math.max(0, this.#patienceMs - tickMs / 2)
+      return
+    }
+    this.#patienceMs = Math.min(maxPatienceMs, this.#patienceMs + stoodMs)
+    for (const one of this.#cases.values()) one.pause(stoodMs)
+  }
+
   #silenceMs(host: HostId, now: Instant): number {
     return now - (this.#with.heardAt(host) ?? -Infinity)
   }
@@ -238,9 +248,15 @@ export class Liveness {
   #isLost(host: HostId, watch: Watch, now: Instant): boolean {
     if (now < watch.mutedUntil || (this.#cases.get(host)?.mine ?? null) !== null) return false
     const heardAt = this.#with.heardAt(host)
-    // One that is watched anew gets time to come: it may be heard last long ago.
-    if (heardAt === null || heardAt < watch.since) return now - watch.since >= firstMs
-    return now - heardAt >= silenceMs
+    return heardAt === null || this.#isUnheard(host, watch)
+      ? now - watch.since >= firstMs
+      : now - heardAt >= silenceMs + this.#patienceMs
+  }
+
+  /** One that is watched anew gets time to come: it was heard long ago, or never. */
+  #isUnheard(host: HostId, watch: Watch): boolean {
+    const heardAt = this.#with.heardAt(host)
+    return heardAt === null || heardAt < watch.since - silenceMs
   }
 
   /** Someone suspected or dead may have been heard meanwhile. */
@@ -269,10 +285,9 @@ export class Liveness {
     let heard = 0
     let lost = 0
     for (const [host, watch] of this.#watched) {
-      const heardAt = this.#with.heardAt(host)
-      if (heardAt === null || heardAt < watch.since) continue
+      if (this.#isUnheard(host, watch)) continue
       heard++
-      if (now - heardAt > freshMs) lost++
+      if (this.#silenceMs(host, now) > freshMs) lost++
     }
     const many = lost > Math.max(1, heard / 3)
     const was = this.isolated
@@ -285,7 +300,8 @@ export class Liveness {
 
   #accuse(host: HostId, now: Instant): void {
     const { signer, root } = this.#with
-    const mine = sealSuspicion(signer, host, this.#refutations.get(host) ?? null, root)
+    const refutation = this.#refutations.get(host) ?? null
+    const mine = sealSuspicion(signer, host, refutation, Math.floor(now) % maxTurn, root)
     const known = this.#cases.get(host)
     const one = known ?? new Case(mine, now)
     one.mine = mine
@@ -329,8 +345,8 @@ export class Liveness {
   }
 
   /** What is told comes from several sides, and with a stalled host late. */
-  #hadBefore({ accuser, accused, refutation }: Suspicion, now: Instant): boolean {
-    const name = `${accuser} ${accused} ${refutation?.incarnation ?? 0}`
+  #hadBefore({ accuser, accused, turn }: Suspicion, now: Instant): boolean {
+    const name = `${accuser} ${accused} ${turn}`
     for (const [old, at] of this.#passed) {
       if (now - at < passedMs && this.#passed.size < maxPassed) break
       this.#passed.delete(old)

@@ -1,7 +1,7 @@
 /**
  * What hosts say of one another's life: small, signed by the host's key, never stored.
  *
- *     suspicion   [format, 1, accuser, accused, the accused's last refutation or nothing, signature]
+ *     suspicion   [format, 1, accuser, accused, turn, the accused's last refutation or nothing, signature]
  *     refutation  [format, 0, host, incarnation, signature]
  *
  * A suspicion is of the incarnation that it carries, signed by the accused: so nobody but a host itself makes
@@ -38,6 +38,8 @@ export interface Suspicion {
   readonly kind: 'suspicion'
   readonly accuser: HostId
   readonly accused: HostId
+  /** Differs from one suspicion to the next: gossip takes equal bytes for one message. */
+  readonly turn: number
   /** The last that the accuser knows; null: none. */
   readonly refutation: Refutation | null
   readonly bytes: Uint8Array
@@ -45,13 +47,16 @@ export interface Suspicion {
 
 export type Message = Suspicion | Refutation
 
+/** Highest turn, a u32. */
+export const maxTurn: number = 2 ** 32 - 1
+
 const format = 1
 const refutationKind = 0
 const suspicionKind = 1
 
 /** Whether bytes from the mesh's topic are of this format: a record is a longer list. */
 export function isLivenessMessage(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x85 || bytes[0] === 0x86
+  return bytes[0] === 0x85 || bytes[0] === 0x87
 }
 
 /** Signs that a host is there. */
@@ -66,6 +71,7 @@ export function sealSuspicion(
   signer: Signer,
   accused: HostId,
   refutation: Refutation | null,
+  turn: number,
   root: PublicKey
 ): Suspicion {
   const key = publicKeyOf(accused)
@@ -75,10 +81,11 @@ export function sealSuspicion(
     suspicionKind,
     keyBytes(signer.publicKey),
     keyBytes(key),
+    turn,
     refutation?.bytes ?? new Uint8Array(0)
   ]
   const bytes = sealed(fields, signer, root)
-  return { kind: 'suspicion', accuser: hostIdOf(signer.publicKey), accused, refutation, bytes }
+  return { kind: 'suspicion', accuser: hostIdOf(signer.publicKey), accused, turn, refutation, bytes }
 }
 
 /** Checks the bytes of a message; null where they are wrong, whoever looks at them. Never throws for hostile bytes. */
@@ -92,10 +99,10 @@ export function openMessage(bytes: Uint8Array, root: PublicKey, crypto: Crypto):
 }
 
 function open(bytes: Uint8Array, root: PublicKey, crypto: Crypto): Message {
-  const wire = readList(decodeCbor(bytes, maxMessageBytes), 'message', 5, 6)
+  const wire = readList(decodeCbor(bytes, maxMessageBytes), 'message', 5, 7)
   readInteger(wire[0], 'format', format, format)
   const kind = readInteger(wire[1], 'kind', refutationKind, suspicionKind)
-  readList(wire, 'message', 5 + kind, 5 + kind)
+  readList(wire, 'message', 5 + 2 * kind, 5 + 2 * kind)
   const author = readKey(wire[2], 'author')
   const signature = readBytes(wire.at(-1), 'signature', 64, 64)
   if (!crypto.verify(author, signedBytes(root, wire.slice(0, -1)), signature)) {
@@ -107,12 +114,13 @@ function open(bytes: Uint8Array, root: PublicKey, crypto: Crypto): Message {
     return { kind: 'refutation', host: hostIdOf(author), incarnation, bytes: own }
   }
   const accused = hostIdOf(readKey(wire[3], 'accused'))
-  const inner = readBytes(wire[4], 'refutation', 0, maxMessageBytes)
+  const turn = readInteger(wire[4], 'turn', 0, maxTurn)
+  const inner = readBytes(wire[5], 'refutation', 0, maxMessageBytes)
   const refutation = inner.length === 0 ? null : open(inner, root, crypto)
   if (refutation !== null && (refutation.kind !== 'refutation' || refutation.host !== accused)) {
     throw new Malformed("not the accused's own refutation")
   }
-  return { kind: 'suspicion', accuser: hostIdOf(author), accused, refutation, bytes: own }
+  return { kind: 'suspicion', accuser: hostIdOf(author), accused, turn, refutation, bytes: own }
 }
 
 function sealed(fields: readonly unknown[], signer: Signer, root: PublicKey): Uint8Array {

@@ -31,8 +31,8 @@ export const maxClockMs = 8_000
 
 /** A tick that came so much too late says that this host stood still. */
 export const lateMs = 100
-/** It then first reads what waited for it, and accuses nobody for so long. */
-export const doubtMs = 500
+/** It then first reads what waited for it, and is that much more patient for a while, up to this. */
+export const maxPatienceMs = 1_000
 /** More than a third of the watched lost at once: it is this host that is cut off, so it waits this long. */
 export const isolationMs = 10_000
 

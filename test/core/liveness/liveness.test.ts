@@ -40,6 +40,12 @@ for (const count of [2, 3, 4, 9, 10, 60]) {
     victim.running = false
     world.run(4_000)
     assert.deepEqual(new Set(statesAt(world, victim)), new Set(['dead']))
+    // And a third time, before it could say anything: the same incarnation dies again.
+    world.restart(victim, { silently: true })
+    victim.running = false
+    assert.deepEqual(new Set(statesAt(world, victim)), new Set(['alive']))
+    world.run(4_000)
+    assert.deepEqual(new Set(statesAt(world, victim)), new Set(['dead']))
   })
 }
 
@@ -114,9 +120,9 @@ test("a liar's word counts once and only of those next to it, and the accused en
   const { watcher, stranger } = near(world)
   const observer = world.hosts.findLast((host) => host !== watcher && host !== stranger) as VirtualHost
   const told = { from: watcher.id, spread: true }
-  const far = sealSuspicion(stranger.signer, victim.id, null, root.publicKey)
+  const far = sealSuspicion(stranger.signer, victim.id, null, 1, root.publicKey)
   assert.equal(observer.liveness.receive(far.bytes, told, world.instant).verdict, 'ignore')
-  const lie = sealSuspicion(watcher.signer, victim.id, null, root.publicKey)
+  const lie = sealSuspicion(watcher.signer, victim.id, null, 1, root.publicKey)
   assert.equal(observer.liveness.receive(lie.bytes, told, world.instant).verdict, 'accept')
   assert.equal(observer.liveness.receive(lie.bytes, told, world.instant).verdict, 'ignore')
   world.publish(watcher, lie.bytes)
@@ -133,7 +139,7 @@ test('a host that starts learns from a neighbour who is dead, and finds out who 
   dead.running = false
   world.run(5_000)
   world.restart(newcomer)
-  const lie = sealSuspicion(world.at(5).signer, living.id, null, root.publicKey)
+  const lie = sealSuspicion(world.at(5).signer, living.id, null, 1, root.publicKey)
   const evidence = [...world.at(4).liveness.evidence().messages, lie.bytes]
   world.carry(newcomer, newcomer.liveness.learn(evidence, world.instant))
   assert.deepEqual(
@@ -181,7 +187,7 @@ test('whatever messages come in whatever order, nothing throws, and what is kept
           incarnation === 0
             ? null
             : sealRefutation(signers[about] as VirtualHost['signer'], incarnation, root.publicKey)
-        const suspicion = sealSuspicion(signer, ids[about] as HostId, refutation, root.publicKey)
+        const suspicion = sealSuspicion(signer, ids[about] as HostId, refutation, 1, root.publicKey)
         const way = { from: ids[who] as HostId, spread }
         if (kind === 'tick') liveness.tick(world.instant)
         else if (kind === 'connected') liveness.connected(ids[about] as HostId, world.instant)

@@ -22,13 +22,13 @@ const accused = signerFor('accused')
 const other = signerFor('other')
 const host = hostIdOf(accused.publicKey)
 const refutation = sealRefutation(accused, 7, mesh)
-const suspicion = sealSuspicion(accuser, host, refutation, mesh)
+const suspicion = sealSuspicion(accuser, host, refutation, 1, mesh)
 
 test('what is sealed opens to the same, within its bound, and is told from a record', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: maxIncarnation }), fc.boolean(), (incarnation, refuted) => {
       const first = sealRefutation(accused, incarnation, mesh)
-      const second = sealSuspicion(accuser, host, refuted ? first : null, mesh)
+      const second = sealSuspicion(accuser, host, refuted ? first : null, 1, mesh)
       for (const sealed of [first, second]) {
         assert.deepEqual(openMessage(sealed.bytes, mesh, crypto), sealed)
         assert.ok(sealed.bytes.length <= maxMessageBytes)
@@ -75,9 +75,9 @@ test('whatever bytes come, opening them throws nothing', () => {
 
 test("a suspicion carries the accused's own refutation or none: a number that somebody else made up is refused", () => {
   const forged = sealRefutation(other, 9, mesh)
-  assert.equal(openMessage(sealSuspicion(accuser, host, forged, mesh).bytes, mesh, crypto), null)
+  assert.equal(openMessage(sealSuspicion(accuser, host, forged, 1, mesh).bytes, mesh, crypto), null)
   const nested = { ...refutation, bytes: suspicion.bytes }
-  assert.equal(openMessage(sealSuspicion(accuser, host, nested, mesh).bytes, mesh, crypto), null)
+  assert.equal(openMessage(sealSuspicion(accuser, host, nested, 1, mesh).bytes, mesh, crypto), null)
 })
 
 test('what is told comes out as it went in, and too much of it does not open', () => {

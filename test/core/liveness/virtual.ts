@@ -1,4 +1,5 @@
 /** Some hosts that hear one another as a test wants it; what they tell and publish arrives at once, or not. */
+import { hex } from '#core/derive.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import type { HostId, Instant } from '#core/ids.ts'
 import { type Effect, Liveness, type LifeState, type Way } from '#core/liveness/liveness.ts'
@@ -24,6 +25,7 @@ export class Virtual {
   now = 0
   readonly hosts: VirtualHost[]
   readonly ring: Ring = new Ring(root.publicKey, crypto)
+  readonly #spread = new Set<string>()
   /** Whether what `from` sends comes to `to`. */
   reaches: (from: HostId, to: HostId) => boolean = () => true
 
@@ -60,9 +62,9 @@ export class Virtual {
     return this.hosts.find((host) => host.id === id) as VirtualHost
   }
 
-  /** A new process of a host, which remembers nothing. */
-  restart(host: VirtualHost): void {
-    host.running = true
+  /** A new process of a host, which remembers nothing; `silently`: it is heard, and dies before it says a word. */
+  restart(host: VirtualHost, { silently } = { silently: false }): void {
+    host.running = !silently
     host.heard.clear()
     host.liveness = this.#life(host.id, host.signer, host.heard)
     this.carry(host, host.liveness.changed(this.instant))
@@ -99,6 +101,10 @@ export class Virtual {
 
   publish(from: VirtualHost, bytes: Uint8Array): void {
     from.published++
+    // As gossipsub: equal bytes are one message.
+    const name = hex(bytes)
+    if (this.#spread.has(name)) return
+    this.#spread.add(name)
     for (const to of this.hosts) {
       if (to === from || !to.running || !this.reaches(from.id, to.id)) continue
       this.#receive(to, bytes, { from: from.id, spread: true })

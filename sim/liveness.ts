@@ -1,0 +1,204 @@
+/**
+ * How a virtual host watches others: the core's machine over the virtual network, fed as `daemon/watching.ts`
+ * feeds it. The member list is the world's: all hosts know the same, and share it.
+ */
+import type { HostId, Instant } from '#core/ids.ts'
+import { type Effect, Liveness } from '#core/liveness/liveness.ts'
+import type { Told } from '#core/liveness/message.ts'
+import { signEveryMs, tickMs } from '#core/liveness/settings.ts'
+import type { Host } from './host.ts'
+import { virtualCrypto } from './keys.ts'
+import type { World } from './world.ts'
+
+/** As in daemon/watching.ts. */
+const across = 8
+const dialDeadEveryMs = 15_000
+const neighboursAsked = 2
+/** Gossipsub's mesh: so many of its links that a host chose, and those of the hosts that chose it. */
+const chosen = 4
+/** A ping, its answer and what carries them. */
+const signBytes = 200
+/** Timers run before what waits in sockets: after a stall the machine is called first, and reads then. */
+const lateMs = 50
+
+/** Signs of life of one host that are here or under way, by their arrival. */
+interface Hearing {
+  lastAt: number
+  readonly coming: number[]
+}
+
+export class Watching {
+  readonly liveness: Liveness
+  readonly #world: World
+  readonly #host: Host
+  readonly #heard = new Map<HostId, Hearing>()
+  /** Messages of the mesh that passed here. */
+  readonly #seen = new Set<Uint8Array>()
+  readonly #gossips: Host[] = []
+  readonly #life: number
+  #ticks: number
+  #tickedAt: number
+  #waits = false
+
+  constructor(world: World, host: Host) {
+    this.#world = world
+    this.#host = host
+    this.#life = host.life
+    this.#tickedAt = world.clock.now
+    this.#ticks = world.random.mesh.below(1_000)
+    this.liveness = new Liveness({
+      self: host.id,
+      root: world.root.publicKey,
+      signer: host.signer,
+      crypto: virtualCrypto,
+      ring: world.ring,
+      heardAt: (id) => (this.#heard.get(id)?.lastAt ?? null) as Instant | null,
+      now: world.clock.now as Instant
+    })
+  }
+
+  /** Once all hosts are there: whom it links to, and what recurs. */
+  start(): void {
+    const { clock, random } = this.#world
+    this.#carry(this.liveness.changed(this.#now))
+    const links = [...this.liveness.watched, ...this.#world.ring.across(this.#host.id, across)]
+    // All hosts of the beginning are there then.
+    clock.after(0, () => {
+      for (const id of random.mesh.sample(links, chosen)) this.#gossip(this.#world.byId(id) as Host)
+    })
+    for (const id of this.liveness.watched.slice(0, this.#life > 1 ? neighboursAsked : 0)) this.#ask(id)
+    const turn = (): void => {
+      if (this.#life !== this.#host.life || !this.#host.running) return
+      clock.after(tickMs, turn)
+      // An interval that could not run runs once.
+      if (this.#waits) return
+      this.#waits = true
+      this.#host.daemon.do('command', () => this.#tick())
+    }
+    clock.after(random.mesh.next() * tickMs, turn)
+  }
+
+  get #now(): Instant {
+    return this.#world.clock.now as Instant
+  }
+
+  #tick(): void {
+    this.#waits = false
+    const late = this.#now - this.#tickedAt > tickMs + lateMs
+    this.#tickedAt = this.#now
+    if (!late) this.#read()
+    this.#carry(this.liveness.tick(this.#now))
+    if (late) this.#read()
+    this.#ticks++
+    if (this.#ticks % (signEveryMs / tickMs) === 0) for (const id of this.liveness.watched) this.#sign(id)
+    if (this.#ticks % (dialDeadEveryMs / tickMs) === 0) this.#dialOneDead()
+  }
+
+  /** Bytes count when they are read. */
+  #read(): void {
+    for (const [id, { coming }] of this.#heard) {
+      let heard = false
+      while (coming.length > 0 && (coming[0] as number) <= this.#now) heard = coming.shift() !== undefined
+      if (heard) this.#hear(id)
+    }
+  }
+
+  #hear(id: HostId): void {
+    this.#hearing(id).lastAt = this.#now
+    if (this.liveness.stateOf(id) === 'dead') this.#carry(this.liveness.connected(id, this.#now))
+  }
+
+  #hearing(id: HostId): Hearing {
+    const known = this.#heard.get(id) ?? { lastAt: -Infinity, coming: [] }
+    this.#heard.set(id, known)
+    return known
+  }
+
+  #sign(id: HostId): void {
+    const peer = this.#world.byId(id) as Host
+    this.#host.sent.livenessBytes += signBytes
+    if (peer.presence !== 'running' || peer.watching === null) return
+    const at = this.#world.network.streamArrival(this.#host.place, peer.place)
+    if (at < Infinity) peer.watching.#hearing(this.#host.id).coming.push(at)
+  }
+
+  #dialOneDead(): void {
+    const { dead } = this.liveness
+    if (dead.length === 0) return
+    const peer = this.#world.byId(this.#world.random.mesh.pick(dead)) as Host
+    this.#send(peer, (there) => {
+      there.#hear(this.#host.id)
+      there.#send(this.#host, (here) => here.#hear(peer.id))
+    })
+  }
+
+  /** A host that starts asks a neighbour who is dead. */
+  #ask(id: HostId): void {
+    const peer = this.#world.byId(id) as Host
+    this.#send(peer, (there) => {
+      const { messages } = there.liveness.evidence()
+      there.#send(this.#host, (here) => here.#carry(here.liveness.learn(messages, here.#now)))
+    })
+  }
+
+  #carry(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'tell')
+        for (const id of effect.to) this.#tell(this.#world.byId(id) as Host, effect.told)
+      else if (effect.kind === 'publish') this.#spread(effect.bytes, null)
+      else if (effect.kind === 'state')
+        this.#world.see({
+          kind: 'life',
+          host: this.#host.place,
+          about: this.#placeOf(effect.host),
+          state: effect.state
+        })
+    }
+  }
+
+  #placeOf(id: HostId): number {
+    return (this.#world.byId(id) as Host).place
+  }
+
+  #tell(peer: Host, told: Told): void {
+    for (const { length } of told.messages) this.#host.sent.livenessBytes += length
+    this.#send(peer, (there) => {
+      there.#hear(this.#host.id)
+      for (const bytes of told.messages) there.#receive(bytes, this.#host.id, told.spread)
+    })
+  }
+
+  #receive(bytes: Uint8Array, from: HostId, spread: boolean): 'accept' | 'ignore' | 'reject' {
+    const { verdict, effects } = this.liveness.receive(bytes, { from, spread }, this.#now)
+    this.#carry(effects)
+    return verdict
+  }
+
+  /** Whether news or not, it is handed on once. */
+  #spread(bytes: Uint8Array, from: Host | null): void {
+    if (!this.#world.gossips || this.#seen.has(bytes)) return
+    this.#seen.add(bytes)
+    if (from !== null && this.#receive(bytes, from.id, true) !== 'accept') return
+    for (const peer of this.#gossips) {
+      if (peer === from) continue
+      this.#host.sent.livenessBytes += bytes.length
+      this.#send(peer, (there) => there.#spread(bytes, this.#host))
+    }
+  }
+
+  /** Over a connection, to the peer's daemon, if it runs. */
+  #send(peer: Host, arrive: (there: Watching) => void): void {
+    this.#world.network.stream(this.#host.place, peer.place, 'liveness', () => {
+      peer.daemon.do('datagram', () => {
+        if (peer.watching !== null) arrive(peer.watching)
+      })
+    })
+  }
+
+  /** A link of gossip counts both ways. */
+  #gossip(peer: Host): void {
+    if (!this.#gossips.includes(peer)) this.#gossips.push(peer)
+    const other = peer.watching
+    if (other !== null && !other.#gossips.includes(this.#host)) other.#gossips.push(this.#host)
+  }
+}
