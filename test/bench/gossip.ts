@@ -42,12 +42,15 @@ type Deliveries = readonly (readonly number[])[]
 
 type Node = Libp2p<{ readonly gossip: GossipSub }>
 
+/** Connections are made without delay: what is compared comes after. */
+const way = { isSlow: false }
+
 /** Lets each buffer arrive so much later, those of one connection side by side: libp2p's own delay is one by one. */
 function delayed(transport: ReturnType<typeof memory>): ReturnType<typeof memory> {
   const slow = (connection: MultiaddrConnection): MultiaddrConnection => {
     const target = connection as MultiaddrConnection & { onData(data: unknown): void }
     const onData = target.onData.bind(target)
-    target.onData = (data) => void setTimeout(() => onData(data), delayMs)
+    target.onData = (data) => void (way.isSlow ? setTimeout(() => onData(data), delayMs) : onData(data))
     return connection
   }
   const slowed = (upgrader: Upgrader): Upgrader =>
@@ -79,7 +82,13 @@ async function nodeAt(place: number): Promise<Node> {
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
     connectionMonitor: { enabled: false },
-    connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: hosts },
+    connectionManager: {
+      inboundConnectionThreshold: Infinity,
+      maxIncomingPendingConnections: hosts,
+      // A hundred nodes shake hands on one processor.
+      dialTimeout: meshMs,
+      inboundUpgradeTimeout: meshMs
+    },
     services: {
       identify: identify(),
       gossip: gossipService({ registrar: (all) => all, connectionManager: (all) => all })
@@ -148,10 +157,9 @@ class RealMesh implements AsyncDisposable {
   static async start(count: number, edges: readonly (readonly [number, number])[]): Promise<RealMesh> {
     const nodes = await Promise.all(Array.from({ length: count }, (_, place) => nodeAt(place)))
     const mesh = new RealMesh(nodes)
-    await Promise.all(
-      edges.map(([from, to]) => (nodes[from] as Node).dial(multiaddr(`/memory/gossip-${to}`)))
-    )
+    for (const [from, to] of edges) await (nodes[from] as Node).dial(multiaddr(`/memory/gossip-${to}`))
     await meshed(nodes)
+    way.isSlow = true
     return mesh
   }
 
