@@ -41,12 +41,9 @@ export function admitFirst(world: World): void {
   if (!world.scenario.records) return
   meetAll(world)
   const speakAgain = world.silence()
-  for (const [place, one] of chains.entries()) world.host(place).records.found(one)
-  const first = world.hosts.slice(0, hosts).map((host) => host.records.set.entries('mesh'))
-  for (const host of world.hosts.slice(0, hosts)) {
-    for (const records of first)
-      for (const record of records) host.records.set.merge(record.bytes, world.wallNow)
-  }
+  for (const [place, one] of chains.entries())
+    founder.records.set.merge(world.host(place).records.found(one).bytes, world.wallNow)
+  for (const host of world.hosts.slice(0, hosts)) host.records.knowAll(founder.records)
   for (const [index, { owner, hosts }] of world.scenario.violins.entries())
     if (hosts.length > 0) foundViolin(world, index, owner, hosts)
   speakAgain()

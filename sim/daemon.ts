@@ -80,9 +80,17 @@ export class Daemon {
       this.#seen.revision !== this.#revision ||
       this.#world.clock.now - this.#seen.at > 10_000
     ) {
-      this.#seen = { revision: this.#revision, at: this.#world.clock.now, view: view(this.set, this.wallNow) }
+      this.#seen = { revision: this.#revision, at: this.#world.clock.now, view: this.#look() }
     }
     return this.#seen.view
+  }
+
+  /** Hosts that know the same and hold no VIOLIN see the same. */
+  #look(): View {
+    const alone = this.set.violins().length > 0 || this.#host.clockAheadMs !== 0
+    return alone
+      ? view(this.set, this.wallNow)
+      : this.#world.common.view(this.set, this.wallNow, () => view(this.set, this.wallNow))
   }
 
   /** Grows with every change of the records. */
@@ -115,10 +123,26 @@ export class Daemon {
 
   // What it says.
 
-  /** Takes its place as a member from the beginning. */
-  found(chain: Chain): void {
+  /** Takes its place as a member from the beginning; a record of its own is what it gives. */
+  found(chain: Chain): SignedRecord {
     this.chain = chain
-    this.publish()
+    const { id, place, signer } = this.#host
+    const draft = {
+      kind: 'host',
+      version: 1,
+      issuedAt: this.wallNow,
+      expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
+      chain,
+      body: hostBody(id, place)
+    } as const
+    this.published = sealRecord(draft, this.#world.root.publicKey, signer, virtualCrypto)
+    return this.published
+  }
+
+  /** Knows from the beginning what another knows. */
+  knowAll(other: Daemon): void {
+    this.set = other.set.fork()
+    this.#revision++
   }
 
   /** Says something new of itself. */

@@ -1,6 +1,7 @@
 /**
  * Figures of a run: how long frames stayed away after each fault, how fast news was, what hosts sent.
  */
+import { hostsIn } from '#core/records/view.ts'
 import { type Deaths, watchDeaths } from './deaths.ts'
 import type { Outcome } from './run.ts'
 import type { Scenario } from './scenario.ts'
@@ -40,6 +41,7 @@ export function measured(scenario: Scenario): Measuring {
   const faults: { readonly atMs: number; readonly hosts: readonly number[] }[] = []
   const news = new Map<string, { readonly at: number; readonly reached: number[] }>()
   const figures: Figure[] = []
+  const versions = new Map<string, { readonly hosts: number; readonly reached: number[] }>()
   const healed: number[] = []
   let deaths: Deaths | null = null
   let changes = 0
@@ -64,6 +66,7 @@ export function measured(scenario: Scenario): Measuring {
       if (scenario.liveness) deaths = watchDeaths(world)
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
+      if (scenario.steps.some(({ fault }) => fault.kind === 'change')) watchVersions(world, versions)
       if (scenario.steps.some(({ fault }) => fault.kind === 'partition')) watchHealing(world, healed)
     },
     add({ world, ms, violation }, tookMs) {
@@ -73,6 +76,7 @@ export function measured(scenario: Scenario): Measuring {
       if (deaths !== null) figures.push(...deaths.figures(ms))
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
       figures.push(...newsFigures(news, scenario.hosts))
+      figures.push(...versionFigures(versions))
       if (healed.length > 0) figures.push({ name: 'one switch after healing', unit: 'ms', values: healed })
       if (scenario.traffic?.kind === 'ring') {
         figures.push({ name: 'frames that did not arrive', unit: '', values: [sent - arrived] })
@@ -170,6 +174,33 @@ function watchNews(
     if (known === undefined) news.set(hash, { at: world.clock.now, reached: [0] })
     else known.reached.push(world.clock.now - known.at)
   })
+}
+
+/** When each host that a version of a VIOLIN names had it. */
+function watchVersions(
+  world: World,
+  versions: Map<string, { readonly hosts: number; readonly reached: number[] }>
+): void {
+  const signed = new Map<string, number>()
+  world.watch((seen) => {
+    if (seen.kind !== 'record' || seen.record.kind !== 'violin' || world.clock.now === 0) return
+    const { hash, body } = seen.record
+    const hosts = body.spec === null ? new Set(body.ended.hosts) : hostsIn(body.spec)
+    const from = signed.get(hash) ?? world.clock.now
+    signed.set(hash, from)
+    const known = versions.get(hash) ?? { hosts: hosts.size, reached: [] }
+    versions.set(hash, known)
+    if (hosts.has(world.host(seen.host).id)) known.reached.push(world.clock.now - from)
+  })
+}
+
+function versionFigures(
+  versions: ReadonlyMap<string, { readonly hosts: number; readonly reached: readonly number[] }>
+): Figure[] {
+  const all = [...versions.values()]
+  if (all.length === 0) return []
+  const at99 = all.map(({ hosts, reached }) => reached[Math.ceil(0.99 * hosts) - 1] ?? Infinity)
+  return [{ name: 'a version of a VIOLIN is seen by 99 % of its hosts after', unit: 'ms', values: at99 }]
 }
 
 /** When each host, when 99 % and when all had a record that reached all. */

@@ -1,4 +1,4 @@
-/** How a daemon repairs: it exchanges records with a neighbour drawn at random, and with whom it connects. */
+/** How a daemon repairs: it common records with a neighbour drawn at random, and with whom it connects. */
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { holderToAsk, ownerHosts, showsHolder, wantsRecord } from '#core/records/holders.ts'
 import type { Scope } from '#core/records/record.ts'
@@ -21,7 +21,8 @@ const passedOn = 16
 export class Repair {
   readonly #world: World
   readonly #host: Host
-  readonly #repairing = new Set<number>()
+  /** Since when it common with whom. */
+  readonly #repairing = new Map<number, number>()
 
   constructor(world: World, host: Host) {
     this.#world = world
@@ -44,8 +45,9 @@ export class Repair {
     const { records } = this.#host
     if (records.chain === null) return
     records.checkClock()
-    const peers = [...records.connections.connected].filter((place) => records.connections.reaches(place))
-    if (peers.length > 0) this.with(this.#world.random.mesh.pick(peers))
+    const peers = [...records.connections.connected]
+    const place = peers.length === 0 ? null : this.#world.random.mesh.pick(peers)
+    if (place !== null && records.connections.reaches(place)) this.with(place)
     for (const violin of records.set.violins()) this.#askHolder(violin)
   }
 
@@ -58,17 +60,15 @@ export class Repair {
     if (place !== undefined) records.connections.dial(place, () => this.with(place))
   }
 
-  /** Exchanges with a peer; `also` are VIOLINs that it held before and shall hear the news of. */
+  /** Common with a peer; `also` are VIOLINs that it held before and shall hear the news of. */
   with(place: number, also: readonly ViolinId[] = []): void {
-    const { records, life } = this.#host
+    const { records } = this.#host
     if (records.chain === null || this.#world.hasBug('repair-off')) return
-    if (this.#repairing.has(place) && also.length === 0) return
-    this.#repairing.add(place)
     const { clock } = this.#world
     const startedAt = clock.now
-    clock.after(repairTimeoutMs, () => {
-      if (life === this.#host.life) this.#repairing.delete(place)
-    })
+    const since = this.#repairing.get(place) ?? -Infinity
+    if (since + repairTimeoutMs > startedAt && also.length === 0) return
+    this.#repairing.set(place, startedAt)
     const peer = this.#world.host(place)
     const shares = (scope: Scope): boolean =>
       scope === 'mesh' || also.includes(scope) || records.holdersOf(scope).has(peer.id)
@@ -87,12 +87,24 @@ export class Repair {
         if (answer !== null) reply(() => ask(this.#apply(answer, access)))
       })
     }
-    ask(syncRequest(records.set, ['mesh', ...records.set.violins().filter(shares)], records.wallNow))
+    ask(this.#request(records.set.violins().filter(shares)))
+  }
+
+  /** The same bytes for all that hold the same are computed once. */
+  #request(violins: readonly ViolinId[]): Uint8Array {
+    const { set, wallNow } = this.#host.records
+    if (violins.length > 0) return syncRequest(set, ['mesh', ...violins], wallNow)
+    return this.#world.common.request(set, wallNow, () => syncRequest(set, ['mesh'], wallNow))
   }
 
   #answer(request: Uint8Array, from: HostId): Uint8Array | null {
     const { records } = this.#host
     if (records.chain === null) return null
+    const known = this.#world.common.answer(records.set, request, records.wallNow)
+    if (known !== null) {
+      this.#host.sent.syncBytes += known.length
+      return known
+    }
     const access: Access = {
       // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
       allows: (scope) =>
@@ -103,6 +115,8 @@ export class Repair {
     const synced = answerSync(records.set, request, records.wallNow, access)
     this.#exchanged(synced)
     this.#host.sent.syncBytes += synced.answer.length
+    if (synced.accepted.length === 0)
+      this.#world.common.answered(records.set, request, records.wallNow, synced.answer)
     return synced.answer
   }
 

@@ -254,14 +254,20 @@ export class Slice {
     let at = Math.max(this.#world.clock.now, deadline.at - this.#clockMs)
     // Rounded down it would come before the deadline, over and over.
     if (at + this.#clockMs < deadline.at) at += roundingMs
-    if (at === lan.tickAt) return
+    // Deadlines mostly move away: an event that comes too early looks again.
+    if (lan.tickAt <= at) return
     lan.tickAt = at
-    this.#world.clock.at(at, () => {
-      if (lan.tickAt !== at) return
-      lan.tickAt = Infinity
-      // A stalled worker ticks when it runs again.
-      if (!this.#host.worker.stalled) this.#feed(lan, { kind: 'tick' })
-    })
+    this.#world.clock.at(at, () => this.#wake(lan, at))
+  }
+
+  #wake(lan: Lan, at: number): void {
+    if (lan.tickAt !== at) return
+    lan.tickAt = Infinity
+    // A stalled worker ticks when it runs again.
+    if (this.#host.worker.stalled || this.#life !== this.#host.life) return
+    const { deadline } = lan.election
+    if (deadline !== null && deadline.at > this.#now) this.#schedule(lan, 'alive')
+    else this.#feed(lan, { kind: 'tick' })
   }
 
   #carryOut(lan: Lan, effect: Effect<Message>): void {

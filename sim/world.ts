@@ -6,12 +6,14 @@ import type { Token } from '#core/admission/token.ts'
 import type { HostId, HostKey, ViolinId, WallTime } from '#core/ids.ts'
 import { Ring } from '#core/liveness/ring.ts'
 import { type Rejected, type SignedRecord, maxVersion } from '#core/records/record.ts'
-import { RecordSet } from '#core/records/set.ts'
+import { RecordSet, type RecordSetOptions } from '#core/records/set.ts'
+import { sharedNodes } from '#core/records/tree.ts'
 import { admitFirst, layTrunks } from './beginning.ts'
 import { befall } from './befall.ts'
 import type { Bug } from './bugs.ts'
 import { Clock } from './clock.ts'
 import type { HostRef } from './faults.ts'
+import { Common } from './common.ts'
 import { Host } from './host.ts'
 import { SharedRecords, type VirtualSigner, credulousCrypto, signerFor, virtualCrypto } from './keys.ts'
 import { Network } from './network.ts'
@@ -30,6 +32,11 @@ const settleMs = 5_000
 /** In larger worlds one message of so many goes through its codec, which costs a third of an election. */
 const wholeCodecHosts = 64
 const codecEvery = 64
+/** Nodes of trees of records by which sets find one another: some states of 10,000 hosts. */
+const sharedTreeNodes = 262_144
+/** A look at whole states takes in so many hosts, or such a part of them: every host is seen within two seconds. */
+const lookedAtOnce = 128
+const lookTurns = 8
 /** Lines kept of a run, and of one that is drawn with its messages. */
 const keptLines = 400
 const keptDrawnLines = 20_000
@@ -77,6 +84,7 @@ export class World {
   minted = 0
   /** Records that others took the place of, some of them: what a liar replays. */
   readonly past: SignedRecord[] = []
+  readonly common: Common = new Common()
   readonly violations: Violation[] = []
   readonly events: Line[] = []
   /** Messages are kept among the events. */
@@ -89,7 +97,10 @@ export class World {
   readonly #trunks = new Map<number, Trunk>()
   readonly #trunksOf: Trunk[][] = []
   readonly #watchers: ((seen: Seen) => void)[] = []
+  /** Sets that come to hold the same share their trees. */
+  readonly #sets: RecordSetOptions
   #silenced = 0
+  #lookedFrom = 0
 
   constructor(scenario: Scenario, options: WorldOptions) {
     this.scenario = scenario
@@ -101,6 +112,12 @@ export class World {
       this.root.publicKey,
       this.hasBug('signatures-unchecked') ? credulousCrypto : virtualCrypto
     )
+    this.#sets = {
+      root: this.root.publicKey,
+      crypto: virtualCrypto,
+      open: (bytes) => this.#open(bytes),
+      share: sharedNodes(sharedTreeNodes)
+    }
     this.network = new Network(
       scenario.network,
       this.clock,
@@ -198,11 +215,7 @@ export class World {
   }
 
   emptySet(): RecordSet {
-    return new RecordSet({
-      root: this.root.publicKey,
-      crypto: virtualCrypto,
-      open: (bytes) => this.#open(bytes)
-    })
+    return new RecordSet(this.#sets)
   }
 
   /** With a planted bug the lower version looks like the higher one. */
@@ -260,6 +273,13 @@ export class World {
     this.log(`VIOLATED ${invariant}: ${what}`)
   }
 
+  /** Hosts whose state is looked at this time: all, in a large world a part in turn. */
+  looked(): readonly Host[] {
+    const size = Math.max(lookedAtOnce, Math.ceil(this.hosts.length / lookTurns))
+    if (this.#lookedFrom >= this.hosts.length) this.#lookedFrom = 0
+    return this.hosts.slice(this.#lookedFrom, this.#lookedFrom + size)
+  }
+
   // Running.
 
   /** Lets in the first members, who know one another's records. */
@@ -277,6 +297,7 @@ export class World {
       this.clock.at(settleMs + atMs, () => befall(this, fault))
     const turn = (): void => {
       look()
+      this.#lookedFrom += this.looked().length
       this.clock.after(lookEveryMs, turn)
     }
     this.clock.after(lookEveryMs, turn)

@@ -11,7 +11,7 @@ export const bounded: Invariant = {
   watch: (world) => ({
     look() {
       const most = tagsPerLan * world.scenario.lans.length
-      for (const host of world.hosts) {
+      for (const host of world.looked()) {
         if (!host.running) continue
         for (const peer of world.peersOf(host)) {
           const { given, accepted } = host.slice.tagsOf(peer)

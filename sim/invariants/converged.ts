@@ -1,4 +1,6 @@
+import { recordsOf } from '#core/records/tree.ts'
 import type { Host } from '../host.ts'
+import type { World } from '../world.ts'
 import type { Invariant } from './invariant.ts'
 
 /** After the time of rest all members hold the same records. */
@@ -32,6 +34,12 @@ export const converged: Invariant = {
       }
     }
   })
+}
+
+/** Keys that any host holds for revoked. */
+export function revokedKeys(world: World): ReadonlySet<string> {
+  const trees = new Set(world.hosts.map(({ records }) => records.set.tree('revocations')))
+  return new Set([...trees].flatMap((tree) => [...recordsOf(tree)]).map(({ key }) => key))
 }
 
 function isOut(host: Host): boolean {

@@ -26,16 +26,14 @@ export const noFalseTakeover: Invariant = {
         if (role.kind !== 'active') return void reigns.delete(name)
         if (reigns.has(name)) return
         reigns.set(name, world.clock.now)
-        if (
-          former === undefined ||
-          former.kind !== 'edge' ||
-          world.clock.now - world.changedAt < weatherStallMs
-        )
-          return
+        if (former?.kind !== 'edge') return
         const left = former.uplink === null ? null : world.byKey(former.uplink.peer)
         const since = left === null ? undefined : reigns.get(`${seen.lan} ${left.place}`)
         const plan = world.scenario.lans[seen.lan]
         if (left === null || since === undefined || plan === undefined || !left.running) return
+        // What was decided here rests on what was sent a way ago, in answer to what was sent two ways ago.
+        const graceMs = weatherStallMs + 2 * world.network.rttMs(host.place, left.place)
+        if (world.clock.now - world.changedAt < graceMs) return
         if (world.clock.now - since < soundMs || world.clock.now - left.worker.resumedAt < soundMs) return
         if (left.worker.stalled || left.slice.lans.get(seen.lan)?.role.kind !== 'active') return
         const asked = plan.hosts

@@ -1,3 +1,4 @@
+import { revokedKeys } from './converged.ts'
 import type { Invariant } from './invariant.ts'
 
 /** No host keeps a record of somebody whom no member let in. */
@@ -14,7 +15,7 @@ export const noStranger: Invariant = {
       world.violate('no-stranger', `host ${seen.host} keeps a ${seen.record.kind} record of a stranger`)
     },
     end() {
-      const revoked = new Set(world.hosts.flatMap((host) => [...host.records.view.revoked.keys()]))
+      const revoked = revokedKeys(world)
       for (const host of revoked.size === 0 ? [] : world.members) {
         if (revoked.has(host.signer.publicKey)) continue
         const kept = host.records.set

@@ -13,7 +13,7 @@ export const oneSwitch: Invariant = {
     const since = new Map<string, number>()
     return {
       look() {
-        for (const host of world.hosts) {
+        for (const host of world.looked()) {
           for (const lan of host.running && !host.worker.stalled ? host.slice.lans.values() : []) {
             const givers = [...world.peersOf(host)].filter((peer) => {
               const tags = host.slice.tagsOf(peer)

@@ -2,6 +2,7 @@ import { namesHost } from '#core/records/holders.ts'
 import type { ViolinRecord } from '#core/records/record.ts'
 import { beats } from '#core/records/set.ts'
 import type { World } from '../world.ts'
+import { revokedKeys } from './converged.ts'
 import type { Invariant } from './invariant.ts'
 
 /** After the time of rest the hosts of each VIOLIN hold its standing version, and nobody else an older one. */
@@ -18,8 +19,8 @@ export const settled: Invariant = {
 
 function check(world: World, index: number): void {
   const { id, owner } = world.violin(index)
-  const revoked = new Set(world.hosts.flatMap((host) => [...host.records.view.revoked.keys()]))
-  const isIn = (key: string): boolean => !revoked.has(key as never)
+  const revoked = revokedKeys(world)
+  const isIn = (key: string): boolean => !revoked.has(key)
   const hosts = world.members.filter((host) => host.running && isIn(host.signer.publicKey))
   if (!isIn(owner.signer.publicKey)) return
   const versions = hosts.map((host) =>

@@ -3,10 +3,20 @@
  */
 import type { Step } from '../faults.ts'
 import { rough } from '../network.ts'
-import { scenario } from '../scenario.ts'
+import { type LanPlan, scenario } from '../scenario.ts'
 import type { Family } from './list.ts'
 
 const small = { lans: [], traffic: null } as const
+/** Hosts of a VIOLIN whose news is timed. */
+const violinHosts = 10
+
+function eightOf(first: number, hosts: number): number[] {
+  return Array.from({ length: Math.min(8, hosts) }, (_, i) => (first + i) % hosts)
+}
+
+function lanOf(hosts: readonly number[]): LanPlan {
+  return { hosts, candidates: hosts.slice(0, 3) }
+}
 
 export const members: readonly Family[] = [
   {
@@ -76,14 +86,43 @@ export const members: readonly Family[] = [
   },
   {
     name: 'calm',
-    why: 'records, repair and vLANs of eight hosts each: the cost per host',
+    why: 'a mesh in which nothing befalls anybody: for every hundred hosts a VIOLIN of eight with a vLAN',
     hosts: 100,
     make(hosts) {
-      const lans = Array.from({ length: Math.floor(hosts / 8) }, (_, lan) => {
-        const all = Array.from({ length: 8 }, (_, i) => 8 * lan + i)
-        return { hosts: all, candidates: all.slice(0, 3) }
+      const lans = Array.from({ length: Math.max(1, Math.floor(hosts / 100)) }, (_, turn) =>
+        lanOf(eightOf(100 * turn, hosts))
+      )
+      const violins = lans.map(({ hosts }) => ({ owner: hosts[0] as number, hosts }))
+      return scenario('calm', this.why, hosts, { lans, violins, traffic: null, restMs: 20_000 })
+    }
+  },
+  {
+    name: 'busy',
+    why: 'every host is in a vLAN of eight: what elections cost',
+    hosts: 100,
+    make(hosts) {
+      const lans = Array.from({ length: Math.max(1, Math.floor(hosts / 8)) }, (_, turn) =>
+        lanOf(eightOf(8 * turn, hosts))
+      )
+      return scenario('busy', this.why, hosts, { lans, traffic: null, restMs: 20_000 })
+    }
+  },
+  {
+    name: 'violin-news',
+    why: 'a VIOLIN of ten hosts is created, changed, moved and ended: how long until all its hosts know',
+    hosts: 100,
+    make(hosts, random) {
+      const all = Array.from({ length: hosts }, (_, place) => place)
+      const violins = Array.from({ length: 10 }, () => ({ owner: random.below(hosts), hosts: [] }))
+      const steps: Step[] = violins.flatMap((_, violin) => {
+        const created = random.sample(all, violinHosts)
+        const moved = [...created.slice(violinHosts / 2), ...random.sample(all, violinHosts / 2)]
+        return [created, created, moved].map((named, turn): Step => ({
+          atMs: violin * 4_000 + turn * 1_300,
+          fault: { kind: 'change', violin, hosts: [...new Set(named)] }
+        }))
       })
-      return scenario('calm', this.why, hosts, { lans, traffic: null, restMs: 20_000 })
+      return scenario('violin-news', this.why, hosts, { ...small, violins, steps, restMs: 10_000 })
     }
   },
   {
