@@ -24,7 +24,7 @@ type TestEvent = { readonly type: string; readonly data: Record<string, unknown>
 /** Folders of tests that start no process but themselves. */
 const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim)\//
 /** Tests that measure how long something takes, which others' load would change. */
-const alone = /^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
+const alone = /^test\/net\/|^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
 const endToEnd = /^test\/(e2e|lab)\//
 
 function phases(files: readonly string[]): Phase[] {

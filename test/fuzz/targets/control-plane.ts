@@ -12,11 +12,21 @@ import {
   maxJoinBytes,
   parseJoinRequest
 } from '#core/admission/join.ts'
+import { acceptRenewal, grantRenewal, isRenewRequest, renewRequest } from '#core/admission/renewal.ts'
 import { linksToWire } from '#core/admission/link.ts'
 import { armour, unarmour } from '#core/admission/text.ts'
 import { parseToken, tokenText } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { Crypto, HostId, PublicKey } from '#core/ids.ts'
+import {
+  decodeTold,
+  encodeTold,
+  maxMessageBytes,
+  maxToldBytes,
+  openMessage,
+  sealRefutation,
+  sealSuspicion
+} from '#core/liveness/message.ts'
 import { Malformed, decodeCbor, encodeCbor } from '#core/records/cbor.ts'
 import { isRejected, maxRecordBytes, openRecord } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
@@ -234,7 +244,11 @@ const granted = countersign(request, hostIdOf(joiner.publicKey), witnessOf(secon
 
 const joinAnswers: Target = {
   name: 'join answer',
-  enters: ['core/admission/join.ts decodeJoinAnswer', 'core/admission/join.ts acceptGrant'],
+  enters: [
+    'core/admission/join.ts decodeJoinAnswer',
+    'core/admission/join.ts acceptGrant',
+    'core/admission/renewal.ts acceptRenewal'
+  ],
   form: 'cbor',
   samples: [
     encodeJoinAnswer(granted),
@@ -252,8 +266,26 @@ const joinAnswers: Target = {
       assert.doesNotMatch(answer.error.message + answer.error.remedy, /\p{C}/u)
       return false
     }
-    if (answer.kind === 'granted') acceptGrant(token, joiner.publicKey, answer.chain, gullible)
+    if (answer.kind === 'granted') {
+      acceptGrant(token, joiner.publicKey, answer.chain, gullible)
+      acceptRenewal(second.chain, answer.chain, gullible)
+    }
     return true
+  }
+}
+
+const renewals: Target = {
+  name: 'request to renew',
+  enters: ['core/admission/renewal.ts grantRenewal', 'core/admission/renewal.ts isRenewRequest'],
+  form: 'cbor',
+  samples: [renewRequest(second.chain), evened(renewRequest(third.chain)), renewRequest(first.ownerChain)],
+  maxBytes: maxJoinBytes + 16,
+  weight: 2,
+  decode(bytes) {
+    const admin = { ...witnessOf(first), slots: new Map<string, PublicKey>() }
+    const answer = grantRenewal(bytes, ids[1] as HostId, admin, after(300 * dayMs), gullible)
+    assert.ok(encodeJoinAnswer(answer).length <= maxJoinBytes)
+    return isRenewRequest(bytes)
   }
 }
 
@@ -321,7 +353,7 @@ const sealed = sealRequest(
 
 const json: Target = {
   name: 'JSON between daemons',
-  enters: ['daemon/wire.ts decodeJson'],
+  enters: ['daemon/wire.ts decodeJson', 'daemon/wire.ts parseJson'],
   form: 'json',
   samples: [
     entity,
@@ -428,6 +460,37 @@ const names: Target = {
   }
 }
 
+const refutation = sealRefutation(second.signer, 3, root.publicKey)
+const suspicions = [null, refutation].map((known) =>
+  sealSuspicion(first.signer, ids[1] as HostId, known, 1, root.publicKey)
+)
+
+const deaths: Target = {
+  name: 'word of life and death',
+  enters: ['core/liveness/message.ts openMessage', 'core/liveness/message.ts decodeTold'],
+  form: 'cbor',
+  samples: [
+    refutation.bytes,
+    ...suspicions.map(({ bytes }) => bytes),
+    ...[refutation, ...suspicions].map(({ bytes }) => evened(bytes)),
+    encodeTold({ spread: true, messages: [refutation.bytes, ...suspicions.map(({ bytes }) => bytes)] })
+  ],
+  maxBytes: maxToldBytes + 16,
+  weight: 6,
+  decode(bytes) {
+    const told = decodeTold(bytes)
+    if (told !== null) {
+      same(encodeTold(told), bytes)
+      return true
+    }
+    const message = openMessage(bytes, root.publicKey, gullible)
+    if (message === null) return false
+    same(message.bytes, bytes)
+    assert.ok(bytes.length <= maxMessageBytes)
+    return true
+  }
+}
+
 export const controlPlane: readonly Target[] = [
   record(
     'record',
@@ -447,9 +510,11 @@ export const controlPlane: readonly Target[] = [
   invitation,
   joinRequests,
   joinAnswers,
+  renewals,
   reconciliation,
   json,
   ownerRequests,
   stored,
+  deaths,
   names
 ]

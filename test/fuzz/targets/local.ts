@@ -127,7 +127,8 @@ const lines: Target = {
     }
     try {
       const value = decodeLine(text(bytes))
-      assert.deepEqual(decodeLine(encodeLine(value)), value)
+      // JSON has neither infinity nor minus zero, so what was written once stays as it is.
+      assert.equal(encodeLine(decodeLine(encodeLine(value))), encodeLine(value))
       taken = true
     } catch (error: unknown) {
       if (!(error instanceof SyntaxError)) throw error
