@@ -5,10 +5,11 @@ import { type Target } from './target.ts'
 import { controlPlane } from './targets/control-plane.ts'
 import { dataPlane } from './targets/data-plane.ts'
 import { guests } from './targets/guests.ts'
+import { liveness } from './targets/liveness.ts'
 import { local } from './targets/local.ts'
 
 /** Every decoder of bytes that this host did not make itself. */
-export const targets: readonly Target[] = [...controlPlane, ...dataPlane, ...local, ...guests]
+export const targets: readonly Target[] = [...controlPlane, ...liveness, ...dataPlane, ...local, ...guests]
 
 export interface Tally {
   inputs: number

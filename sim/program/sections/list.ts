@@ -1,6 +1,7 @@
 /** The sections of the report, in its order. */
 import { cost, size } from './cost.ts'
 import { failover } from './failover.ts'
+import { lives } from './lives.ts'
 import { news } from './news.ts'
 import { random } from './random.ts'
 import type { Section } from './section.ts'
@@ -15,5 +16,5 @@ const gossip: Section = {
   measure: new URL('../../../test/bench/gossip.ts', import.meta.url)
 }
 
-export const sections: readonly Section[] = [news, gossip, failover, weather, cost, size, random]
+export const sections: readonly Section[] = [news, gossip, failover, weather, lives, cost, size, random]
 export const sectionNames: readonly string[] = sections.map((section) => section.name)
