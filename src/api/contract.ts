@@ -26,6 +26,8 @@ export interface HostRow {
   readonly memoryMiB: number | null
   readonly entities: number | null
   readonly version: string | null
+  /** How far its clock is ahead of its neighbours'; whole minutes, where it told so. */
+  readonly clockAheadMs: number
   /** ISO 8601. */
   readonly membershipEndsAt: string | null
 }

@@ -38,6 +38,9 @@ import { Violins } from './violins.ts'
 /** The own record is looked at this often: new addresses, or an end that comes near. */
 const refreshEveryMs = 60_000
 
+/** After its own record was heard a host speaks again so soon: not faster than relays pass on (authorRefillMs). */
+const speakAgainMs = 5_000
+
 export type Log = (message: string, fields: Record<string, unknown>) => void
 
 export interface Daemon {
@@ -70,8 +73,10 @@ export async function startDaemon(
   const settings = await Settings.of(dir, host.memoryMiB)
   const limits = (): Limits => settings.limits
   const { log } = options
-  const records = undo.adopt(new Records({ root: identity.mesh, self: identity.id, store, log }), (one) =>
-    one.close()
+  const tell = (kind: string, text: string): void => journal.note(kind, null, text)
+  const records = undo.adopt(
+    new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
+    (one) => one.close()
   )
   await renewLapsed(dir, host, records)
   const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
@@ -156,7 +161,9 @@ export async function startDaemon(
     await renewal.resign()
   }
   const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered })
+  undo.defer(whenRestored(host, records, say, log))
   const refresh = setInterval(() => {
+    reconciler.refresh()
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
     void seat.look(mesh.members().length === 0)
     void renewal.look()
@@ -215,6 +222,26 @@ async function announce(
   const { publicKey } = host.identity.host
   const own = records.set.get('host', publicKey, '')
   if (own !== null) void peers.announce(own.bytes, publicKey)
+}
+
+/**
+ * Speaks again soon after the own record came in from others: a host that was restored from a backup hears what
+ * it said after that, and publishes above it. Ends when the returned function is called.
+ */
+function whenRestored(host: Host, records: Records, say: () => Promise<void>, log: Log): () => void {
+  const { publicKey } = host.identity.host
+  let timer: NodeJS.Timeout | null = null
+  const unlisten = records.onChange((changed) => {
+    if (timer !== null || !changed.some(({ kind, author }) => kind === 'host' && author === publicKey)) return
+    timer = setTimeout(() => {
+      timer = null
+      say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
+    }, speakAgainMs)
+  })
+  return () => {
+    unlisten()
+    if (timer !== null) clearTimeout(timer)
+  }
 }
 
 /** Counts the daemon's starts; slices obey the highest that they heard. */

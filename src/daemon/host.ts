@@ -4,16 +4,14 @@ import { access } from 'node:fs/promises'
 import { type Chain, isRefusal, membershipMs, ownerChain, verifyChain } from '#core/admission/chain.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostBody } from '#core/records/bodies.ts'
-import { sameBytes } from '#core/records/cbor.ts'
 import { maxLifeMs } from '#core/records/record.ts'
+import { stands } from '#core/records/standing.ts'
 import type { DriverName } from '#core/spec.ts'
 import { crypto } from './crypto.ts'
 import { type Identity, saveMembership } from './identity.ts'
 import type { Records } from './records.ts'
 
 export const softwareVersion = '0.1.0'
-/** The own record is published anew this long before it would end. */
-const renewBeforeMs: number = maxLifeMs.host / 2
 
 export interface Host {
   readonly identity: Identity
@@ -89,16 +87,12 @@ export async function publishHost(host: Host, records: Records, state: HostState
     protocols: host.drivers.map((name) => ({ name: `driver-${name}`, versions: [1] })),
     draining: state.draining,
     left: state.left,
-    clockAheadMs: 0
+    // In whole minutes: a record that says the same is not signed anew.
+    clockAheadMs: Math.round((records.clockAheadMs ?? 0) / 60_000) * 60_000
   }
-  const former = records.view.members.get(identity.id)?.record
-  const standing =
-    former !== undefined &&
-    former.chain !== null &&
-    sameBytes(former.chain.bytes, chain.bytes) &&
-    JSON.stringify(former.body) === JSON.stringify(body)
-  if (standing && former.expiresAt > records.now + renewBeforeMs) return
   const { now } = records
+  const own = records.set.get('host', identity.host.publicKey, '')
+  if (stands(own, 'host', body, chain, now)) return
   await records.publish(
     {
       kind: 'host',

@@ -2,14 +2,13 @@
  * Makes what runs here match the records: the steps are core/reconcile's, this file carries them out, one at
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
-import type { Chain } from '#core/admission/chain.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import { type Part, type Step, partOf, reconcile, type WantedViolin, withoutHosts } from '#core/reconcile.ts'
 import type { RunsBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
+import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import { same } from '#core/plan.ts'
 import type { EntityStatus, SliceEvent, SliceStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Claims } from './claims.ts'
 import type { Journal } from './events.ts'
@@ -53,10 +52,6 @@ export class Reconciler {
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
-  readonly #told = new Map<
-    ViolinId,
-    { readonly body: RunsBody; readonly until: number; readonly chain: Chain }
-  >()
   readonly #watchers = new Set<(violin: ViolinId) => void>()
   #tellTimer: { readonly timer: NodeJS.Timeout; readonly at: number } | null = null
   #againTimer: NodeJS.Timeout | null = null
@@ -69,12 +64,20 @@ export class Reconciler {
     this.#slices = slices
     this.#claims = claims
     this.#journal = journal
-    records.onChange(() => this.kick())
+    records.onChange((changed) => {
+      this.kick()
+      // Heard in words that are not this life's: it was restored from a backup, and speaks above them.
+      const { publicKey } = host.identity.host
+      if (changed.some(({ kind, author }) => kind === 'runs' && author === publicKey))
+        this.#tellLater(tellEveryMs)
+    })
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
   kick(): void {
     if (this.#closed) return
+    // By a wrong clock what shall run may look over, and what is over may look alive.
+    if (this.#records.clockIsWrong && !this.#leaving) return
     const wanted = this.#wanted()
     // What could not be started counts as well: there may be something of it to clear away.
     const known = new Set([...this.#slices.all().map(({ violin }) => violin), ...this.#running.keys()])
@@ -122,6 +125,11 @@ export class Reconciler {
   watch(changed: (violin: ViolinId) => void): () => void {
     this.#watchers.add(changed)
     return () => this.#watchers.delete(changed)
+  }
+
+  /** What was told of this host may end soon, or stand in words that are over. */
+  refresh(): void {
+    this.#tellLater(tellEveryMs)
   }
 
   /** From now on nothing is wanted here: slices are stopped, none is started. */
@@ -361,7 +369,7 @@ export class Reconciler {
     this.#tellTimer = { timer, at }
   }
 
-  /** Publishes what runs here, if it is something else than was told last, or that ends soon. */
+  /** Publishes what runs here, if the record that stands says something else or ends soon. */
   async #tell(violin: ViolinId): Promise<void> {
     const { identity, chain } = this.#host
     const own = this.#records.view.runs.get(violin)?.get(identity.id)
@@ -375,17 +383,14 @@ export class Reconciler {
         .filter(({ active }) => active === identity.id)
         .map(({ lan }) => lan)
     }
-    const former = this.#told.get(violin)
     const { now } = this.#records
-    const stands = former?.chain === chain && same(former.body, body)
-    if (stands && former.until > now + maxLifeMs.runs / 2) return
+    if (stands(own ?? null, 'runs', body, chain, now)) return
     const expiresAt = Math.min(now + maxLifeMs.runs, chain.endsAt) as typeof now
     const version = this.#records.nextVersion('runs', identity.host.publicKey, violin)
     await this.#records.publish(
       { kind: 'runs', version, issuedAt: now, expiresAt, body, chain },
       identity.host
     )
-    this.#told.set(violin, { body, until: expiresAt, chain })
   }
 
   #nameOf(violin: ViolinId): string {

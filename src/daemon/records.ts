@@ -7,9 +7,10 @@ import { publicKeyOf } from '#core/admission/host-id.ts'
 import { keepsSlot } from '#core/admission/seat.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
-import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
+import type { HostId, Instant, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
 import { isLivenessMessage } from '#core/liveness/message.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
+import { ClockWatch, wrongClockMs } from '#core/records/clock.ts'
 import { showsHolder, wantsRecord } from '#core/records/holders.ts'
 import { maxBytesPerAuthor, maxViolinsPerOwner } from '#core/records/quota.ts'
 import {
@@ -51,14 +52,25 @@ export interface RecordsOptions {
   readonly root: PublicKey
   readonly self: HostId
   readonly store: Store
+  /** This host's clock; default: the machine's. */
+  readonly wallNow?: () => WallTime
+  /** What people should know. */
+  readonly tell: (kind: string, text: string) => void
   readonly log: (message: string, fields: Record<string, unknown>) => void
 }
 
 export class Records {
   readonly set: RecordSet
   readonly #self: HostId
+  readonly #wallNow: () => WallTime
   readonly #store: Store
   readonly #log: RecordsOptions['log']
+  readonly #tell: RecordsOptions['tell']
+  readonly #clock = new ClockWatch()
+  /** What was last told of the clock. */
+  #toldClock = false
+  /** In the store, but over by this host's clock; dropped once neighbours say that the clock is right. */
+  #over: readonly string[]
   readonly #budget = new AuthorBudget()
   readonly #listeners = new Set<RecordsListener>()
   readonly #topics = new Map<string, Scope>()
@@ -77,10 +89,14 @@ export class Records {
   constructor(options: RecordsOptions) {
     this.set = new RecordSet({ root: options.root, crypto })
     this.#self = options.self
+    this.#wallNow = options.wallNow ?? ((): WallTime => Date.now() as WallTime)
     this.#store = options.store
     this.#log = options.log
+    this.#tell = options.tell
+    const over: string[] = []
     for (const { key, value } of options.store.entries(section)) {
       const merged = this.set.merge(value, this.now)
+      if (merged.reason === 'expired' || merged.reason === 'too-new') over.push(key)
       if (merged.reason === 'revoked' && merged.record?.kind === 'host')
         this.#cut.add(merged.record.body.host)
       for (const record of merged.verdict === 'accepted' ? merged.removed : [])
@@ -89,7 +105,8 @@ export class Records {
         options.log('a stored record does not open', { key, reason: merged.reason })
     }
     // What ended or was cut while this host was away does not stay behind in the store.
-    const kept = new Set(Array.from(this.set.all(), storeKey))
+    this.#over = over
+    const kept = new Set([...over, ...Array.from(this.set.all(), storeKey)])
     const gone = options.store.entries(section).filter(({ key }) => !kept.has(key))
     void this.#write(
       gone.map(({ key }) => ({ section, key, value: null })),
@@ -98,7 +115,17 @@ export class Records {
   }
 
   get now(): WallTime {
-    return Date.now() as WallTime
+    return this.#wallNow()
+  }
+
+  /** Most neighbours say that this host's clock is wrong: it starts nothing and forgets nothing. */
+  get clockIsWrong(): boolean {
+    return this.#clock.isWrong(steady(), this.now)
+  }
+
+  /** How far this host's clock is ahead of its neighbours' median, ms; null when none was heard. */
+  get clockAheadMs(): number | null {
+    return this.#clock.aheadMs(steady(), this.now)
   }
 
   /** Whether a revocation took this host's record out. */
@@ -138,7 +165,7 @@ export class Records {
     })
     this.#subscribe()
     for (const peer of mesh.members()) void this.repairWith(peer)
-    this.#timer = setInterval(() => this.#repairOne(), repairEveryMs)
+    this.#timer = setInterval(() => this.tick(), repairEveryMs)
   }
 
   close(): void {
@@ -183,8 +210,11 @@ export class Records {
     const scopes: Scope[] = ['mesh', ...this.set.violins().filter(shares)]
     let request: Uint8Array | null = syncRequest(this.set, scopes, this.now)
     for (let round = 0; request !== null && round < maxSyncRounds; round++) {
+      const sentAt = steady()
       const answer: Uint8Array = await mesh.request(peer, 'sync', request, signal)
-      const applied = applySync(this.set, answer, this.now, access)
+      const [at, { now }] = [steady(), this]
+      const applied = applySync(this.set, answer, now, access)
+      this.#clock.heard(peer, applied.theirs, sentAt, at, now)
       if (applied.accepted.length > 0) await this.#exchanged(applied)
       request = applied.next
     }
@@ -209,12 +239,48 @@ export class Records {
     await this.#changed([], this.set.forget(violin), false)
   }
 
-  #repairOne(): void {
-    const ended = this.set.removeExpired(this.now)
-    if (ended.length > 0) void this.#changed([], ended, false)
+  /** What is done every few seconds: forgets what has ended, exchanges with one neighbour. */
+  tick(): void {
+    this.#tellClock()
+    if (!this.clockIsWrong) this.#forgetEnded()
     const members = this.#mesh?.members() ?? []
     const peer = members[Math.floor(Math.random() * members.length)]
     if (peer !== undefined) void this.repairWith(peer)
+  }
+
+  #forgetEnded(): void {
+    const ended = this.set.removeExpired(this.now)
+    if (ended.length > 0) void this.#changed([], ended, false)
+    if (this.#over.length === 0 || this.clockAheadMs === null) return
+    const over = this.#over
+    this.#over = []
+    for (const key of over) this.#reload(key)
+  }
+
+  /** Looks at a stored record again, now that the clock is known to be right. */
+  #reload(key: string): void {
+    const stored = this.#store.get(section, key)
+    const merged = stored === null ? null : this.set.merge(stored, this.now)
+    if (merged?.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
+    else if (merged?.reason === 'expired') void this.#write([{ section, key, value: null }], false)
+    else if (merged?.reason === 'too-new') this.#over = [...this.#over, key]
+  }
+
+  #tellClock(): void {
+    const ahead = this.clockAheadMs ?? 0
+    const isOff = Math.abs(ahead) > wrongClockMs
+    if (isOff === this.#toldClock) return
+    this.#toldClock = isOff
+    const minutes = `${Math.round(Math.abs(ahead) / 60_000)} minutes ${ahead > 0 ? 'ahead of' : 'behind'}`
+    if (!isOff) this.#tell('clock-right', 'the clock agrees with the neighbours again')
+    else if (this.clockIsWrong)
+      this.#tell(
+        'clock-wrong',
+        `the clock is ${minutes} the neighbours: nothing is started or forgotten until it is set (timedatectl set-ntp true)`
+      )
+    else this.#tell('clock-wrong', `the clock is ${minutes} the one neighbour: one of the two is wrong`)
+    // Whoever waited for a right clock looks again.
+    for (const listener of this.#listeners) listener([])
   }
 
   #answer(body: Uint8Array, from: HostId): Uint8Array {
@@ -309,6 +375,11 @@ export class Records {
     this.#topics.clear()
     for (const [topic, scope] of wanted) this.#topics.set(topic, scope)
   }
+}
+
+/** The clock that nobody sets. */
+function steady(): Instant {
+  return performance.now() as Instant
 }
 
 function storeKey(record: SignedRecord): string {

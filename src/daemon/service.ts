@@ -86,6 +86,7 @@ async function hosts({ host, mesh, records, peers, loads }: ServiceParts): Promi
       memoryMiB: member.body.capacity.memoryMiB,
       entities: load?.entities ?? null,
       version: member.body.software,
+      clockAheadMs: self ? (records.clockAheadMs ?? 0) : member.body.clockAheadMs,
       membershipEndsAt: new Date(member.membershipEndsAt).toISOString()
     }
   })

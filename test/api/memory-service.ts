@@ -62,6 +62,7 @@ export function createMemoryService(): MemoryService {
           memoryMiB: 4096,
           entities: 2,
           version: '0.1.0',
+          clockAheadMs: 0,
           membershipEndsAt: '2027-11-25T00:00:00.000Z'
         },
         {
@@ -74,6 +75,7 @@ export function createMemoryService(): MemoryService {
           memoryMiB: null,
           entities: null,
           version: null,
+          clockAheadMs: 0,
           membershipEndsAt: null
         }
       ]),

@@ -107,6 +107,7 @@ describe('with --json a verb prints one document of the contract', () => {
       'memoryMiB',
       'entities',
       'version',
+      'clockAheadMs',
       'membershipEndsAt'
     ])
     assert.deepEqual([rows[1]?.['state'], rows[1]?.['rttMs']], ['dead', null])

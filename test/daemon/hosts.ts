@@ -142,7 +142,9 @@ export async function startHost(dir: string): Promise<TestHost> {
   const identity = await loadIdentity(dir)
   const host = await hostOf(dir, identity)
   const store = await openStore(joinPath(dir, 'store'))
-  const records = new Records({ root: identity.mesh, self: identity.id, store, log: quiet })
+  const journal = new Journal()
+  const tell = (kind: string, text: string): void => journal.note(kind, null, text)
+  const records = new Records({ root: identity.mesh, self: identity.id, store, tell, log: quiet })
   await renewLapsed(dir, host, records)
   const mesh = await createMesh({
     hostSeed: identity.hostSeed,
@@ -158,7 +160,6 @@ export async function startHost(dir: string): Promise<TestHost> {
     log: quiet
   })
   records.attach(mesh)
-  const journal = new Journal()
   const settings = await Settings.of(dir, host.memoryMiB)
   const played = new PlayedSlices()
   const slices = played as unknown as Slices

@@ -11,7 +11,7 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
     if (json === true) return printJson(rows)
     const cells = rows.map((row) => [
       row.self ? `${row.name} *` : row.name,
-      row.state,
+      row.state + clockText(row.clockAheadMs),
       row.self ? null : milliseconds(row.rttMs),
       row.load,
       row.entities,
@@ -25,3 +25,9 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
     )
   }
 })
+
+/** What is wrong with a clock that is five minutes off; nothing otherwise. */
+function clockText(aheadMs: number): string {
+  const minutes = Math.round(aheadMs / 60_000)
+  return Math.abs(minutes) < 5 ? '' : `, clock ${Math.abs(minutes)} min ${minutes > 0 ? 'ahead' : 'behind'}`
+}

@@ -200,7 +200,7 @@ function open(bytes: Uint8Array, root: PublicKey, crypto: Crypto, linkCrypto: Cr
 }
 
 /** Far enough for every clock, small enough for exact numbers: the year 10000. */
-const maxTime = 253_402_300_800_000
+export const maxTime = 253_402_300_800_000
 
 function openChain(wire: unknown, author: PublicKey, root: PublicKey, crypto: Crypto): Chain | null {
   const empty = readList(wire, 'chain', 0, 64).length === 0

@@ -23,7 +23,7 @@ import {
   readList,
   readText
 } from './cbor.ts'
-import { type Scope, type SignedRecord, maxRecordBytes } from './record.ts'
+import { type Scope, type SignedRecord, maxRecordBytes, maxTime } from './record.ts'
 import { type Domain, type RecordSet, clockToleranceMs, domainOf, placeOf } from './set.ts'
 import { type Tree, partsOf, recordsOf, summed, under } from './tree.ts'
 
@@ -60,6 +60,8 @@ type Item = { readonly domain: Domain; readonly prefix: string } & (
 )
 
 interface Message {
+  /** What time it is where it was written: clocks are compared by it. */
+  readonly now: WallTime
   readonly items: readonly Item[]
   readonly records: readonly Uint8Array[]
 }
@@ -71,6 +73,8 @@ export interface Synced {
   readonly removed: readonly SignedRecord[]
   /** Records whose bytes were wrong: the other side is to blame. */
   readonly rejected: number
+  /** The time at the other side when it wrote the message. */
+  readonly theirs: WallTime
 }
 
 /** What the other side may read and write, and which of its records are taken. */
@@ -93,7 +97,7 @@ export function onlyScopes(scopes: readonly Scope[]): Access {
 export function syncRequest(set: RecordSet, scopes: readonly Scope[], now: WallTime): Uint8Array {
   const digest = new Digest(set, now)
   const items = scopes.flatMap(domainsOf).map((domain) => digest.range(domain, '', set.tree(domain)))
-  return encodeMessage({ items: items.slice(0, maxItems), records: [] })
+  return encodeMessage({ now, items: items.slice(0, maxItems), records: [] })
 }
 
 /**
@@ -136,7 +140,7 @@ function react(
     access.allows(domain === 'revocations' || domain === 'hosts' ? 'mesh' : domain)
   const mayBring = (record: SignedRecord): boolean =>
     (allowed(domainOf(record)) || access.shows(record)) && access.wants(record)
-  const { outdated, ...synced } = take(set, message.records, now, mayBring)
+  const { outdated, ...taken } = take(set, message.records, now, mayBring)
   const reply = new Reply(set, now)
   for (const item of message.items) {
     if (allowed(item.domain)) reply.to(item)
@@ -145,7 +149,7 @@ function react(
   }
   for (const record of outdated)
     if (!allowed(domainOf(record)) && access.shows(record)) reply.standing(domainOf(record))
-  return { synced, reply }
+  return { synced: { ...taken, theirs: message.now }, reply }
 }
 
 function take(
@@ -153,7 +157,7 @@ function take(
   records: readonly Uint8Array[],
   now: WallTime,
   wanted: (record: SignedRecord) => boolean
-): Synced & { readonly outdated: readonly SignedRecord[] } {
+): Omit<Synced, 'theirs'> & { readonly outdated: readonly SignedRecord[] } {
   const accepted: SignedRecord[] = []
   const outdated: SignedRecord[] = []
   const removed: SignedRecord[] = []
@@ -208,11 +212,13 @@ const nothing = '0'.repeat(2 * shortBytes)
 class Reply implements Message {
   readonly items: Item[] = []
   readonly records: Uint8Array[] = []
+  readonly now: WallTime
   readonly #digest: Digest
   readonly #sent = new Set<string>()
   #bytes = 0
 
   constructor(set: RecordSet, now: WallTime) {
+    this.now = now
     this.#digest = new Digest(set, now)
   }
 
@@ -330,17 +336,18 @@ const format = 2
 /** In wire order: the place is the number. */
 const itemKinds = ['range', 'parts', 'list', 'want'] as const
 
-function encodeMessage({ items, records }: Message): Uint8Array {
-  return encodeCbor([format, items.map(itemToWire), records])
+function encodeMessage({ now, items, records }: Message): Uint8Array {
+  return encodeCbor([format, Math.floor(now), items.map(itemToWire), records])
 }
 
 function decodeMessage(bytes: Uint8Array): Message {
   try {
-    const wire = readList(decodeCbor(bytes, maxSyncBytes), 'message', 3, 3)
+    const wire = readList(decodeCbor(bytes, maxSyncBytes), 'message', 4, 4)
     readInteger(wire[0], 'format', format, format)
     return {
-      items: readList(wire[1], 'items', 0, maxItems).map(itemFromWire),
-      records: readList(wire[2], 'records', 0, recordsPage).map((one) =>
+      now: readInteger(wire[1], 'now', 0, maxTime) as WallTime,
+      items: readList(wire[2], 'items', 0, maxItems).map(itemFromWire),
+      records: readList(wire[3], 'records', 0, recordsPage).map((one) =>
         readBytes(one, 'record', 1, maxRecordBytes)
       )
     }
