@@ -1,12 +1,12 @@
 /**
  * The control plane's figures on real hosts in network namespaces of this machine.
  *
- *     npm run bench:control -- [--json] [--kills N] [--runs N] [--hosts 3,10,30,50] [--only PART,…] [--nice N]
+ *     npm run bench:control -- [--json] [--kills N] [--runs N] [--hosts 3,10,30,50] [--only PART,…] [--nice=N]
  *
  * Parts: `kills` (each size of vLAN), `faults`, `handoff`, `links`, `partition`: hosts are processes with the
  * forwarding worker of a slice, its UDP socket and a machine's TAP, without a daemon, for fifty daemons are too much
  * for two cores. `mesh`: six whole hosts (`npm run build` first). Needs root. Frames are counted: 200 a second each
- * way between two machines. `--nice -10` keeps others on this machine from being measured too.
+ * way between two machines. `--nice=-10` keeps others on this machine from being measured too.
  */
 import { setPriority } from 'node:os'
 import { parseArgs } from 'node:util'
