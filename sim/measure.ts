@@ -5,6 +5,7 @@ import { hostsIn } from '#core/records/view.ts'
 import { type Deaths, watchDeaths } from './deaths.ts'
 import type { Outcome } from './run.ts'
 import type { Scenario } from './scenario.ts'
+import type { Seen } from './seen.ts'
 import type { World } from './world.ts'
 
 /** Frames that stay away for less are no gap: two lost ones. */
@@ -55,13 +56,7 @@ export function measured(scenario: Scenario): Measuring {
         const counts = frame !== null && frame.sentAt >= beginMs && frame.sentAt < world.endsAt - endMs
         if (counts && seen.kind === 'sent') sent++
         else if (counts && frame.target === frame.reached.at(-1)) arrived++
-        if (
-          seen.kind === 'view' &&
-          world.clock.now >= beginMs &&
-          seen.view.role === 'active' &&
-          seen.before.role !== 'active'
-        )
-          changes++
+        if (seen.kind === 'view' && world.clock.now >= beginMs && isTakeover(world, seen)) changes++
       })
       if (scenario.liveness) deaths = watchDeaths(world)
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
@@ -87,6 +82,13 @@ export function measured(scenario: Scenario): Measuring {
     },
     rows: () => figures
   }
+}
+
+/** Whether somebody became the switch who was not sent: the former one does not follow it. */
+function isTakeover(world: World, seen: Extract<Seen, { kind: 'view' }>): boolean {
+  if (seen.view.role !== 'active' || seen.before.role === 'active') return false
+  const former = seen.before.active === null ? undefined : world.byKey(seen.before.active)
+  return former?.slice.lans.get(seen.lan)?.view.active !== world.host(seen.host).key
 }
 
 function watchGaps(

@@ -84,6 +84,25 @@ export const elections: readonly Family[] = [
   ]),
   again('handoff', 'the switch moves as planned', 8, 3_000, () => [{ kind: 'handoff', to: null }]),
   {
+    name: 'weathers',
+    why: 'the weather on many vLANs of four in one world: the most switch-hours for the time that it takes',
+    hosts: 400,
+    make(count) {
+      const lans = Array.from({ length: Math.floor(count / 4) }, (_, lan) => {
+        const hosts = [0, 1, 2, 3].map((i) => 4 * lan + i)
+        return { hosts, candidates: hosts }
+      })
+      return scenario('weathers', this.why, count, {
+        records: false,
+        lans,
+        network: rough,
+        stalls: { everyMs: 5_000, ms: 300 },
+        traffic: null,
+        restMs: 120_000
+      })
+    }
+  },
+  {
     name: 'weather',
     why: 'five per cent of loss and stalls of 300 ms of any thread: nobody takes over',
     hosts: 8,

@@ -93,7 +93,13 @@ export const members: readonly Family[] = [
         lanOf(eightOf(100 * turn, hosts))
       )
       const violins = lans.map(({ hosts }) => ({ owner: hosts[0] as number, hosts }))
-      return scenario('calm', this.why, hosts, { lans, violins, traffic: null, restMs: 20_000 })
+      return scenario('calm', this.why, hosts, {
+        lans,
+        violins,
+        liveness: true,
+        traffic: null,
+        restMs: 20_000
+      })
     }
   },
   {
