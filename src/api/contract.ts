@@ -122,6 +122,8 @@ export interface Show {
   readonly version: number
   /** End of the record, which its owner's daemon renews: ISO 8601. */
   readonly expiresAt: string
+  /** Other bodies that were signed for this version and lost; when, and on whose host. */
+  readonly signedTwice: readonly { readonly owner: string; readonly at: string }[]
   readonly lans: readonly ShowLan[]
   readonly entities: readonly ShowEntity[]
   readonly jetways: readonly never[]
@@ -135,6 +137,8 @@ export interface EventRow {
   readonly kind: string
   readonly violin: string | null
   readonly text: string
+  /** The host on which it happened; left out for the host that is asked. */
+  readonly host?: string
 }
 
 /** Everything a daemon can be asked. Methods throw ViolinError; streams may throw on their way. */
@@ -182,7 +186,11 @@ export interface Service {
     readonly to: string
     readonly timeoutMs: number
   }): AsyncIterable<Progress>
-  events(request: { readonly follow: boolean }): AsyncIterable<EventRow>
+  /**
+   * What happened on this host; with `violin`, what happened to that VIOLIN on all its hosts, in one order, and
+   * which of them did not answer (kind `not-reached`).
+   */
+  events(request: { readonly follow: boolean; readonly violin?: string }): AsyncIterable<EventRow>
   /** Has the next hosts take over what runs here, and takes nothing new; `off`: takes part again. */
   drain(request: { readonly off: boolean; readonly timeoutMs: number }): AsyncIterable<Progress>
   /** Goes from the mesh when all that can move has moved; `stop`: what cannot is stopped. */

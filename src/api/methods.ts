@@ -105,7 +105,10 @@ export const methods: Table = {
   },
   move: { request: z.strictObject({ violin: name, entity: name, to: name, timeoutMs }), stream: true },
   drain: { request: z.strictObject({ off: z.boolean(), timeoutMs }), stream: true },
-  events: { request: z.strictObject({ follow: z.boolean() }), stream: true },
+  events: {
+    request: optional<Request<'events'>>(z.strictObject({ follow: z.boolean(), violin: name.optional() })),
+    stream: true
+  },
   leave: { request: z.strictObject({ stop: z.boolean() }), stream: true }
 }
 

@@ -36,6 +36,7 @@ export const errorCodes = {
   'boot-failed': 1,
   timeout: 1,
   'store-damaged': 1,
+  'disk-full': 1,
   'too-large': 1,
   refused: 1,
   internal: 1

@@ -7,7 +7,7 @@ import { serveApi } from '#api/server.ts'
 import { buildTiny } from '#images/tiny.ts'
 import { createMesh } from '#mesh/mesh.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { openStore } from '#store/level.ts'
+import { openMended } from '#store/level.ts'
 import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
 import { Claims } from './claims.ts'
@@ -16,6 +16,7 @@ import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
 import { Handoffs } from './handoff.ts'
 import { Holders } from './holders.ts'
+import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Loads } from './loads.ts'
@@ -64,7 +65,8 @@ export async function startDaemon(
   await using undo = new AsyncDisposableStack()
   const identity = await loadIdentity(dir)
   const host = await hostOf(dir, identity)
-  const store = undo.adopt(await openStore(join(dir, 'store')), (one) => one.close())
+  const { store, mended } = await openMended(join(dir, 'store'))
+  undo.adopt(store, (one) => one.close())
   const generation = await nextGeneration(store)
   const images = join(dir, 'images')
   // Made once; a start with the image there costs a look at it.
@@ -73,6 +75,7 @@ export async function startDaemon(
   const settings = await Settings.of(dir, host.memoryMiB)
   const limits = (): Limits => settings.limits
   const { log } = options
+  if (mended !== null) journal.note('store-mended', null, `${mended}; neighbours give the rest`)
   const tell = (kind: string, text: string): void => journal.note(kind, null, text)
   const records = undo.adopt(
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
@@ -144,7 +147,14 @@ export async function startDaemon(
     violins,
     sessions: new Sessions(identity, records, slices, mesh),
     departure,
-    journal
+    journal,
+    histories: new Histories({
+      self: identity.id,
+      records,
+      journal,
+      mesh,
+      nameOf: (one) => peers.nameOf(one)
+    })
   })
   // Before anything is heard or asked: what runs must not be taken for what is to be started.
   for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
@@ -247,7 +257,9 @@ function whenRestored(host: Host, records: Records, say: () => Promise<void>, lo
 /** Counts the daemon's starts; slices obey the highest that they heard. */
 async function nextGeneration(store: Store): Promise<number> {
   const stored = store.get('daemon', 'generation')
-  const generation = (stored === null ? 0 : Number(new TextDecoder().decode(stored))) + 1
+  const former = stored === null ? NaN : Number(new TextDecoder().decode(stored))
+  // Where the count was lost with the store, slices obey no lower one than they heard: seconds are above it.
+  const generation = Number.isSafeInteger(former) ? former + 1 : Math.floor(Date.now() / 1000)
   await store.write(
     [{ section: 'daemon', key: 'generation', value: new TextEncoder().encode(String(generation)) }],
     { sync: true }

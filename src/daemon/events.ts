@@ -6,14 +6,22 @@ const journalLength = 1000
 
 export class Journal {
   readonly #rows: EventRow[] = []
+  #lastMs = 0
   readonly #followers = new Set<(row: EventRow) => void>()
 
   /** Notes an event; `violin` is the VIOLIN's name, or null for the host itself. */
   note(kind: string, violin: string | null, text: string): void {
-    const row: EventRow = { at: new Date().toISOString(), kind, violin, text }
+    // A clock that was set back does not put what came later before what came earlier.
+    this.#lastMs = Math.max(Date.now(), this.#lastMs)
+    const row: EventRow = { at: new Date(this.#lastMs).toISOString(), kind, violin, text }
     this.#rows.push(row)
     if (this.#rows.length > journalLength) this.#rows.shift()
     for (const follower of this.#followers) follower(row)
+  }
+
+  /** The kept entries of one VIOLIN, oldest first. */
+  of(violin: string): readonly EventRow[] {
+    return this.#rows.filter((row) => row.violin === violin)
   }
 
   /**

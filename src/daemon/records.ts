@@ -17,7 +17,9 @@ import {
   type Draft,
   type Scope,
   type SignedRecord,
+  type ViolinRecord,
   maxRecordBytes,
+  maxVersion,
   sealRecord
 } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
@@ -41,7 +43,10 @@ const repairEveryMs = 3_000
 const repairTimeoutMs = 20_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
+const maxDoubles = 4
 const section = 'records'
+
+type Change = Parameters<Store['write']>[0][number]
 /** The topic of all members. */
 export const meshTopic = 'mesh'
 
@@ -67,6 +72,11 @@ export class Records {
   readonly #log: RecordsOptions['log']
   readonly #tell: RecordsOptions['tell']
   readonly #clock = new ClockWatch()
+  /** Bodies for one version by one key, as they came in; at most {@link maxDoubles} of a VIOLIN held here. */
+  readonly #doubles = new Map<ViolinId, readonly ViolinRecord[]>()
+  #storeFailed = false
+  /** What could not be written yet, by its key in the store. */
+  readonly #unwritten = new Map<string, Change>()
   /** What was last told of the clock. */
   #toldClock = false
   /** In the store, but over by this host's clock; dropped once neighbours say that the clock is right. */
@@ -183,14 +193,34 @@ export class Records {
         'delete some: violin list'
       )
     if (merged.verdict !== 'accepted') throw new Error(`own ${draft.kind} record not taken: ${merged.reason}`)
-    await this.#changed([record], merged.removed, true)
+    // An owner's or an admin's word is told to them as kept; what a host says of itself it can say again.
+    const promised = draft.kind === 'violin' || draft.kind === 'revocation'
+    await this.#changed([record], merged.removed, true).catch((error: unknown) => {
+      if (promised) throw error
+    })
     await this.#spread(record)
     return record
   }
 
   /** The version with which a record of one's own must be published to stand above all that were seen. */
   nextVersion(kind: Draft['kind'], author: PublicKey, key: string): number {
-    return (this.set.get(kind, author, key)?.version ?? 0) + 1
+    const version = (this.set.get(kind, author, key)?.version ?? 0) + 1
+    if (version <= maxVersion || kind === 'violin') return version
+    throw new ViolinError(
+      'refused',
+      `this host's own ${kind} record stands in version ${maxVersion}, above which there is none`,
+      'somebody else signed with its key: have it revoked (violin revoke), and join in a new folder'
+    )
+  }
+
+  /** Bodies that owners signed for the version that stands, and that lost: two keys, or one key on two machines. */
+  signedTwice(violin: ViolinId): readonly ViolinRecord[] {
+    const seen = this.view.violins.get(violin)
+    if (seen === undefined) return []
+    const own = (this.#doubles.get(violin) ?? []).filter(
+      ({ version, hash }) => version === seen.version && hash !== seen.record.hash
+    )
+    return [...seen.signedTwice.filter(({ hash }) => !own.some((one) => one.hash === hash)), ...own]
   }
 
   /**
@@ -236,11 +266,13 @@ export class Records {
 
   /** Drops all of a VIOLIN: it is over, or no longer this host's business. */
   async forget(violin: ViolinId): Promise<void> {
+    this.#doubles.delete(violin)
     await this.#changed([], this.set.forget(violin), false)
   }
 
   /** What is done every few seconds: forgets what has ended, exchanges with one neighbour. */
   tick(): void {
+    void this.#write([], false)
     this.#tellClock()
     if (!this.clockIsWrong) this.#forgetEnded()
     const members = this.#mesh?.members() ?? []
@@ -309,7 +341,25 @@ export class Records {
   }
 
   #wants(record: SignedRecord): boolean {
+    if (record.kind === 'violin') this.#lookForDouble(record)
     return wantsRecord(this.set, this.#self, record)
+  }
+
+  /** One owner key signed two bodies for one version: only one can be kept, so people are told of the other. */
+  #lookForDouble(record: ViolinRecord): void {
+    const violin = record.key as ViolinId
+    const standing = this.set.get('violin', record.author, violin)
+    if (standing === null || standing.version !== record.version || standing.hash === record.hash) return
+    const known = (this.#doubles.get(violin) ?? []).filter(({ version }) => version === record.version)
+    const both = [...known, standing, record].filter(
+      (one, place, all) => all.findIndex(({ hash }) => hash === one.hash) === place
+    )
+    if (both.length > known.length)
+      this.#tell(
+        'signed-twice',
+        `version ${record.version} of ${standing.body.spec?.name ?? violin.slice(0, 12)} was signed twice with one owner key: the lower hash stands`
+      )
+    this.#doubles.set(violin, both.slice(-maxDoubles))
   }
 
   /** Who hears the messages that travel beside the records on the mesh's topic. */
@@ -347,12 +397,28 @@ export class Records {
     await written
   }
 
-  /** What must be durable before it is told throws; the rest comes again from others. */
-  async #write(changes: Parameters<Store['write']>[0], sync: boolean): Promise<void> {
-    await this.#store.write(changes, { sync }).catch((error: unknown) => {
+  /**
+   * What cannot be written stays in memory and is tried again at every tick. It throws where somebody was
+   * promised that it is durable.
+   */
+  async #write(changes: readonly Change[], sync: boolean): Promise<void> {
+    const all = new Map(this.#unwritten)
+    for (const change of changes) all.set(change.key, change)
+    if (all.size === 0) return
+    try {
+      await this.#store.write([...all.values()], { sync: sync || this.#storeFailed })
+    } catch (error: unknown) {
+      const { message, remedy } = errorData(error)
+      if (!this.#storeFailed) this.#tell('store-failed', `${message}; ${remedy}`)
+      this.#storeFailed = true
+      for (const [key, change] of all) this.#unwritten.set(key, change)
       if (sync) throw error
-      this.#log('records not written', { reason: errorData(error).message })
-    })
+      return
+    }
+    for (const [key, change] of all) if (this.#unwritten.get(key) === change) this.#unwritten.delete(key)
+    if (!this.#storeFailed || this.#unwritten.size > 0) return
+    this.#storeFailed = false
+    this.#tell('store-well', 'the store is written again')
   }
 
   async #spread(record: SignedRecord): Promise<void> {

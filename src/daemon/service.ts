@@ -6,6 +6,7 @@ import type { About, HostRow, Service } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
 import type { Journal } from './events.ts'
+import type { Histories } from './histories.ts'
 import { softwareVersion, type Host } from './host.ts'
 import type { Departure } from './departure.ts'
 import type { Loads } from './loads.ts'
@@ -27,6 +28,7 @@ export interface ServiceParts {
   readonly sessions: Sessions
   readonly departure: Departure
   readonly journal: Journal
+  readonly histories: Histories
 }
 
 export function createService(parts: ServiceParts): Service {
@@ -51,7 +53,8 @@ export function createService(parts: ServiceParts): Service {
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
     move: ({ violin, entity, to, timeoutMs }) => violins.move(violin, entity, to, timeoutMs),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
-    events: ({ follow }) => journal.read(follow),
+    events: ({ follow, violin }) =>
+      violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),
     leave: ({ stop }) => parts.departure.leave(stop),
     session: (request) => session(parts, request)
   }

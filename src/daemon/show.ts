@@ -36,6 +36,10 @@ export function showOf(
     state: stateOf(violin, statuses),
     version: violin.version,
     expiresAt: new Date(violin.record.endsAt).toISOString(),
+    signedTwice: violin.signedTwice.map(({ chain, issuedAt }) => ({
+      owner: chain?.host === undefined || chain.host === null ? '' : nameOf(chain.host),
+      at: new Date(issuedAt).toISOString()
+    })),
     lans,
     entities,
     jetways: [],

@@ -7,7 +7,7 @@ import { type PlacementHost, findHost, objectionTo, place } from '#core/placemen
 import { type Change, planChanges, same } from '#core/plan.ts'
 import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
 import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
-import { maxLifeMs } from '#core/records/record.ts'
+import { maxLifeMs, maxVersion } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { hostsPerEntity, type Spec, type SpecEntity, type Topology } from '#core/spec.ts'
@@ -283,7 +283,8 @@ export class Violins {
     const violin = this.find(name)
     const statuses = await this.#statusesOf(violin)
     const hasLeft = (host: HostId): boolean => this.#peers.stateOf(host) === 'left'
-    return showOf(violin, statuses, (host) => this.#peers.nameOf(host), hasLeft)
+    const signedTwice = this.#records.signedTwice(violin.id)
+    return showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), hasLeft)
   }
 
   /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing. */
@@ -446,14 +447,19 @@ export class Violins {
     const founding = before?.founding ?? { nonce: randomBytes(16), owners: [identity.owner.publicKey] }
     const id = violinIdOf(founding, crypto)
     const { now } = this.#records
+    const next = this.#records.nextVersion('violin', identity.owner.publicKey, id)
+    const version = Math.max(before?.version ?? 0, next - 1) + 1
+    if (version > maxVersion && content.spec !== null)
+      throw new ViolinError(
+        'refused',
+        `${content.spec.name} stands in version ${maxVersion}, above which there is none`,
+        'delete it and apply it again; if you did not count so far, somebody else signs with your owner key'
+      )
     await this.#records.publish(
       {
         kind: 'violin',
-        version:
-          Math.max(
-            before?.version ?? 0,
-            this.#records.nextVersion('violin', identity.owner.publicKey, id) - 1
-          ) + 1,
+        // The end beats every version, whatever its own.
+        version: Math.min(version, maxVersion),
         issuedAt: now,
         expiresAt: Math.min(now + maxLifeMs.violin, ownerChain.endsAt) as WallTime,
         body: { founding, ...content } as ViolinBody,

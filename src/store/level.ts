@@ -2,6 +2,9 @@
  * The {@link Store} on level. A folder holds `db/` (the database) and `db.made` (the marker that it was made
  * once): a database that lost its CURRENT file would otherwise be opened as a new, empty one, and what it
  * held would be beyond repair.
+ *
+ * After a write that failed level's log may be out of step with itself, so the database is opened anew before
+ * the next one; while that fails, reads are answered from a copy in memory.
  */
 import { access, cp, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -24,9 +27,14 @@ const encoding = { keyEncoding: 'utf8', valueEncoding: 'view' } as const
 
 /**
  * Opens the store of a folder, made when it was never there; at most one process holds it.
- * Throws ViolinError `already-running` (another process has it), `store-damaged` (see {@link repairStore}).
+ * Throws ViolinError `already-running` (another process has it), `disk-full`, `store-damaged` (see
+ * {@link openMended}).
  */
 export async function openStore(folder: string, signal?: AbortSignal): Promise<Store> {
+  return openLevel(folder, signal)
+}
+
+async function openLevel(folder: string, signal?: AbortSignal): Promise<LevelStore> {
   signal?.throwIfAborted()
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const made = await exists(marker(folder))
@@ -41,6 +49,50 @@ export async function openStore(folder: string, signal?: AbortSignal): Promise<S
     signal?.throwIfAborted()
     throw refusal(folder, error)
   }
+}
+
+/**
+ * As {@link openStore}, and reads all of it once; what is damaged is repaired, and what is beyond repair is set
+ * aside for an empty store. `mended` says what was done and where the damaged one is; null: nothing.
+ */
+export async function openMended(folder: string): Promise<{ store: Store; mended: string | null }> {
+  try {
+    return { store: await openWhole(folder), mended: null }
+  } catch (error: unknown) {
+    if (!(error instanceof ViolinError) || error.code !== 'store-damaged') throw error
+  }
+  try {
+    const kept = await repairStore(folder)
+    const store = await openWhole(folder)
+    return { store, mended: `the store was damaged and is repaired; as it was it is kept in ${kept}` }
+  } catch (error: unknown) {
+    if (!(error instanceof ViolinError) || error.code !== 'store-damaged') throw error
+    const kept = await keepAside(folder)
+    const store = await openStore(folder)
+    return { store, mended: `the store was damaged beyond repair and is empty now; it is kept in ${kept}` }
+  }
+}
+
+/** A store of which every value can be read. */
+async function openWhole(folder: string): Promise<Store> {
+  const store = await openLevel(folder)
+  try {
+    store.readAll()
+    return store
+  } catch (error: unknown) {
+    await store.close()
+    throw error
+  }
+}
+
+/** Puts the database out of the way; gives its new path. */
+async function keepAside(folder: string): Promise<string> {
+  const kept = join(folder, `db.damaged-${(await damagedCount(folder)) + 1}`)
+  await rm(marker(folder), { force: true })
+  await rename(join(folder, 'db'), kept).catch((error: unknown) => {
+    if (causes(error)[0]?.code !== 'ENOENT') throw error
+  })
+  return kept
 }
 
 /**
@@ -79,6 +131,8 @@ class LevelStore implements Store {
   #current: Promise<void> = Promise.resolve()
   /** What is written together once it is through. */
   #waiting: Group | null = null
+  /** All values by their flat keys, since a write failed and until the database is open again. */
+  #aside: ReadonlyMap<string, Uint8Array> | null = null
 
   constructor(db: Database, keys: Map<string, Set<string>>, folder: string) {
     this.#db = db
@@ -87,7 +141,9 @@ class LevelStore implements Store {
   }
 
   get(section: string, key: string): Uint8Array | null {
-    const value = this.#read(() => this.#db.getSync(flat(section, key)))
+    const name = flat(section, key)
+    if (this.#aside !== null) return this.#aside.get(name)?.slice() ?? null
+    const value = this.#read(() => this.#db.getSync(name))
     // level hands out a Buffer of its own for each value
     return value === undefined ? null : new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   }
@@ -99,6 +155,15 @@ class LevelStore implements Store {
       const value = this.get(section, key)
       return value === null ? [] : [{ key, value }]
     })
+  }
+
+  /** Every value by its flat key. Throws ViolinError `store-damaged`. */
+  readAll(): ReadonlyMap<string, Uint8Array> {
+    const all = new Map<string, Uint8Array>()
+    for (const [section, keys] of this.#keys) {
+      for (const key of keys) all.set(flat(section, key), this.get(section, key) ?? new Uint8Array())
+    }
+    return all
   }
 
   async write(changes: readonly Change[], options?: { readonly sync?: boolean }): Promise<void> {
@@ -133,9 +198,12 @@ class LevelStore implements Store {
         : ({ type: 'put', key: flat(section, key), value } as const)
     )
     try {
+      if (this.#aside !== null) await this.#openAgain()
       await this.#db.batch(operations, { sync })
     } catch (error: unknown) {
-      throw refusal(this.#folder, error)
+      const told = refusal(this.#folder, error)
+      if (told.code !== 'internal') this.#aside ??= this.readAll()
+      throw told
     }
     for (const { section, key, value } of changes) {
       const keys = this.#keys.get(section) ?? new Set()
@@ -143,6 +211,12 @@ class LevelStore implements Store {
       else keys.add(key)
       this.#keys.set(section, keys)
     }
+  }
+
+  async #openAgain(): Promise<void> {
+    await this.#db.close()
+    await this.#db.open({ createIfMissing: false })
+    this.#aside = null
   }
 
   #read<T>(read: () => T): T {
@@ -179,6 +253,16 @@ function refusal(folder: string, error: unknown): ViolinError {
       'already-running',
       `another daemon holds the folder ${folder}`,
       'stop it first, or start this one with another folder',
+      { cause: error }
+    )
+  }
+  if (
+    causes(error).some(({ code, message }) => code === 'ENOSPC' || /No space left|Disk quota/.test(message))
+  ) {
+    return new ViolinError(
+      'disk-full',
+      `the store in ${folder} cannot be written: no space is left on its disk`,
+      'make room there (df -h); what is new is kept in memory and written then',
       { cause: error }
     )
   }

@@ -212,6 +212,7 @@ function showOf(topology: Topology): Show {
     state: 'running',
     version: 1,
     expiresAt: '2027-11-25T00:00:00.000Z',
+    signedTwice: [],
     lans: topology.lans.map(({ name, subnet }) => ({
       name,
       subnet,

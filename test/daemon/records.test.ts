@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { HostId, Signer, WallTime } from '#core/ids.ts'
-import type { Draft } from '#core/records/record.ts'
+import { ViolinError } from '#core/errors.ts'
+import { type Draft, type SignedRecord, maxVersion } from '#core/records/record.ts'
 import { Records } from '#daemon/records.ts'
 import type { Store } from '#store/contract.ts'
 import { memoryStore } from '#store/memory.ts'
@@ -16,7 +17,15 @@ import {
   start,
   witnessOf
 } from '../core/admission/keys.ts'
-import { hostBody, hostRecord, setOf } from '../core/records/records.ts'
+import {
+  freshFounding,
+  hostBody,
+  hostRecord,
+  setOf,
+  specOn,
+  violinId,
+  violinRecord
+} from '../core/records/records.ts'
 import { PlayedNetwork } from './played-mesh.ts'
 
 const minuteMs = 60_000
@@ -168,4 +177,49 @@ test('a host restored from an old backup speaks above what others hold of it', a
   await other.exchange(restored)
   assert.equal(other.nameOf(first), 'restored')
   assert.ok(hostRecord(first, {}, { version: 3 }).version < spoken.version)
+})
+
+test('one owner key on two machines: one of two bodies stands everywhere, and both are known where they met', async () => {
+  const network = new PlayedNetwork()
+  const [left, right] = [new Node(first, network), new Node(others[0] as TestHost, network)]
+  const founding = freshFounding(first.owner.publicKey)
+  const publish = (node: Node, name: string): Promise<SignedRecord> => {
+    const now = Math.floor(node.records.now) as WallTime
+    const spec = specOn([idOf(first), idOf(others[0] as TestHost)], name)
+    const body = { founding, spec, ended: null }
+    const times = { version: 1, issuedAt: now, expiresAt: (now + dayMs) as WallTime }
+    return node.records.publish({ kind: 'violin', ...times, body, chain: first.ownerChain }, first.owner)
+  }
+  const bodies = [await publish(left, 'laptop'), await publish(right, 'copied')]
+  const violin = violinId(founding)
+  await left.records.exchange(idOf(right.host), [violin], AbortSignal.timeout(10_000))
+  const standing = bodies.map(({ hash }) => hash).toSorted()[0]
+  for (const node of [left, right]) assert.equal(node.records.view.violins.get(violin)?.record.hash, standing)
+  const told = [left, right].filter((node) => node.told.includes('signed-twice'))
+  assert.ok(told.length > 0)
+  for (const node of told) {
+    const lost = node.records.signedTwice(violin)
+    assert.deepEqual(
+      lost.map(({ hash }) => hash),
+      bodies.map(({ hash }) => hash).filter((hash) => hash !== standing)
+    )
+  }
+  await told[0]?.records.forget(violin)
+  assert.deepEqual(told[0]?.records.signedTwice(violin), [])
+})
+
+test('a counter that ran to its end is refused with what to do, and a VIOLIN can still be ended', async () => {
+  const network = new PlayedNetwork()
+  const node = new Node(first, network)
+  const top = hostRecord(first, {}, { version: maxVersion, issuedAt: start })
+  node.records.set.merge(top.bytes, start)
+  await assert.rejects(
+    async () => node.publish('above'),
+    (error: unknown) => error instanceof ViolinError && /above which there is none/.test(error.message)
+  )
+  const founding = freshFounding(first.owner.publicKey)
+  const last = violinRecord(first, founding, specOn([idOf(first)]), { version: maxVersion })
+  const set = setOf([last, violinRecord(first, founding, null, { version: maxVersion })])
+  assert.equal(set.get('violin', first.owner.publicKey, violinId(founding))?.body.spec, null)
+  assert.throws(() => hostRecord(first, {}, { version: maxVersion + 1 }), ViolinError)
 })

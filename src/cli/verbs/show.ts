@@ -21,6 +21,10 @@ function showText(shown: Show): string {
     shown.stale.length === 0
       ? ''
       : `no answer from ${shown.stale.join(', ')}: what only they know is not shown\n`
+  const twice = shown.signedTwice.map(
+    ({ owner, at }) =>
+      `signed twice: version ${shown.version} was also signed by ${owner}, at ${at}; that one lost\n`
+  )
   const lans = table(
     ['vlan', 'subnet', 'vswitch', 'standby', 'term', 'ports'],
     shown.lans.map(({ name, subnet, vswitch, ports }) => [
@@ -47,5 +51,5 @@ function showText(shown: Show): string {
   const reasons = shown.entities
     .filter(({ reason }) => reason !== '')
     .map(({ name, reason }) => `${name}: ${reason}\n`)
-  return [title, stale, '\n', lans, '\n', entities, ...reasons].join('')
+  return [title, ...twice, stale, '\n', lans, '\n', entities, ...reasons].join('')
 }

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { Histories, merged, type History } from '#daemon/histories.ts'
+import { collect, meshOf, oneLan } from './hosts.ts'
+
+const at = (ms: number): string => new Date(1_700_000_000_000 + ms).toISOString()
+
+test('events of several hosts come in one order, whoever is asked first, and each host keeps its own', () => {
+  const history = fc
+    .array(fc.nat(50), { maxLength: 12 })
+    .map((times): History => times.map((ms, i) => ({ at: at(ms), kind: 'k', text: `${i}` })))
+  fc.assert(
+    fc.property(fc.array(history, { maxLength: 5 }), (histories) => {
+      const told = histories.map((one, i) => ({ host: `host-${i}`, history: one }))
+      const rows = merged(told, 'v')
+      assert.deepEqual(merged(told.toReversed(), 'v'), rows)
+      for (const { host, history: own } of told)
+        assert.deepEqual(
+          rows.filter((row) => row.host === host).map(({ text }) => text),
+          own.map(({ text }) => text)
+        )
+      for (const [i, row] of rows.entries()) assert.ok(i === 0 || (rows[i - 1]?.at ?? '') <= row.at)
+    })
+  )
+})
+
+test('what happened to a VIOLIN is told by all its hosts, and who does not answer is named', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hosts = await meshOf(['purdue', 'princeton', 'rice'], stack)
+  const histories = hosts.map(
+    ({ host, records, journal, mesh }) =>
+      new Histories({
+        self: host.identity.id,
+        records,
+        journal,
+        mesh,
+        nameOf: (one) => records.view.members.get(one)?.body.name ?? one
+      })
+  )
+  const [purdue, princeton, rice] = hosts
+  assert.ok(purdue !== undefined && princeton !== undefined && rice !== undefined)
+  await collect(purdue.violins.apply(oneLan('told', ['purdue', 'princeton']), true, 20_000))
+  const violin = purdue.violins.find('told')
+  purdue.journal.note('one', 'told', 'first here')
+  princeton.journal.note('two', 'told', 'then there')
+  princeton.journal.note('other', 'untold', 'of another')
+  const read = async (): Promise<string[]> => {
+    const rows: string[] = []
+    for await (const row of histories[0]?.read(violin) ?? []) rows.push(`${row.host} ${row.kind}`)
+    return rows
+  }
+  const rows = await read()
+  assert.ok(rows.includes('purdue one') && rows.includes('princeton two'))
+  assert.ok(!rows.some((row) => row.includes('other') || row.includes('not-reached')))
+  assert.deepEqual(
+    await purdue.mesh
+      .request(
+        princeton.host.identity.id,
+        'events',
+        new TextEncoder().encode(JSON.stringify({ violin: 'f'.repeat(64) })),
+        AbortSignal.timeout(5_000)
+      )
+      .then((body) => new TextDecoder().decode(body)),
+    '[]'
+  )
+  await princeton.mesh.close()
+  assert.equal((await read()).at(-1), 'princeton not-reached')
+})
