@@ -116,6 +116,24 @@ for (const [attack, what] of Object.entries({
   })
 }
 
+test('a member that says of all others that they are dead buries nobody', async (t) => {
+  let sampling = true
+  const dead: string[] = []
+  const sampled = (async () => {
+    while (sampling)
+      for (const at of [honest, victim])
+        for (const { name, state } of (await at.json('hosts')) as HostRow[])
+          if (name !== 'member' && state === 'dead') dead.push(`${name} at ${at.name}`)
+  })()
+  try {
+    await withstand(t, 'deaths')
+  } finally {
+    sampling = false
+    await sampled
+  }
+  assert.deepEqual(dead, [])
+})
+
 test('thousands of connections that go no further than their beginning keep nobody out', async (t) => {
   const did = await withstand(t, 'half-open')
   assert.ok((did['opened'] ?? 0) > 100)
