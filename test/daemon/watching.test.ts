@@ -14,7 +14,7 @@ import { meshOf, until, type TestHost } from './hosts.ts'
 const names = ['princeton', 'purdue', 'washington']
 const victim = 'victim'
 /** A bound on a test that fails; how long it took is printed. */
-const patience = { timeout: 60_000 }
+const patience = { timeout: 180_000 }
 
 /** A host in a process of its own that all others are connected to. */
 async function killable(
