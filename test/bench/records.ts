@@ -144,6 +144,8 @@ function memory(pool: LargePool): Row[] {
   ]
 }
 
-const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, long: { type: 'boolean', default: false } }
+})
 const pool = new LargePool()
 printReport([...agreeing(pool), ...joining(pool), ...changing(pool), ...memory(pool)], values.json)

@@ -68,7 +68,7 @@ class Node {
       body: hostBody(this.host, { name }),
       chain: this.host.chain
     }
-    return this.records.publish(draft, this.host.signer as Signer)
+    return this.records.publish(draft, this.host.signer)
   }
 
   nameOf(other: TestHost): string | undefined {

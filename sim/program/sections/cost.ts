@@ -4,7 +4,7 @@ import type { Row } from '../rows.ts'
 import { commandOf, keptBytes, runOne, valuesOf } from './runs.ts'
 import { type Point, type Section, exponent } from './section.ts'
 
-const sizes = [100, 320, 1_000] as const
+const sizes = [100, 1_000, 10_000] as const
 const traffic = ['elections’ bytes per host', 'gossip’s bytes per host', 'repair’s bytes per host'] as const
 /** A power of N that is no steeper than a logarithm from 100 to 10,000: log 10,000 / log 100 is 2 = 100^0.15. */
 const flat = 0.15
@@ -76,7 +76,10 @@ export const size: Section = {
   about: 'What a virtual mesh costs this machine: memory per host, and simulated time over CPU time.',
   measure: () => {
     const rows: Row[] = []
-    for (const { hosts, times } of [{ hosts: 1_000, times: 20 }] as const) {
+    for (const { hosts, times } of [
+      { hosts: 1_000, times: 20 },
+      { hosts: 10_000, times: 2 }
+    ] as const) {
       const shown = hosts.toLocaleString('en')
       const { made, bytes } = keptBytes(() => runOne('quiet', hosts, 1))
       const about = { seed: 1, command: commandOf('quiet', hosts, 1) }

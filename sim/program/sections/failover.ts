@@ -5,7 +5,7 @@ import { type Section, cdf } from './section.ts'
 
 const hosts = 8
 /** Runs of twenty faults each. */
-const usualRuns = 10
+const usualRuns = 5
 const longRuns = 50
 
 const cases = [

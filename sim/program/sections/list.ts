@@ -16,5 +16,22 @@ const gossip: Section = {
   measure: new URL('../../../test/bench/gossip.ts', import.meta.url)
 }
 
-export const sections: readonly Section[] = [news, gossip, failover, weather, lives, cost, size, random]
+const records: Section = {
+  name: 'records',
+  title: 'Repair of large stores',
+  about: 'Two stores of 100,000 records that differ in ten agree by ranges; a host joins a mesh of 1,000.',
+  measure: new URL('../../../test/bench/records.ts', import.meta.url)
+}
+
+export const sections: readonly Section[] = [
+  news,
+  gossip,
+  records,
+  failover,
+  weather,
+  lives,
+  cost,
+  size,
+  random
+]
 export const sectionNames: readonly string[] = sections.map((section) => section.name)

@@ -34,7 +34,7 @@ export interface Section {
   readonly title: string
   /** One line under the title. */
   readonly about: string
-  /** Measures it; or the program that does, which may use what a simulation may not. */
+  /** Measures it; or the program that does, which may use what a simulation may not: it sends its result, or prints rows. */
   readonly measure: ((long: boolean) => Result | Promise<Result>) | URL
 }
 
