@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { HostId, Signer, WallTime } from '#core/ids.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
 import { ViolinError } from '#core/errors.ts'
 import { type Draft, type SignedRecord, maxVersion } from '#core/records/record.ts'
 import { Records } from '#daemon/records.ts'
