@@ -116,6 +116,8 @@ export interface Show {
   readonly name: string
   readonly id: string
   readonly owner: string
+  /** Hosts that hold its records; all that a member beside them is told of it. */
+  readonly hosts: readonly string[]
   /** The key that signed it. */
   readonly ownerKey: string
   readonly state: ViolinState

@@ -25,6 +25,7 @@ import { rereadSettings } from './refusing.ts'
 import { Settings } from './settings.ts'
 import { shareOf } from './slices/share.ts'
 import type { Limits } from '#core/limits.ts'
+import { Pointers } from './pointers.ts'
 import { Reconciler } from './reconciler.ts'
 import { Records, isMembership } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
@@ -115,6 +116,9 @@ export async function startDaemon(
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
   const violins = new Violins({ host, records, peers, handoffs, statuses, loads, journal })
+  const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
+    one.close()
+  )
   const left = Promise.withResolvers<void>()
   const gone = async (): Promise<void> => {
     await owned.disposeAsync()
@@ -137,6 +141,7 @@ export async function startDaemon(
   // A host that was being drained still is.
   departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
   const service = createService({
+    pointers,
     refusing,
     host,
     mesh,
@@ -186,6 +191,7 @@ export async function startDaemon(
   }, refreshEveryMs)
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
+  void pointers.putAll()
   const owned = undo.move()
   const entrance = door.move()
   return {

@@ -55,10 +55,6 @@ export class Peers {
     this.#mesh = options.mesh
     this.#journal = options.journal
     this.#log = options.log
-    options.mesh.setDhtValidator(
-      (key, value) => hostRecordAt(key, value, options.records.set.root) !== null,
-      (key, values) => newest(key, values, options.records.set.root)
-    )
     this.#look = setInterval(() => this.#expel(), lookEveryMs)
     this.#watching = new Watching({
       ...options,
@@ -258,11 +254,22 @@ function hostRecordAt(
   return { version: record.version, addresses: record.body.addresses }
 }
 
-function newest(key: string, values: readonly Uint8Array[], root: PublicKey): number {
+/** Whether a key of the DHT is one of host records. */
+export function isHostKey(key: string): boolean {
+  return key.startsWith(keyOf('' as PublicKey))
+}
+
+/** Whether a value of the DHT is the host record of its key. */
+export function judgeHostRecord(key: string, value: Uint8Array, records: Records): boolean {
+  return hostRecordAt(key, value, records.set.root) !== null
+}
+
+/** The place of the newest of several. */
+export function newestHostRecord(key: string, values: readonly Uint8Array[], records: Records): number {
   let best = 0
   let bestVersion = -1
   for (const [place, value] of values.entries()) {
-    const version = hostRecordAt(key, value, root)?.version ?? -1
+    const version = hostRecordAt(key, value, records.set.root)?.version ?? -1
     if (version > bestVersion) {
       best = place
       bestVersion = version

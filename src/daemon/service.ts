@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { About, HostRow, Service } from '#api/contract.ts'
+import type { About, HostRow, Service, Show } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
 import type { Journal } from './events.ts'
@@ -12,11 +12,13 @@ import type { Departure } from './departure.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
+import type { Pointers } from './pointers.ts'
 import { refuseOwner } from './refusing.ts'
 import type { Sessions } from './sessions.ts'
 import type { Violins } from './violins.ts'
 
 export interface ServiceParts {
+  readonly pointers: Pointers
   readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly host: Host
   readonly mesh: Mesh
@@ -47,7 +49,7 @@ export function createService(parts: ServiceParts): Service {
     plan: ({ topology }) => violins.plan(topology),
     apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
-    show: ({ name }) => violins.show(name),
+    show: ({ name }) => show(parts, name),
     wait: (request) => violins.wait(request.name, request.for, request.timeoutMs),
     delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
@@ -57,6 +59,18 @@ export function createService(parts: ServiceParts): Service {
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),
     leave: ({ stop }) => parts.departure.leave(stop),
     session: (request) => session(parts, request)
+  }
+}
+
+/** A VIOLIN that this host holds, or one that its owner's pointers lead to. */
+async function show({ violins, pointers }: ServiceParts, name: string): Promise<Show> {
+  try {
+    return await violins.show(name)
+  } catch (error: unknown) {
+    if (!(error instanceof ViolinError) || error.code !== 'unknown-violin') throw error
+    const found = await pointers.look(name)
+    if (found === null) throw error
+    return found
   }
 }
 

@@ -33,6 +33,7 @@ export function showOf(
     id: violin.id,
     owner: nameOf(violin.ownerHost),
     ownerKey: violin.owner,
+    hosts: [...violin.holders].map(nameOf),
     state: stateOf(violin, statuses),
     version: violin.version,
     expiresAt: new Date(violin.record.endsAt).toISOString(),

@@ -209,6 +209,7 @@ function showOf(topology: Topology): Show {
     id: idOf(topology.name),
     owner: 'princeton',
     ownerKey: 'ab'.repeat(32),
+    hosts: ['princeton', 'purdue'],
     state: 'running',
     version: 1,
     expiresAt: '2027-11-25T00:00:00.000Z',

@@ -22,6 +22,7 @@ import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
 import { Records, isMembership } from '#daemon/records.ts'
 import { Renewal, renewLapsed } from '#daemon/renewal.ts'
+import { Pointers } from '#daemon/pointers.ts'
 import type { refuseOwner } from '#daemon/refusing.ts'
 import { Settings } from '#daemon/settings.ts'
 import { Seat } from '#daemon/seat.ts'
@@ -42,6 +43,7 @@ export interface TestHost {
   readonly records: Records
   readonly mesh: Mesh
   readonly admission: Admission
+  readonly pointers: Pointers
   readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly renewal: Renewal
   readonly peers: Peers
@@ -196,7 +198,9 @@ export async function startHost(dir: string): Promise<TestHost> {
   await say()
   const renewal = new Renewal({ dir, host, records, mesh, journal, log: quiet, entered: say })
   await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
+  const pointers = new Pointers({ host, records, mesh, peers, violins, log: quiet })
   const close = async (): Promise<void> => {
+    pointers.close()
     reconciler.close()
     peers.close()
     records.close()
@@ -217,6 +221,7 @@ export async function startHost(dir: string): Promise<TestHost> {
   return {
     host,
     dir,
+    pointers,
     refusing,
     records,
     mesh,

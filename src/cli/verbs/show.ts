@@ -51,5 +51,7 @@ function showText(shown: Show): string {
   const reasons = shown.entities
     .filter(({ reason }) => reason !== '')
     .map(({ name, reason }) => `${name}: ${reason}\n`)
+  if (shown.lans.length === 0 && shown.entities.length === 0)
+    return `${title}on ${shown.hosts.join(', ')}; what is in it is known there only\n${stale}`
   return [title, ...twice, stale, '\n', lans, '\n', entities, ...reasons].join('')
 }

@@ -274,11 +274,13 @@ function runsFromWire(value: unknown): RunsBody {
   return body
 }
 
-function foundingToWire(founding: Founding): unknown {
+/** A founding block as plain data for CBOR. */
+export function foundingToWire(founding: Founding): unknown {
   return { nonce: founding.nonce, owners: founding.owners.map(keyBytes) }
 }
 
-function foundingFromWire(value: unknown): Founding {
+/** The reverse of {@link foundingToWire}. Throws {@link Malformed}. */
+export function foundingFromWire(value: unknown): Founding {
   const wire = readMap(value, 'founding', ['nonce', 'owners'])
   const owners = readList(wire.owners, 'owners', 1, bodyLimits.owners).map((one) => readKey(one, 'owner'))
   if (new Set(owners).size !== owners.length) throw new Malformed('an owner stands twice')

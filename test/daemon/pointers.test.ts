@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { ViolinError } from '#core/errors.ts'
+import type { ViolinId } from '#core/ids.ts'
+import { idPointerKey, namePointerKey, openPointer } from '#core/records/pointer.ts'
+import { crypto } from '#daemon/crypto.ts'
+import type { Show } from '#api/contract.ts'
+import { collect, meshOf, oneLan, type TestHost } from './hosts.ts'
+
+type Five = [TestHost, TestHost, TestHost, TestHost, TestHost]
+const soon = (): AbortSignal => AbortSignal.timeout(20_000)
+
+/** Looks until the answer is as wanted: the DHT takes a member for one after a ping of its own. */
+async function look(
+  at: TestHost,
+  wanted: string,
+  good: (shown: Show | null) => boolean
+): Promise<Show | null> {
+  for (const signal = soon(); ; await setTimeout(20, undefined, { signal })) {
+    const shown = await at.pointers.look(wanted)
+    if (good(shown)) return shown
+  }
+}
+
+test('a VIOLIN is found by id and by name@owner on a host that is not in it, which learns only where it is', async () => {
+  await using stack = new AsyncDisposableStack()
+  const names = ['princeton', 'purdue', 'washington', 'chicago', 'seattle']
+  const [owner, in1, in2, out, far] = (await meshOf(names, stack)) as Five
+  await collect(owner.violins.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
+  const { id } = await owner.violins.show('net')
+  await owner.pointers.putAll()
+  for (const [at, wanted] of [
+    [out, 'net@princeton'],
+    [far, id],
+    [far, `net@${owner.host.identity.id}`]
+  ] as const) {
+    const shown = await look(at, wanted, (one) => one !== null)
+    assert.deepEqual(
+      [shown?.id, shown?.name, shown?.owner, shown?.state],
+      [id, 'net', 'princeton', 'running']
+    )
+    assert.deepEqual(new Set(shown?.hosts), new Set(['princeton', 'purdue', 'washington']))
+    assert.deepEqual([shown?.lans, shown?.entities], [[], []])
+    assert.deepEqual(at.records.set.violins(), [])
+  }
+  assert.equal(await out.pointers.look('other@princeton'), null)
+  assert.equal(await out.pointers.look('net@nobody'), null)
+  assert.equal(await out.pointers.look('net'), null)
+  // The owner's host and one more go: the third of those named still says.
+  await owner.close()
+  await in1.close()
+  const shown = await look(out, id, (one) => one !== null && one.stale.length > 0)
+  assert.deepEqual([...(shown?.stale ?? [])].includes('princeton'), true)
+  await in2.close()
+  const silent = (error: unknown): boolean =>
+    error instanceof ViolinError && error.code === 'nobody-reachable'
+  await assert.rejects(out.pointers.look(id), silent)
+})
+
+test('the end of a VIOLIN ends its pointers, and only its owner points to it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const names = ['princeton', 'purdue', 'washington', 'chicago', 'seattle']
+  const [owner, , , out, liar] = (await meshOf(names, stack)) as Five
+  await collect(owner.violins.apply(oneLan('net', ['purdue']), true, 20_000))
+  const { id } = await owner.violins.show('net')
+  await look(out, id, (one) => one !== null)
+  // What a member puts under keys of others is refused by its own node, as by every other.
+  await collect(liar.violins.apply(oneLan('mine', ['seattle']), true, 20_000))
+  await liar.pointers.putAll()
+  const own = await liar.mesh.get(namePointerKey('mine', liar.host.identity.id), soon())
+  assert.ok(own !== null)
+  for (const key of [idPointerKey(id as ViolinId), namePointerKey('net', owner.host.identity.id)])
+    await assert.rejects(liar.mesh.put(key, own, soon()), ViolinError)
+  await collect(owner.violins.delete('net', 20_000))
+  await owner.pointers.putAll()
+  for (const key of [idPointerKey(id as ViolinId), namePointerKey('net', owner.host.identity.id)]) {
+    for (const signal = soon(); ; await setTimeout(20, undefined, { signal })) {
+      const value = await out.mesh.get(key, signal)
+      if (value !== null && openPointer(value, out.records.set.root, crypto)?.hosts === null) break
+    }
+  }
+  assert.equal(await out.pointers.look(id), null)
+})
