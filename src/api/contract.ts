@@ -38,6 +38,8 @@ export interface InviteRequest {
   readonly role: 'member' | 'admin'
   /** Only this peer id may redeem it. */
   readonly for?: string
+  /** Of a closed network: only the fingerprint of its key, which the joiner has otherwise. */
+  readonly withoutNetworkKey?: boolean
 }
 
 export interface PlanStep {

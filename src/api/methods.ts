@@ -74,7 +74,8 @@ export const methods: Table = {
         expiresMs: z.number(),
         uses: z.number(),
         role: z.enum(['member', 'admin']),
-        for: name.optional()
+        for: name.optional(),
+        withoutNetworkKey: z.boolean().optional()
       })
     ),
     stream: false

@@ -8,7 +8,7 @@ import {
   verifyChain
 } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
-import { maxTokenAddresses, mintToken, parseToken } from '#core/admission/token.ts'
+import { maxTokenAddresses, mintToken, networkFingerprint, parseToken } from '#core/admission/token.ts'
 import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
 import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
@@ -72,6 +72,7 @@ export class Admission {
         redeemBy: (now + request.expiresMs) as WallTime,
         slots: request.uses,
         addresses: this.#addresses(),
+        network: this.#network(request.withoutNetworkKey === true),
         ...(request.for === undefined ? {} : { for: request.for as HostId })
       },
       now,
@@ -109,6 +110,12 @@ export class Admission {
         this.#journal.note('invite-ends', null, `${text} yet; it ends on ${ends}`)
       }
     }
+  }
+
+  /** What an invite says of a closed network. */
+  #network(fingerprintOnly: boolean): Uint8Array | null {
+    const { networkKey } = this.#host.identity
+    return networkKey !== null && fingerprintOnly ? networkFingerprint(networkKey, crypto) : networkKey
   }
 
   /** Where a joiner asks: here, and at others while this host is away. Who answers there proves itself. */

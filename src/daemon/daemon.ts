@@ -214,6 +214,7 @@ function startMesh(
   const { identity } = host
   return createMesh({
     hostSeed: identity.hostSeed,
+    networkKey: identity.networkKey,
     listen: options.listen.length > 0 ? options.listen : identity.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,

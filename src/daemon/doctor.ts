@@ -4,7 +4,7 @@ import { constants } from 'node:fs'
 import { access, readdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { promisify } from 'node:util'
-import { defaultListen, loadIdentity } from './identity.ts'
+import { defaultListen, loadIdentity, rootKeyFile } from './identity.ts'
 
 const run = promisify(execFile)
 
@@ -38,6 +38,7 @@ export async function doctor(dir: string): Promise<Check[]> {
       )
     )
   }
+  checks.push(await rootKey(dir))
   checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), clock())
   const root = process.getuid?.() === 0
   checks.push(
@@ -60,6 +61,13 @@ async function readable(path: string, mode: number): Promise<boolean> {
     () => true,
     () => false
   )
+}
+
+async function rootKey(dir: string): Promise<Check> {
+  const path = rootKeyFile(dir)
+  const lies = await readable(path, constants.F_OK)
+  const detail = lies ? `it lies in ${path}: put it away (docs/keys.md)` : 'not here'
+  return check('root key', true, detail, '')
 }
 
 async function jails(): Promise<Check> {

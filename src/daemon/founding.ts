@@ -4,7 +4,7 @@ import { join as joinPath } from 'node:path'
 import { foundChain, membershipMs } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { isWorthKeeping } from '#core/admission/seat.ts'
-import { parseToken } from '#core/admission/token.ts'
+import { networkKeyFor, parseToken } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import { isName } from '#core/records/bodies.ts'
@@ -12,7 +12,14 @@ import { clockToleranceMs } from '#core/records/set.ts'
 import { parseAddress } from '#mesh/mesh.ts'
 import { openStore } from '#store/level.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
-import { assertFresh, defaultListen, defaultPorts, rootKeyFile, saveIdentity } from './identity.ts'
+import {
+  assertFresh,
+  defaultListen,
+  defaultPorts,
+  readNetworkKey,
+  rootKeyFile,
+  saveIdentity
+} from './identity.ts'
 import { redeem } from './stranger.ts'
 import { encodeJson } from './wire.ts'
 
@@ -24,6 +31,8 @@ export const peersSection = 'peers'
 export interface FoundOptions {
   readonly name?: string | undefined
   readonly listen?: readonly string[] | undefined
+  /** The file with the key of a closed network; to found one also `new`. */
+  readonly networkKey?: string | undefined
 }
 
 export interface Founded {
@@ -39,6 +48,12 @@ export async function found(dir: string, options: FoundOptions): Promise<Founded
   await assertFresh(dir)
   const name = nameOf(options.name)
   const listen = listenOf(options.listen)
+  const networkKey =
+    options.networkKey === undefined
+      ? null
+      : options.networkKey === 'new'
+        ? freshSeed()
+        : await readNetworkKey(options.networkKey)
   const rootSeed = freshSeed()
   const hostSeed = freshSeed()
   const root = signerOf(rootSeed)
@@ -52,6 +67,7 @@ export async function found(dir: string, options: FoundOptions): Promise<Founded
     rootSeed,
     hostSeed,
     ownerSeed: freshSeed(),
+    networkKey,
     membership: chain.bytes
   })
   return { id: hostIdOf(host), name, mesh: root.publicKey, rootKeyFile: rootKeyFile(dir), listen }
@@ -79,12 +95,15 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
     )
   }
   const name = nameOf(options.name)
+  const given = options.networkKey === undefined ? null : await readNetworkKey(options.networkKey)
+  const networkKey = networkKeyFor(token, given, crypto)
+  if (networkKey instanceof ViolinError) throw networkKey
   const hostSeed = freshSeed()
   const listen = listenOf(options.listen)
   const host = signerOf(hostSeed)
   const { answer, through, address } = await redeem(
     token,
-    { seed: hostSeed, signer: host, name },
+    { seed: hostSeed, signer: host, name, networkKey },
     token.addresses
   )
   await saveIdentity(dir, {
@@ -94,6 +113,7 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
     ports: defaultPorts,
     hostSeed,
     ownerSeed: freshSeed(),
+    networkKey,
     membership: answer.bytes,
     ...(isWorthKeeping(token.invite) ? { invite: text.trim() } : {})
   })

@@ -6,6 +6,7 @@ import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/pro
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
+import { networkKeyBytes } from '#core/admission/token.ts'
 import { hex, unhex } from '#core/derive.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer } from '#core/ids.ts'
@@ -31,6 +32,8 @@ export interface Identity {
   readonly owner: Signer
   /** The chain from the root to this host, as it travels. */
   readonly membership: Uint8Array
+  /** The key of a closed network; null: it is open. */
+  readonly networkKey: Uint8Array | null
 }
 
 export interface NewIdentity {
@@ -42,6 +45,8 @@ export interface NewIdentity {
   readonly hostSeed: Uint8Array
   readonly ownerSeed: Uint8Array
   readonly membership: Uint8Array
+  /** Of a closed network. */
+  readonly networkKey?: Uint8Array | null
   /** The invite's text, where its secret is of use after the join. */
   readonly invite?: string
 }
@@ -50,6 +55,9 @@ export interface NewIdentity {
 export const defaultPorts = { first: 4790, last: 4889 } as const
 /** Where the mesh listens unless settings say otherwise. */
 export const defaultListen: readonly string[] = ['/ip4/0.0.0.0/tcp/4780']
+
+/** Of a closed network: every host of it has the same. */
+const networkKeyName = 'network.key'
 
 const folderOf = (dir: string): string => join(dir, 'identity')
 
@@ -117,6 +125,8 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     if (identity.rootSeed !== undefined) await secret('root.key', identity.rootSeed)
     await secret('host.key', identity.hostSeed)
     await secret('owner.key', identity.ownerSeed)
+    const { networkKey = null } = identity
+    if (networkKey !== null) await secret(networkKeyName, networkKey)
     await writeFile(join(staging, 'membership'), identity.membership, { mode: 0o600 })
     if (identity.invite !== undefined)
       await writeFile(join(staging, 'invite'), `${identity.invite}\n`, { mode: 0o600 })
@@ -192,7 +202,8 @@ export async function loadIdentity(dir: string): Promise<Identity> {
     hostSeed,
     host,
     owner,
-    membership
+    membership,
+    networkKey: await loadNetworkKey(folder)
   }
 }
 
@@ -206,6 +217,26 @@ export async function forgetIdentity(dir: string): Promise<string> {
   for (const name of ['identity', 'store', 'slices', 'images'])
     await rm(join(dir, name), { recursive: true, force: true })
   return kept
+}
+
+async function loadNetworkKey(folder: string): Promise<Uint8Array | null> {
+  const path = join(folder, networkKeyName)
+  const isThere = await stat(path).then(
+    () => true,
+    () => false
+  )
+  return isThere ? loadSeed(path) : null
+}
+
+/** A network key from a file that a person names: 64 hex digits. Throws ViolinError `usage`. */
+export async function readNetworkKey(path: string): Promise<Uint8Array> {
+  const key = unhex((await readFile(path, 'utf8').catch(() => '')).trim())
+  if (key?.length === networkKeyBytes) return key
+  throw new ViolinError(
+    'usage',
+    `${path} is missing or holds no network key`,
+    'name a file with 64 hex digits, such as identity/network.key of a host of the mesh'
+  )
 }
 
 async function loadSeed(path: string): Promise<Uint8Array> {

@@ -12,7 +12,11 @@ import { startDaemon } from './daemon.ts'
 import { doctor } from './doctor.ts'
 import { found, join } from './founding.ts'
 
-const founding = z.strictObject({ name: z.string().optional(), listen: z.array(z.string()).optional() })
+const founding = z.strictObject({
+  name: z.string().optional(),
+  listen: z.array(z.string()).optional(),
+  networkKey: z.string().max(4_096).optional()
+})
 const joining = founding.extend({ token: z.string().max(64 * 1024) })
 
 async function run(dir: string, listen: readonly string[], debug: boolean): Promise<void> {

@@ -192,7 +192,7 @@ export async function renewLapsed(dir: string, host: Host, records: Records): Pr
 
 async function renewAsStranger(host: Host, addresses: readonly string[]): Promise<Chain> {
   const { identity } = host
-  const place = { meshId: identity.mesh, hostSeed: identity.hostSeed }
+  const place = { meshId: identity.mesh, hostSeed: identity.hostSeed, networkKey: identity.networkKey }
   // Each admin judges by what it has to give: one's no is not the others'.
   const asked = await askAsStranger(
     place,

@@ -72,7 +72,12 @@ export class Seat {
       .flatMap((member) =>
         member.body.addresses.map((address) => `${address.replace(/\/p2p\/[^/]+$/, '')}/p2p/${member.host}`)
       )
-    const seeker = { seed: identity.hostSeed, signer: identity.host, name: identity.name }
+    const seeker = {
+      seed: identity.hostSeed,
+      signer: identity.host,
+      name: identity.name,
+      networkKey: identity.networkKey
+    }
     const addresses = [...new Set([...known, ...token.addresses])].slice(0, maxAsked)
     try {
       const { answer } = await redeem(token, seeker, addresses)

@@ -14,6 +14,13 @@ import { crypto, signerOf } from './crypto.ts'
 /** A member that does not answer within this time is passed over. */
 const answerTimeoutMs = 10_000
 
+/** The mesh, and who asks. */
+export interface Place {
+  readonly meshId: PublicKey
+  readonly hostSeed: Uint8Array
+  readonly networkKey: Uint8Array | null
+}
+
 /** What a member said, and which. */
 export interface Answered<T> {
   readonly answer: T
@@ -25,7 +32,7 @@ export interface Answered<T> {
  * Asks at one address after another until a member answers; `isFinal`: its no is everyone's. Throws ViolinError.
  */
 export async function askAsStranger<T>(
-  place: { readonly meshId: PublicKey; readonly hostSeed: Uint8Array },
+  place: Place,
   addresses: readonly string[],
   ask: (request: (body: Uint8Array) => Promise<Uint8Array>) => Promise<T>,
   isFinal: (error: ViolinError) => boolean = isEveryones
@@ -86,29 +93,38 @@ function isEveryones(error: ViolinError): boolean {
 /** Takes a free slot of an invite for a host. Throws ViolinError with the reason. */
 export async function redeem(
   token: Token,
-  host: { readonly seed: Uint8Array; readonly signer: Signer; readonly name: string },
+  host: {
+    readonly seed: Uint8Array
+    readonly signer: Signer
+    readonly name: string
+    readonly networkKey: Uint8Array | null
+  },
   addresses: readonly string[]
 ): Promise<Answered<Chain>> {
-  return askAsStranger({ meshId: token.root, hostSeed: host.seed }, addresses, async (request) => {
-    const { publicKey } = host.signer
-    const signer = signerOf(token.seed)
-    let slot = firstSlot(token, publicKey, crypto)
-    // Each answer names a slot that was free: as many tries as there are slots are enough.
-    for (let tries = 0; tries <= token.invite.slots; tries++) {
-      const body = joinRequest(token, signer, publicKey, slot, host.name)
-      const answer = decodeJoinAnswer(await request(body))
-      if (answer.kind === 'refused') throw errorFrom(answer.error)
-      if (answer.kind === 'granted') {
-        const chain = acceptGrant(token, publicKey, answer.chain, crypto)
-        if (chain instanceof ViolinError) throw chain
-        return chain
+  return askAsStranger(
+    { meshId: token.root, hostSeed: host.seed, networkKey: host.networkKey },
+    addresses,
+    async (request) => {
+      const { publicKey } = host.signer
+      const signer = signerOf(token.seed)
+      let slot = firstSlot(token, publicKey, crypto)
+      // Each answer names a slot that was free: as many tries as there are slots are enough.
+      for (let tries = 0; tries <= token.invite.slots; tries++) {
+        const body = joinRequest(token, signer, publicKey, slot, host.name)
+        const answer = decodeJoinAnswer(await request(body))
+        if (answer.kind === 'refused') throw errorFrom(answer.error)
+        if (answer.kind === 'granted') {
+          const chain = acceptGrant(token, publicKey, answer.chain, crypto)
+          if (chain instanceof ViolinError) throw chain
+          return chain
+        }
+        slot = answer.free
       }
-      slot = answer.free
+      throw new ViolinError(
+        'token-used-up',
+        'others took every slot of the invite meanwhile',
+        'ask an admin of the mesh for a new invite'
+      )
     }
-    throw new ViolinError(
-      'token-used-up',
-      'others took every slot of the invite meanwhile',
-      'ask an admin of the mesh for a new invite'
-    )
-  })
+  )
 }

@@ -57,6 +57,12 @@ export const READ_REQUEST_MS = 10_000
 export const MAX_ANSWERING = 32
 /** Requests of one stranger answered at once. */
 export const MAX_ANSWERING_STRANGER = 4
+/**
+ * Requests of all strangers together: a class of 40 joins at once, and a flood of joins, each of some ten
+ * verifications of 0.1 ms, takes a fiftieth of a processor.
+ */
+export const MAX_STRANGERS_ASKING_AT_ONCE = 40
+export const MAX_STRANGERS_ASKING_PER_SECOND = 20
 /** Requests to one peer at once, and those that wait for their turn. */
 export const MAX_ASKING = 16
 export const MAX_ASKING_WAITING = 256

@@ -11,6 +11,8 @@ export type Verdict = 'accept' | 'ignore' | 'reject'
 export interface MeshOptions {
   /** Ed25519 private key of the host, 32-byte seed. */
   readonly hostSeed: Uint8Array
+  /** 32 bytes that every host of a closed network has, under all else; null: the network is open. */
+  readonly networkKey?: Uint8Array | null
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[]
   /** Opaque id of the mesh (hex of its root key): names its protocols, DHT and mDNS service. */

@@ -14,10 +14,13 @@ import {
   MAX_ANSWER_BYTES,
   MAX_ASKING,
   MAX_ASKING_WAITING,
+  MAX_STRANGERS_ASKING_AT_ONCE,
+  MAX_STRANGERS_ASKING_PER_SECOND,
   READ_REQUEST_MS
 } from './bounds.ts'
 import { messagesOf } from './messages.ts'
 import { asError, hostIdOf } from './peer.ts'
+import { Rate } from './rate.ts'
 import { Turns } from './turns.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -38,6 +41,7 @@ export class Requests {
   readonly #closing: AbortSignal
   readonly #asking = new Turns<`${HostId} ${string}`>(MAX_ASKING, MAX_ASKING_WAITING)
   readonly #answering = new Map<HostId, number>()
+  readonly #strangers = new Rate(MAX_STRANGERS_ASKING_AT_ONCE, MAX_STRANGERS_ASKING_PER_SECOND)
 
   constructor(membership: Membership, log: MeshOptions['log'], closing: AbortSignal) {
     this.#membership = membership
@@ -134,6 +138,7 @@ export class Requests {
   /** Counts a request in, or says null where the peer has too many under way. */
   #begin(from: HostId, connection: Connection): (() => void) | null {
     const stranger = this.#membership.isStranger(connection)
+    if (stranger && !this.#strangers.take(performance.now())) return null
     const count = this.#answering.get(from) ?? 0
     if (count >= (stranger ? MAX_ANSWERING_STRANGER : MAX_ANSWERING)) return null
     this.#answering.set(from, count + 1)

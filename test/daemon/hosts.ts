@@ -150,6 +150,7 @@ export async function startHost(dir: string): Promise<TestHost> {
   await renewLapsed(dir, host, records)
   const mesh = await createMesh({
     hostSeed: identity.hostSeed,
+    networkKey: identity.networkKey,
     listen: identity.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,

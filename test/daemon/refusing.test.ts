@@ -21,7 +21,8 @@ function runs(host: TestHost, violin: string): readonly string[] {
 
 /** Why an entity does not run on a host. */
 function reason(host: TestHost, violin: string, entity: string): string {
-  return host.refusing.reconciler.running(violin as ViolinId)?.entities.get(entity)?.reason ?? ''
+  const entities = host.refusing.reconciler.entities(violin as ViolinId)
+  return entities.find(({ name }) => name === entity)?.reason ?? ''
 }
 
 test('a host whose operator refuses an owner stops all that it ran of it, says so, and takes it again', async () => {

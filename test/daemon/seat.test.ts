@@ -19,7 +19,11 @@ async function joinAt(dir: string, text: string, member: TestHost, slot: number)
   let seed = freshSeed()
   while (firstSlot(token, keyOfSeed(seed), crypto) !== slot) seed = freshSeed()
   const name = dir.split('/').at(-1) as string
-  const { answer } = await redeem(token, { seed, signer: signerOf(seed), name }, member.mesh.addresses())
+  const { answer } = await redeem(
+    token,
+    { seed, signer: signerOf(seed), name, networkKey: null },
+    member.mesh.addresses()
+  )
   const identity = { name, mesh: token.root, listen, ports: defaultPorts, hostSeed: seed, invite: text }
   await saveIdentity(dir, { ...identity, ownerSeed: freshSeed(), membership: answer.bytes })
 }

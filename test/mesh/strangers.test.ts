@@ -10,6 +10,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { ViolinError } from '#core/errors.ts'
+import { MAX_STRANGERS_ASKING_AT_ONCE, MAX_STRANGERS_ASKING_PER_SECOND } from '#mesh/bounds.ts'
 import { bytes, join, meshId, node, soon, text } from './nodes.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Libp2p } from 'libp2p'
@@ -199,6 +200,31 @@ test('a stranger whose join is being answered is not cut off, but for the longes
     (error: unknown) => error instanceof ViolinError && error.code !== 'timeout'
   )
   await over
+})
+
+test('strangers ask so much together and no more, from however many connections, and members are answered still', async () => {
+  await using member = await node('member')
+  await using other = await node('other')
+  await using one = await node('one', { member: false })
+  await using two = await node('two', { member: false })
+  let joins = 0
+  member.mesh.serve('join', { strangers: true, maxRequestBytes: 100 }, async (body) => {
+    joins++
+    return body
+  })
+  member.mesh.serve('echo', { maxRequestBytes: 100 }, async (body) => body)
+  await join(other, member)
+  for (const { mesh } of [one, two]) await mesh.dial(member.mesh.addresses(), soon())
+  const started = performance.now()
+  const asked = Array.from({ length: 200 }, (_, i) =>
+    (i % 2 === 0 ? one : two).mesh.request(member.id, 'join', bytes('x'), soon())
+  )
+  const refusals = (await Promise.allSettled(asked)).filter(({ status }) => status === 'rejected').length
+  const seconds = (performance.now() - started) / 1000
+  assert.ok(refusals > 0)
+  assert.equal(joins + refusals, 200)
+  assert.ok(joins <= MAX_STRANGERS_ASKING_AT_ONCE + MAX_STRANGERS_ASKING_PER_SECOND * seconds, `${joins}`)
+  assert.equal(text(await other.mesh.request(member.id, 'echo', bytes('still'), soon())), 'still')
 })
 
 test('strangers are so many at once: the oldest goes, and members stay', async () => {

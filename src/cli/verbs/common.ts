@@ -1,4 +1,5 @@
 /** Flags and arguments that several verbs share. */
+import { resolve } from 'node:path'
 import { parseDuration } from '../duration.ts'
 import type { Context } from '../context.ts'
 
@@ -34,6 +35,22 @@ export const nameFlag = {
     brief: "The host's name for people"
   }
 } as const
+
+/** The key of a closed network. */
+export const networkKeyFlag = {
+  'network-key': {
+    kind: 'parsed',
+    parse: (text: string): string => text,
+    optional: true,
+    placeholder: 'FILE',
+    brief: 'Of a closed network: the file with its key (init: or `new`)'
+  }
+} as const
+
+/** As the daemon's program takes it: paths are meant from here. */
+export function networkKeyOption(given: string | undefined): { readonly networkKey?: string } {
+  return given === undefined ? {} : { networkKey: given === 'new' ? given : resolve(given) }
+}
 
 /** A duration with a default. */
 export function durationFlag<const D extends string>(

@@ -1,18 +1,28 @@
 import { buildCommand, type Command } from '@stricli/core'
 import type { Context } from '../context.ts'
 import { askProgram } from '../program.ts'
-import { type JsonFlag, jsonFlag, listenFlag, nameFlag, printJson } from './common.ts'
+import {
+  type JsonFlag,
+  jsonFlag,
+  listenFlag,
+  nameFlag,
+  networkKeyFlag,
+  networkKeyOption,
+  printJson
+} from './common.ts'
 
 interface Flags extends JsonFlag {
   readonly name?: string
   readonly listen?: readonly string[]
+  readonly 'network-key'?: string
 }
 
 export const init: Command<Context> = buildCommand<Flags, [], Context>({
   docs: { brief: "Make this host's identity and found a mesh" },
-  parameters: { flags: { ...nameFlag, ...listenFlag, ...jsonFlag } },
-  async func({ json, ...options }) {
-    const founded = (await askProgram('init', this.dir, options)) as {
+  parameters: { flags: { ...nameFlag, ...listenFlag, ...networkKeyFlag, ...jsonFlag } },
+  async func({ json, 'network-key': networkKey, ...options }) {
+    const given = { ...options, ...networkKeyOption(networkKey) }
+    const founded = (await askProgram('init', this.dir, given)) as {
       name: string
       id: string
       rootKeyFile: string

@@ -10,6 +10,7 @@ interface Flags extends JsonFlag {
   readonly role: 'member' | 'admin'
   readonly for?: string
   readonly cancel?: string
+  readonly 'without-network-key'?: boolean
 }
 
 export const invite: Command<Context> = buildCommand<Flags, [], Context>({
@@ -44,6 +45,12 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
         placeholder: 'TOKEN',
         brief: 'Take this invite back'
       },
+      'without-network-key': {
+        kind: 'boolean',
+        optional: true,
+        withNegated: false,
+        brief: 'The joiner has the key of the closed network otherwise'
+      },
       ...jsonFlag
     }
   },
@@ -59,7 +66,8 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
       expiresMs: expires,
       uses,
       role,
-      ...(flags.for === undefined ? {} : { for: flags.for })
+      ...(flags.for === undefined ? {} : { for: flags.for }),
+      ...(flags['without-network-key'] === true ? { withoutNetworkKey: true } : {})
     })
     if (flags.json === true) return printJson(made)
     process.stdout.write(`${made.token}\n`)

@@ -3,16 +3,19 @@
  * key, and addresses of members. Whoever has the text can take a slot, until the invite ends. The inviter's
  * chain is left out, for members know it: so it fits a QR code however far the inviter is from the root.
  */
+import { ascii, hex } from '../derive.ts'
 import { ViolinError } from '../errors.ts'
 import type { Crypto, HostId, PublicKey, Signer, WallTime } from '../ids.ts'
 import {
   Malformed,
   decodeCbor,
+  concat,
   encodeCbor,
   readBytes,
   readInteger,
   readList,
-  readText
+  readText,
+  sameBytes
 } from '../records/cbor.ts'
 import { type Chain, isSignedInvite, membershipMs, tokenChain } from './chain.ts'
 import { hostIdOf, keyBytes, publicKeyOf } from './host-id.ts'
@@ -43,6 +46,49 @@ export interface Token {
   readonly seed: Uint8Array
   /** Multiaddrs of members, `/p2p/…` included where it was given. */
   readonly addresses: readonly string[]
+  /** Of a closed network: its key, or the key's fingerprint where the joiner has the key otherwise; else null. */
+  readonly network: Uint8Array | null
+}
+
+/** Bytes of a network's key, and of what tells keys apart. */
+export const networkKeyBytes = 32
+const fingerprintBytes = 8
+
+/** Tells network keys apart without showing them. */
+export function networkFingerprint(key: Uint8Array, crypto: Pick<Crypto, 'sha256'>): Uint8Array {
+  return crypto.sha256(concat(ascii('violin network key 1\0'), key)).slice(0, fingerprintBytes)
+}
+
+/**
+ * The network key by which a joiner dials: the invite's own, or the one that it was given, which must be the
+ * one that the invite names; null: the network is open. A wrong one would end in silence, so it is told here.
+ */
+export function networkKeyFor(
+  token: Token,
+  given: Uint8Array | null,
+  crypto: Pick<Crypto, 'sha256'>
+): Uint8Array | null | ViolinError {
+  const { network } = token
+  const refuse = (why: string, remedy: string): ViolinError => new ViolinError('refused', why, remedy)
+  if (network === null)
+    return given === null
+      ? null
+      : refuse('the mesh of the invite has no network key', 'leave --network-key out')
+  if (given === null)
+    return network.length === networkKeyBytes
+      ? network
+      : refuse(
+          `the mesh has a network key (${hex(network)}), and the invite does not carry it`,
+          'ask who invited for the key, and give it with --network-key FILE'
+        )
+  const own = networkFingerprint(given, crypto)
+  const wanted = network.length === networkKeyBytes ? networkFingerprint(network, crypto) : network
+  return sameBytes(own, wanted)
+    ? given
+    : refuse(
+        `the network key given (${hex(own)}) is not the mesh's (${hex(wanted)})`,
+        'ask who invited for the right key'
+      )
 }
 
 /** What an admin wants of an invite. */
@@ -53,6 +99,8 @@ export interface InviteWish {
   /** Only this host may take it. */
   readonly for?: HostId
   readonly addresses: readonly string[]
+  /** As in {@link Token}; default: an open network. */
+  readonly network?: Uint8Array | null
 }
 
 /**
@@ -81,7 +129,8 @@ export function mintToken(
   } as const
   const chain = tokenChain(inviter, signer, link, crypto)
   const addresses = wish.addresses.slice(0, maxTokenAddresses)
-  const token = { root: chain.root, invite: chain.path.at(-1) as TokenLink, seed: key.seed, addresses }
+  const invite = chain.path.at(-1) as TokenLink
+  const token = { root: chain.root, invite, seed: key.seed, addresses, network: wish.network ?? null }
   return { text: tokenText(token), token }
 }
 
@@ -112,7 +161,8 @@ export function tokenText(token: Token): string {
       keyBytes(token.root),
       tokenLinkToWire(token.invite, true),
       token.seed,
-      token.addresses.map((address) => addressToWire(address, token.invite.issuer))
+      token.addresses.map((address) => addressToWire(address, token.invite.issuer)),
+      token.network
     ])
   )
 }
@@ -143,7 +193,7 @@ function malformed(why: string): ViolinError {
 }
 
 function tokenFrom(payload: Uint8Array, crypto: Crypto, keyOf: (seed: Uint8Array) => PublicKey): Token {
-  const wire = readList(decodeCbor(payload, maxTokenBytes), 'token', 5, 5)
+  const wire = readList(decodeCbor(payload, maxTokenBytes), 'token', 6, 6)
   readInteger(wire[0], 'format', format, format)
   const root = readKey(wire[1], 'root')
   const seed = readBytes(wire[3], 'seed', 32, 32)
@@ -152,7 +202,14 @@ function tokenFrom(payload: Uint8Array, crypto: Crypto, keyOf: (seed: Uint8Array
   const addresses = readList(wire[4], 'addresses', 0, maxTokenAddresses).map((one) =>
     addressFromWire(one, invite.issuer)
   )
-  return { root, invite, seed, addresses }
+  return { root, invite, seed, addresses, network: networkFrom(wire[5]) }
+}
+
+function networkFrom(value: unknown): Uint8Array | null {
+  if (value === null) return null
+  const bytes = readBytes(value, 'network key', fingerprintBytes, networkKeyBytes)
+  if (bytes.length === fingerprintBytes || bytes.length === networkKeyBytes) return bytes
+  throw new Malformed('a network key of another length')
 }
 
 const peerPart = '/p2p/'

@@ -37,15 +37,15 @@ test('a token fits a QR code on a terminal of 80 columns, however far its invite
     const own = `/p2p/${hostIdOf(inviter.signer.publicKey)}`
     const places = ['192.168.117.204', '203.0.113.177', '203.0.113.178']
     const most = places.map((place, at) => `/ip4/${place}/tcp/47800${at < 2 ? own : ''}`)
-    const { text } = invite(inviter, 'token', {
-      addresses: most,
-      slots: 9_999,
-      for: hostIdOf(inviter.signer.publicKey)
-    })
-    let lines: readonly string[] = []
-    qrcode.generate(text, { small: true }, (picture) => (lines = picture.split('\n')))
-    assert.ok(lines.length >= 24 && lines.length <= 40, `${text.length} characters, ${lines.length} lines`)
-    assert.ok(lines.every((line) => line.length <= 80))
+    const bound = { for: hostIdOf(inviter.signer.publicKey) }
+    const closed = { network: new Uint8Array(32).fill(7) }
+    for (const wish of [bound, closed]) {
+      const { text } = invite(inviter, 'token', { addresses: most, slots: 9_999, ...wish })
+      let lines: readonly string[] = []
+      qrcode.generate(text, { small: true }, (picture) => (lines = picture.split('\n')))
+      assert.ok(lines.length >= 24 && lines.length <= 40, `${text.length} characters, ${lines.length} lines`)
+      assert.ok(lines.every((line) => line.length <= 80))
+    }
   }
 })
 
