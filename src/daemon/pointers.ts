@@ -130,6 +130,7 @@ export class Pointers {
       lans: [],
       entities: [],
       jetways: [],
+      signedTwice: [],
       stale: silent
     }
   }
