@@ -1,27 +1,41 @@
 /** What happened on this host and why: a bounded journal that people read with `violin events`. */
+import { EventClock } from '#core/event-clock.ts'
+import type { ViolinId, WallTime } from '#core/ids.ts'
 import type { EventRow } from '#api/contract.ts'
 
 /** Entries kept. */
 const journalLength = 1000
 
+/** The VIOLIN that an event is about, and what it was called then. */
+export interface Subject {
+  readonly id: ViolinId
+  readonly name: string
+}
+
 export class Journal {
   readonly #rows: EventRow[] = []
-  #lastMs = 0
+  readonly #violins = new WeakMap<EventRow, ViolinId>()
+  readonly #clock = new EventClock()
   readonly #followers = new Set<(row: EventRow) => void>()
 
-  /** Notes an event; `violin` is the VIOLIN's name, or null for the host itself. */
-  note(kind: string, violin: string | null, text: string): void {
-    // A clock that was set back does not put what came later before what came earlier.
-    this.#lastMs = Math.max(Date.now(), this.#lastMs)
-    const row: EventRow = { at: new Date(this.#lastMs).toISOString(), kind, violin, text }
+  /** Notes an event; `violin` is null for the host itself. */
+  note(kind: string, violin: Subject | null, text: string): void {
+    const at = stampText(this.#clock.stamp(Date.now() as WallTime))
+    const row: EventRow = { at, kind, violin: violin?.name ?? null, text }
+    if (violin !== null) this.#violins.set(row, violin.id)
     this.#rows.push(row)
     if (this.#rows.length > journalLength) this.#rows.shift()
     for (const follower of this.#followers) follower(row)
   }
 
+  /** Another host's word, given at `at` by its clock, is known here: what is noted from now on stands after it. */
+  heard(at: WallTime): void {
+    this.#clock.heard(at, Date.now() as WallTime)
+  }
+
   /** The kept entries of one VIOLIN, oldest first. */
-  of(violin: string): readonly EventRow[] {
-    return this.#rows.filter((row) => row.violin === violin)
+  of(violin: ViolinId): readonly EventRow[] {
+    return this.#rows.filter((row) => this.#violins.get(row) === violin)
   }
 
   /**
@@ -59,4 +73,10 @@ export class Journal {
       return: () => Promise.resolve(end())
     }
   }
+}
+
+/** ISO 8601 with microseconds: in order as text, too. */
+function stampText(stampUs: number): string {
+  const us = String(stampUs % 1_000).padStart(3, '0')
+  return new Date(Math.floor(stampUs / 1_000)).toISOString().replace('Z', `${us}Z`)
 }

@@ -1,6 +1,7 @@
 /**
  * What happened to a VIOLIN on all of its hosts, in one order: each host is asked for its part when somebody
- * wants to read it. Rows of one host keep their order; those of several are merged by time, then host.
+ * wants to read it. Rows of one host keep their order; those of several are merged by stamp, then host. A stamp
+ * stands after those of all that its host knew (core/event-clock): what was signed before what it made others do.
  */
 import * as z from 'zod'
 import type { HostId, ViolinId } from '#core/ids.ts'
@@ -45,6 +46,9 @@ export class Histories {
     this.#journal = parts.journal
     this.#mesh = parts.mesh
     this.#nameOf = parts.nameOf
+    parts.records.onChange((changed) => {
+      for (const record of changed) parts.journal.heard(record.issuedAt)
+    })
     answer(parts.mesh, 'events', question, (asked, from) => {
       const seen = this.#records.view.violins.get(asked.violin as ViolinId)
       return Promise.resolve(seen?.holders.has(from) === true ? this.#own(seen) : [])
@@ -74,7 +78,7 @@ export class Histories {
   }
 
   #own(violin: ViolinView): History {
-    const latest = this.#journal.of(violin.name).slice(-maxRows)
+    const latest = this.#journal.of(violin.id).slice(-maxRows)
     return latest.map(({ at, kind, text }) => ({ at, kind, text: text.slice(0, maxText) }))
   }
 }

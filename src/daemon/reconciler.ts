@@ -11,7 +11,7 @@ import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { EntityStatus, SliceEvent, SliceStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Claims } from './claims.ts'
-import type { Journal } from './events.ts'
+import type { Journal, Subject } from './events.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 import type { Slices } from './slices/slices.ts'
@@ -164,7 +164,7 @@ export class Reconciler {
     this.#claims.adopt(violin, status.entities)
     this.#journal.note(
       'adopted',
-      this.#nameOf(violin),
+      this.#subject(violin),
       `${status.entities.length} entities went on without a daemon`
     )
     this.#changed(violin)
@@ -178,7 +178,7 @@ export class Reconciler {
   /** An event of a slice. */
   heard(violin: ViolinId, event: SliceEvent): void {
     const running = this.#entry(violin)
-    const name = this.#nameOf(violin)
+    const name = this.#subject(violin)
     if (event.kind === 'entity') this.#heardEntity(violin, running, event.entity)
     else if (event.kind === 'trunk') {
       this.#claims.trunk(violin, event.peer, event.up)
@@ -204,13 +204,13 @@ export class Reconciler {
     this.#claims.heard(violin, entity)
     if (before?.state !== state) {
       const why = reason === '' ? '' : `: ${reason}`
-      this.#journal.note(`entity-${state}`, this.#nameOf(violin), `${name} is ${state}${why}`)
+      this.#journal.note(`entity-${state}`, this.#subject(violin), `${name} is ${state}${why}`)
     }
     const shutFor = superseded !== null && superseded.claim !== before?.superseded?.claim ? superseded : null
     if (shutFor !== null) {
       this.#journal.note(
         'entity-superseded',
-        this.#nameOf(violin),
+        this.#subject(violin),
         `the ports of ${name} are shut: ${this.#hostName(shutFor.by)} has claim ${shutFor.claim}`
       )
       void this.#records.repairWith(shutFor.by)
@@ -220,7 +220,7 @@ export class Reconciler {
 
   /** A slice ended without being asked to. */
   ended(violin: ViolinId, reason: string): void {
-    this.#journal.note('slice-ended', this.#nameOf(violin), reason)
+    this.#journal.note('slice-ended', this.#subject(violin), reason)
     this.#running.delete(violin)
     this.#claims.ended(violin)
     this.#changed(violin)
@@ -265,7 +265,7 @@ export class Reconciler {
         (error: unknown) => {
           const { message } = errorData(error)
           this.#entry(violin).trouble = message
-          this.#journal.note('step-failed', this.#nameOf(violin), message)
+          this.#journal.note('step-failed', this.#subject(violin), message)
           this.#changed(violin)
           this.#retry(violin)
         }
@@ -306,7 +306,7 @@ export class Reconciler {
     if (step.kind === 'stop') {
       await this.#slices.remove(violin)
       this.#running.delete(violin)
-      this.#journal.note('stopped', this.#nameOf(violin), step.why)
+      this.#journal.note('stopped', this.#subject(violin), step.why)
       this.#changed(violin)
       if (!this.#concerns(violin)) await this.#records.forget(violin)
       return
@@ -362,7 +362,7 @@ export class Reconciler {
       this.#tellTimer = null
       for (const violin of this.#records.view.violins.keys()) {
         this.#tell(violin).catch((error: unknown) => {
-          this.#journal.note('not-told', this.#nameOf(violin), errorData(error).message)
+          this.#journal.note('not-told', this.#subject(violin), errorData(error).message)
         })
       }
     }, inMs)
@@ -393,8 +393,8 @@ export class Reconciler {
     )
   }
 
-  #nameOf(violin: ViolinId): string {
-    return this.#records.view.violins.get(violin)?.name ?? violin.slice(0, 12)
+  #subject(violin: ViolinId): Subject {
+    return { id: violin, name: this.#records.view.violins.get(violin)?.name ?? violin.slice(0, 12) }
   }
 
   #hostName(host: SwitchStatus['active']): string {

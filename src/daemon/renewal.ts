@@ -128,17 +128,17 @@ export class Renewal {
       if (record === null) continue
       const { now } = records
       const expiresAt = resignedUntil(record, host.ownerChain, records.view.slots, now)
-      const name = record.body.spec?.name ?? violin
+      const subject = { id: violin, name: record.body.spec?.name ?? violin }
       if (expiresAt !== null) {
         const version = records.nextVersion('violin', identity.owner.publicKey, violin)
         const draft = { kind: 'violin', version, issuedAt: now, expiresAt, body: record.body } as const
         await records.publish({ ...draft, chain: host.ownerChain }, identity.owner)
-        journal.note('signed-anew', name, `its record lasts until ${new Date(expiresAt).toISOString()}`)
+        journal.note('signed-anew', subject, `its record lasts until ${new Date(expiresAt).toISOString()}`)
       } else if (record.body.ended === null) {
         this.#tell(violin, record.endsAt, (over) =>
           journal.note(
             over ? 'ended' : 'ends',
-            name,
+            subject,
             `its record ${over ? 'ended' : 'ends'} on ${new Date(record.endsAt).toISOString()}, as the owner's membership does`
           )
         )

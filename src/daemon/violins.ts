@@ -470,7 +470,7 @@ export class Violins {
     const violin = this.#records.view.violins.get(id) as ViolinView
     this.#journal.note(
       content.spec === null ? 'deleted' : before === null ? 'created' : 'changed',
-      violin.name,
+      violin,
       `version ${violin.version}`
     )
     return violin

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import type { ViolinId, WallTime } from '#core/ids.ts'
+import { Journal } from '#daemon/events.ts'
 import { Histories, merged, type History } from '#daemon/histories.ts'
 import { collect, meshOf, oneLan } from './hosts.ts'
 
@@ -25,6 +27,15 @@ test('events of several hosts come in one order, whoever is asked first, and eac
   )
 })
 
+test('what a host notes once it knows of another’s word stands after it, though that clock is ahead', () => {
+  const journal = new Journal()
+  const ahead = Date.now() + 300_000
+  journal.heard(ahead as WallTime)
+  journal.note('running', { id: 'e'.repeat(64) as ViolinId, name: 'told' }, 'it does what was signed')
+  const [row] = journal.of('e'.repeat(64) as ViolinId)
+  assert.ok(row !== undefined && row.at > new Date(ahead).toISOString())
+})
+
 test('what happened to a VIOLIN is told by all its hosts, and who does not answer is named', async () => {
   await using stack = new AsyncDisposableStack()
   const hosts = await meshOf(['purdue', 'princeton', 'rice'], stack)
@@ -42,9 +53,9 @@ test('what happened to a VIOLIN is told by all its hosts, and who does not answe
   assert.ok(purdue !== undefined && princeton !== undefined && rice !== undefined)
   await collect(purdue.violins.apply(oneLan('told', ['purdue', 'princeton']), true, 20_000))
   const violin = purdue.violins.find('told')
-  purdue.journal.note('one', 'told', 'first here')
-  princeton.journal.note('two', 'told', 'then there')
-  princeton.journal.note('other', 'untold', 'of another')
+  purdue.journal.note('one', violin, 'first here')
+  princeton.journal.note('two', violin, 'then there')
+  princeton.journal.note('other', { id: 'e'.repeat(64) as ViolinId, name: 'told' }, 'of another by that name')
   const read = async (): Promise<string[]> => {
     const rows: string[] = []
     for await (const row of histories[0]?.read(violin) ?? []) rows.push(`${row.host} ${row.kind}`)
