@@ -8,6 +8,7 @@ import type { Told } from '#core/liveness/message.ts'
 import { signEveryMs, tickMs } from '#core/liveness/settings.ts'
 import type { Host } from './host.ts'
 import { virtualCrypto } from './keys.ts'
+import type { Way } from './network.ts'
 import type { World } from './world.ts'
 
 /** As in daemon/watching.ts. */
@@ -21,10 +22,38 @@ const signBytes = 200
 /** Timers run before what waits in sockets: after a stall the machine is called first, and reads then. */
 const lateMs = 50
 
-/** Signs of life of one host that are here or under way, by their arrival. */
-interface Hearing {
-  lastAt: number
-  readonly coming: number[]
+/** What one host hears of another: signs of life that were read, are here or under way. */
+class Hearing {
+  readonly of: HostId
+  lastAt = -Infinity
+  /** When the next arrives; Infinity: none was sent. Most often there is no other. */
+  #nextAt = Infinity
+  readonly #later: number[] = []
+
+  constructor(of: HostId) {
+    this.of = of
+  }
+
+  sent(arrivesAt: number): void {
+    if (this.#nextAt === Infinity) this.#nextAt = arrivesAt
+    else this.#later.push(arrivesAt)
+  }
+
+  /** Whether something came that was not read. */
+  read(now: number): boolean {
+    if (this.#nextAt > now) return false
+    while (this.#nextAt <= now) this.#nextAt = this.#later.shift() ?? Infinity
+    return true
+  }
+}
+
+/** To a host that is watched, and tells this one so. */
+interface Link {
+  readonly peer: Host
+  readonly way: Way
+  /** What the peer, in this life of it, hears of this host. */
+  there: Watching | null
+  hearing: Hearing | null
 }
 
 export class Watching {
@@ -36,6 +65,8 @@ export class Watching {
   readonly #seen = new Set<Uint8Array>()
   readonly #gossips: Host[] = []
   readonly #life: number
+  #watched: readonly HostId[] = []
+  #links: readonly Link[] = []
   #ticks: number
   #tickedAt: number
   #waits = false
@@ -67,13 +98,14 @@ export class Watching {
       for (const id of random.mesh.sample(links, chosen)) this.#gossip(this.#world.byId(id) as Host)
     })
     for (const id of this.liveness.watched.slice(0, this.#life > 1 ? neighboursAsked : 0)) this.#ask(id)
+    const tick = (): void => this.#tick()
     const turn = (): void => {
       if (this.#life !== this.#host.life || !this.#host.running) return
       clock.after(tickMs, turn)
       // An interval that could not run runs once.
       if (this.#waits) return
       this.#waits = true
-      this.#host.daemon.do('command', () => this.#tick())
+      this.#host.daemon.do('command', tick)
     }
     clock.after(random.mesh.next() * tickMs, turn)
   }
@@ -90,36 +122,54 @@ export class Watching {
     this.#carry(this.liveness.tick(this.#now))
     if (late) this.#read()
     this.#ticks++
-    if (this.#ticks % (signEveryMs / tickMs) === 0) for (const id of this.liveness.watched) this.#sign(id)
+    if (this.#ticks % (signEveryMs / tickMs) === 0) this.#sign()
     if (this.#ticks % (dialDeadEveryMs / tickMs) === 0) this.#dialOneDead()
   }
 
   /** Bytes count when they are read. */
   #read(): void {
-    for (const [id, { coming }] of this.#heard) {
-      let heard = false
-      while (coming.length > 0 && (coming[0] as number) <= this.#now) heard = coming.shift() !== undefined
-      if (heard) this.#hear(id)
-    }
+    for (const hearing of this.#heard.values()) if (hearing.read(this.#now)) this.#hear(hearing)
   }
 
-  #hear(id: HostId): void {
-    this.#hearing(id).lastAt = this.#now
-    if (this.liveness.stateOf(id) === 'dead') this.#carry(this.liveness.connected(id, this.#now))
+  #hear(hearing: Hearing): void {
+    hearing.lastAt = this.#now
+    if (this.liveness.stateOf(hearing.of) === 'dead')
+      this.#carry(this.liveness.connected(hearing.of, this.#now))
   }
 
   #hearing(id: HostId): Hearing {
-    const known = this.#heard.get(id) ?? { lastAt: -Infinity, coming: [] }
-    this.#heard.set(id, known)
-    return known
+    const known = this.#heard.get(id)
+    if (known !== undefined) return known
+    const made = new Hearing(id)
+    this.#heard.set(id, made)
+    return made
   }
 
-  #sign(id: HostId): void {
-    const peer = this.#world.byId(id) as Host
-    this.#host.sent.livenessBytes += signBytes
-    if (peer.presence !== 'running' || peer.watching === null) return
-    const at = this.#world.network.streamArrival(this.#host.place, peer.place)
-    if (at < Infinity) peer.watching.#hearing(this.#host.id).coming.push(at)
+  /** Tells those whom it watches that it is there: no event, for they look by themselves. */
+  #sign(): void {
+    if (this.#watched !== this.liveness.watched) this.#link()
+    const { sent } = this.#host
+    for (const link of this.#links) {
+      const { presence, watching } = link.peer
+      sent.livenessBytes += signBytes
+      if (presence !== 'running' || watching === null) continue
+      const at = this.#world.network.streamArrival(link.way)
+      if (at === Infinity) continue
+      if (link.there !== watching || link.hearing === null) {
+        link.there = watching
+        link.hearing = watching.#hearing(this.#host.id)
+      }
+      link.hearing.sent(at)
+    }
+  }
+
+  #link(): void {
+    this.#watched = this.liveness.watched
+    this.#links = this.#watched.map((id) => {
+      const peer = this.#world.byId(id) as Host
+      const way = this.#world.network.way(this.#host.place, peer.place)
+      return { peer, way, there: null, hearing: null }
+    })
   }
 
   #dialOneDead(): void {
@@ -127,8 +177,8 @@ export class Watching {
     if (dead.length === 0) return
     const peer = this.#world.byId(this.#world.random.mesh.pick(dead)) as Host
     this.#send(peer, (there) => {
-      there.#hear(this.#host.id)
-      there.#send(this.#host, (here) => here.#hear(peer.id))
+      there.#hear(there.#hearing(this.#host.id))
+      there.#send(this.#host, (here) => here.#hear(here.#hearing(peer.id)))
     })
   }
 
@@ -163,7 +213,7 @@ export class Watching {
   #tell(peer: Host, told: Told): void {
     for (const { length } of told.messages) this.#host.sent.livenessBytes += length
     this.#send(peer, (there) => {
-      there.#hear(this.#host.id)
+      there.#hear(there.#hearing(this.#host.id))
       for (const bytes of told.messages) there.#receive(bytes, this.#host.id, told.spread)
     })
   }

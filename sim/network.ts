@@ -46,6 +46,17 @@ const againMs = 200
 /** Whether a process is there to hear. `suspended`, `off`: no kernel answers either. */
 export type Presence = 'running' | 'suspended' | 'dead' | 'off'
 
+/** One direction between two hosts. */
+export interface Way {
+  readonly from: number
+  readonly to: number
+  readonly delayMs: number
+  readonly rttMs: number
+  readonly loss: number
+  /** When what was sent last over a connection arrives: nothing overtakes it. */
+  lastAt: number
+}
+
 /** Something sent, and what becomes of it. */
 export interface Sent {
   readonly from: number
@@ -68,7 +79,7 @@ export class Network {
   readonly #partitions: Int16Array[] = []
   /** How many NATs lie before each host. */
   readonly #nats = new Map<number, number>()
-  readonly #lastArrival = new Map<number, number>()
+  readonly #ways = new Map<number, Way>()
 
   constructor(plan: NetworkPlan, clock: Clock, random: Random, presence: (place: number) => Presence) {
     this.plan = plan
@@ -78,13 +89,13 @@ export class Network {
   }
 
   cut(from: number, to: number): void {
-    this.#cuts.set(way(from, to), (this.#cuts.get(way(from, to)) ?? 0) + 1)
+    this.#cuts.set(keyOf(from, to), (this.#cuts.get(keyOf(from, to)) ?? 0) + 1)
   }
 
   mend(from: number, to: number): void {
-    const left = (this.#cuts.get(way(from, to)) ?? 0) - 1
-    if (left > 0) this.#cuts.set(way(from, to), left)
-    else this.#cuts.delete(way(from, to))
+    const left = (this.#cuts.get(keyOf(from, to)) ?? 0) - 1
+    if (left > 0) this.#cuts.set(keyOf(from, to), left)
+    else this.#cuts.delete(keyOf(from, to))
   }
 
   /** Only hosts of one group reach one another. Gives what ends it. */
@@ -112,15 +123,18 @@ export class Network {
 
   /** Whether what `from` sends comes to `to`, once they talk. */
   reaches(from: number, to: number): boolean {
-    if (isDark(this.#presence(from)) || isDark(this.#presence(to))) return false
+    return !isDark(this.#presence(from)) && !isDark(this.#presence(to)) && this.#isOpen(from, to)
+  }
+
+  #isOpen(from: number, to: number): boolean {
     if (this.#nats.size > 1 && this.#nats.has(from) && this.#nats.has(to)) return false
-    if (this.#cuts.size > 0 && this.#cuts.has(way(from, to))) return false
-    return this.#partitions.every((groups) => groups[from] === groups[to])
+    if (this.#cuts.size > 0 && this.#cuts.has(keyOf(from, to))) return false
+    return this.#partitions.length === 0 || this.#partitions.every((groups) => groups[from] === groups[to])
   }
 
   /** Both ways. */
   connects(a: number, b: number): boolean {
-    return this.reaches(a, b) && this.reaches(b, a)
+    return this.reaches(a, b) && this.#isOpen(b, a)
   }
 
   rttMs(a: number, b: number): number {
@@ -159,25 +173,35 @@ export class Network {
     if (!this.connects(from, to) || this.#presence(to) !== 'running') {
       return this.drawn?.({ from, to, what, fate: 'cut', tookMs: 0 })
     }
-    const at = this.#inOrder(from, to)
+    const at = this.#inOrder(this.way(from, to))
     this.drawn?.({ from, to, what, fate: 'arrived', tookMs: at - this.#clock.now })
     this.#clock.at(at, () => {
       if (this.connects(from, to) && this.#presence(to) === 'running') arrive()
     })
   }
 
+  /** For who sends along it often. */
+  way(from: number, to: number): Way {
+    const known = this.#ways.get(keyOf(from, to))
+    if (known !== undefined) return known
+    const delayMs = this.#baseMs(from, to)
+    const made = { from, to, delayMs, rttMs: this.rttMs(from, to), loss: this.#lossOf(from, to), lastAt: 0 }
+    this.#ways.set(keyOf(from, to), made)
+    return made
+  }
+
   /** When what is sent now over a connection arrives, for who looks then by itself; Infinity: never. */
-  streamArrival(from: number, to: number): number {
-    return this.connects(from, to) && this.#presence(to) === 'running' ? this.#inOrder(from, to) : Infinity
+  streamArrival(way: Way): number {
+    const connects = this.connects(way.from, way.to) && this.#presence(way.to) === 'running'
+    return connects ? this.#inOrder(way) : Infinity
   }
 
   /** Not before what was sent before; what is lost again and again waits twice as long each time (RFC 6298). */
-  #inOrder(from: number, to: number): number {
-    let delay = this.#delayMs(from, to)
-    const loss = this.#lossOf(from, to)
-    for (let waitMs = againMs; this.#random.next() < loss; waitMs *= 2) delay += waitMs + this.rttMs(from, to)
-    const at = Math.max(this.#clock.now + delay, this.#lastArrival.get(way(from, to)) ?? 0)
-    if (this.plan.jitterMs > 0 || loss > 0) this.#lastArrival.set(way(from, to), at)
+  #inOrder(way: Way): number {
+    let delay = this.#withChance(way.delayMs)
+    for (let waitMs = againMs; this.#random.next() < way.loss; waitMs *= 2) delay += waitMs + way.rttMs
+    const at = Math.max(this.#clock.now + delay, way.lastAt)
+    if (this.plan.jitterMs > 0 || way.loss > 0) way.lastAt = at
     return at
   }
 
@@ -199,9 +223,13 @@ export class Network {
   }
 
   #delayMs(from: number, to: number): number {
+    return this.#withChance(this.#baseMs(from, to))
+  }
+
+  #withChance(baseMs: number): number {
     const { jitterMs, measuredMs } = this.plan
     const more = measuredMs === undefined ? 0 : this.#random.pick(measuredMs)
-    return this.#baseMs(from, to) + this.#random.next() * jitterMs + more
+    return baseMs + this.#random.next() * jitterMs + more
   }
 }
 
@@ -214,6 +242,6 @@ function isDark(presence: Presence): boolean {
   return presence === 'off' || presence === 'suspended'
 }
 
-function way(from: number, to: number): number {
+function keyOf(from: number, to: number): number {
   return from * 65_536 + to
 }

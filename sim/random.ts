@@ -4,31 +4,37 @@
  */
 
 export class Random {
-  readonly #state = new Uint32Array(4)
+  /** The state: four words, signed, for the engine keeps those without a box. */
+  #s0 = 0
+  #s1 = 0
+  #s2 = 0
+  #s3 = 0
 
   constructor(seed: number, label = '') {
     let mixed = seed >>> 0
     for (let i = 0; i < label.length; i++) mixed = Math.imul(mixed ^ label.charCodeAt(i), 0x01000193) >>> 0
     // splitmix32 fills the state, as its authors advise.
-    for (let i = 0; i < 4; i++) {
+    const word = (): number => {
       mixed = (mixed + 0x9e3779b9) >>> 0
-      let word = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
-      word = Math.imul(word ^ (word >>> 15), 0x735a2d97)
-      this.#state[i] = word ^ (word >>> 15)
+      const half = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
+      const whole = Math.imul(half ^ (half >>> 15), 0x735a2d97)
+      return whole ^ (whole >>> 15)
     }
+    this.#s0 = word()
+    this.#s1 = word()
+    this.#s2 = word()
+    this.#s3 = word()
   }
 
   /** 32 bits. */
   bits(): number {
-    const s = this.#state
-    const [s0, s1, s2, s3] = s as unknown as [number, number, number, number]
-    const result = Math.imul(rotl(Math.imul(s1, 5), 7), 9) >>> 0
-    const third = s2 ^ s0
-    const fourth = s3 ^ s1
-    s[0] = s0 ^ fourth
-    s[1] = s1 ^ third
-    s[2] = third ^ (s1 << 9)
-    s[3] = rotl(fourth, 11)
+    const result = Math.imul(rotl(Math.imul(this.#s1, 5), 7), 9) >>> 0
+    const third = this.#s2 ^ this.#s0
+    const fourth = this.#s3 ^ this.#s1
+    this.#s2 = third ^ (this.#s1 << 9)
+    this.#s1 ^= third
+    this.#s0 ^= fourth
+    this.#s3 = rotl(fourth, 11)
     return result
   }
 

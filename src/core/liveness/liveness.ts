@@ -84,6 +84,8 @@ export class Liveness {
   readonly #with: LivenessOptions
   readonly #startedAt: Instant
   #watched = new Map<HostId, Watch>()
+  /** Their names, made anew only when they change. */
+  #watchedHosts: readonly HostId[] = []
   readonly #cases = new Map<HostId, Case>()
   readonly #dead = new Map<HostId, Suspicion>()
   /** Held dead though bytes of it came not long ago: looked at in every tick. */
@@ -112,7 +114,7 @@ export class Liveness {
   }
 
   get watched(): readonly HostId[] {
-    return [...this.#watched.keys()]
+    return this.#watchedHosts
   }
 
   get dead(): readonly HostId[] {
@@ -150,6 +152,7 @@ export class Liveness {
     const { self, ring } = this.#with
     const nearest = ring.nearest(self, watchersPerSide, this.#isDead)
     const before = this.#watched
+    this.#watchedHosts = nearest
     this.#watched = new Map(
       nearest.map((host) => [host, before.get(host) ?? { since: now, mutedUntil: 0, muteMs }])
     )
@@ -163,10 +166,12 @@ export class Liveness {
     this.#tickedAt = now
     const late = elapsedMs - tickMs > lateMs
     this.#doubt(elapsedMs - tickMs)
-    for (const host of [...this.#cases.keys(), ...this.#justDied.keys()]) this.#lookAgain(host, now)
-    this.#judgeSelf(now)
+    if (this.#cases.size + this.#justDied.size > 0) {
+      for (const host of [...this.#cases.keys(), ...this.#justDied.keys()]) this.#lookAgain(host, now)
+    }
+    const hearsAll = this.#judgeSelf(now)
     // What waits for one who stood still is read before it judges: in the next tick.
-    if (!this.#holdsBack && !late) {
+    if (!hearsAll && !this.#holdsBack && !late) {
       for (const [host, watch] of this.#watched) if (this.#isLost(host, watch, now)) this.#accuse(host, now)
     }
     for (const [host, one] of this.#cases) {
@@ -248,15 +253,9 @@ export class Liveness {
   #isLost(host: HostId, watch: Watch, now: Instant): boolean {
     if (now < watch.mutedUntil || (this.#cases.get(host)?.mine ?? null) !== null) return false
     const heardAt = this.#with.heardAt(host)
-    return heardAt === null || this.#isUnheard(host, watch)
+    return heardAt === null || isBefore(heardAt, watch)
       ? now - watch.since >= firstMs
       : now - heardAt >= silenceMs + this.#patienceMs
-  }
-
-  /** One that is watched anew gets time to come: it was heard long ago, or never. */
-  #isUnheard(host: HostId, watch: Watch): boolean {
-    const heardAt = this.#with.heardAt(host)
-    return heardAt === null || heardAt < watch.since - silenceMs
   }
 
   /** Someone suspected or dead may have been heard meanwhile. */
@@ -280,14 +279,15 @@ export class Liveness {
     this.#live(host, 'it is heard again', now)
   }
 
-  /** Takes itself for the lost one where much of what it heard is silent at once. */
-  #judgeSelf(now: Instant): void {
+  /** Takes itself for the lost one where much of what it heard is silent at once. True where nothing is. */
+  #judgeSelf(now: Instant): boolean {
     let heard = 0
     let lost = 0
     for (const [host, watch] of this.#watched) {
-      if (this.#isUnheard(host, watch)) continue
+      const heardAt = this.#with.heardAt(host)
+      if (heardAt === null || isBefore(heardAt, watch)) continue
       heard++
-      if (this.#silenceMs(host, now) > freshMs) lost++
+      if (now - heardAt > freshMs) lost++
     }
     const many = lost > Math.max(1, heard / 3)
     const was = this.isolated
@@ -296,6 +296,7 @@ export class Liveness {
     else if (heard > lost) this.#isolatedSince = null
     this.#holdsBack = many && now - (this.#isolatedSince ?? now) < isolationMs
     if (was !== this.isolated) this.#effects.push({ kind: 'isolated', isolated: this.isolated })
+    return lost === 0 && heard === this.#watched.size
   }
 
   #accuse(host: HostId, now: Instant): void {
@@ -449,4 +450,9 @@ export class Liveness {
     if (others.length > 0)
       this.#effects.push({ kind: 'tell', to: others, told: { spread, messages: [bytes] } })
   }
+}
+
+/** Heard too long before it was watched: one that is watched anew gets time to come. */
+function isBefore(heardAt: Instant, watch: Watch): boolean {
+  return heardAt < watch.since - silenceMs
 }
