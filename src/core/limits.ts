@@ -55,15 +55,19 @@ export function memoryOf(entity: Pick<SpecEntity, 'driver' | 'memoryMiB'>): numb
   return entity.driver === 'uml' ? entity.memoryMiB : namespaceMiB
 }
 
-/** Why nothing of a VIOLIN runs here, for whose it is; null: it may. */
+/**
+ * Why nothing of a VIOLIN runs here, for whose it is; null: it may. One owner who is refused is enough; allowed
+ * must be all, for whoever founds a VIOLIN may name others as its owners who know nothing of it.
+ */
 export function ownerRefusal(
   { owners, ownerHost }: Pick<Claim, 'owners' | 'ownerHost'>,
-  { allow, refuse }: Pick<Limits, 'allow' | 'refuse'>
+  { allow, refuse }: { readonly allow: readonly string[] | null; readonly refuse: readonly string[] }
 ): string | null {
-  const named = (list: readonly string[]): boolean =>
-    list.includes(ownerHost) || owners.some((owner) => list.includes(owner))
-  if (named(refuse)) return "this host's operator refuses its owner"
-  return allow === null || named(allow) ? null : "this host's operator does not allow its owner"
+  if (refuse.includes(ownerHost) || owners.some((owner) => refuse.includes(owner)))
+    return "this host's operator refuses its owner"
+  const allowed =
+    allow === null || allow.includes(ownerHost) || owners.every((owner) => allow.includes(owner))
+  return allowed ? null : "this host's operator does not allow its owner"
 }
 
 /**

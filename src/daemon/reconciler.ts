@@ -243,7 +243,7 @@ export class Reconciler {
     const { version, spec } = violin
     const part = spec === null ? null : partOf(this.#host.identity.id, version, spec, claims)
     if (part === null) return null
-    // Neither a port nor a vote nor a trunk for an owner that is refused: what is left only says so.
+    // Neither a port nor a vote nor a trunk for an owner that is refused.
     if (this.#claims.refusesOwnerOf(violin)) return { ...part, entities: [], lans: [], peers: [] }
     const hosts = part.lans.flatMap(({ members }) => members)
     return withoutHosts(part, revokedHosts(hosts, this.#records))
@@ -313,6 +313,15 @@ export class Reconciler {
     }
     const running = this.#entry(violin)
     const { part } = step
+    if (part.entities.length + part.lans.length === 0) {
+      // For an owner that is refused not even a slice stays: it could ask for one with every VIOLIN that it makes.
+      await this.#slices.remove(violin)
+      running.entities.clear()
+      running.switches.clear()
+      Object.assign(running, { part, trouble: '' })
+      this.#changed(violin)
+      return
+    }
     const slice = await this.#slices.ensure(violin)
     await slice.call('configure', part)
     running.part = part

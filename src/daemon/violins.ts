@@ -549,8 +549,10 @@ export class Violins {
     return this.#statuses.ofAll(hostsOf(violin), violin.id)
   }
 
+  /** By an own signature on it: whoever founds a VIOLIN may name others as its owners, and its name is theirs, too. */
   #isMine(violin: ViolinView): boolean {
-    return violin.founding.owners.includes(this.#host.identity.owner.publicKey)
+    const { publicKey } = this.#host.identity.owner
+    return this.#records.set.get('violin', publicKey, violin.id) !== null
   }
 
   #owned(violin: ViolinView): ViolinView {

@@ -135,6 +135,15 @@ test('a refusal goes before an allowance, and both know owner keys and hosts', (
   assert.match(ownerRefusal(claim, { ...standard, allow: [] }) ?? '', /does not allow/)
 })
 
+test('who names an allowed owner beside itself is not allowed by that, and a refused one is refused in company', () => {
+  const standard = machine(1024)
+  const [own, other] = ['key of x', 'key of y'] as PublicKey[] as [PublicKey, PublicKey]
+  const claim = { ...claimOf('a', 'x', []), owners: [own, other] }
+  assert.match(ownerRefusal(claim, { ...standard, allow: [other] }) ?? '', /does not allow/)
+  assert.equal(ownerRefusal(claim, { ...standard, allow: [own, other] }), null)
+  assert.match(ownerRefusal(claim, { ...standard, refuse: [other] }) ?? '', /refuses/)
+})
+
 test('namespaces have a bound, too, though each takes little', () => {
   const entities = Array.from({ length: 9 }, (_, place) => entity(`e${place}`, 9_999, 'netns'))
   const refused = refusals([claimOf('a', 'x', entities)], machine(64))

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
-import type { ViolinId } from '#core/ids.ts'
+import type { PublicKey, ViolinId, WallTime } from '#core/ids.ts'
 import { RequestGuard, sealRequest } from '#daemon/owner-request.ts'
 import { ask } from '#daemon/wire.ts'
 import * as z from 'zod'
+import { specOn } from '../core/records/records.ts'
 import { collect, meshOf, oneLan, startHost, until, type TestHost } from './hosts.ts'
 
 function refusal(code: string): (error: unknown) => boolean {
@@ -57,6 +58,37 @@ test('applying the same file again changes nothing, and a changed file restarts 
       ['vhost9', 'add']
     ]
   )
+})
+
+test('a VIOLIN that another founds in the names of both is not taken for the own one, whatever it is called', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, liar] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  const { id } = await owner.violins.show('net')
+  for (const name of ['net', 'next']) {
+    const owners = [liar, owner].map(({ host }): PublicKey => host.identity.owner.publicKey)
+    const { now } = liar.records
+    const draft = {
+      kind: 'violin',
+      version: 1,
+      issuedAt: now,
+      expiresAt: (now + 3_600_000) as WallTime,
+      body: {
+        founding: { nonce: randomBytes(16), owners },
+        spec: specOn([owner.host.identity.id], name),
+        ended: null
+      },
+      chain: liar.host.ownerChain
+    } as const
+    await liar.records.publish(draft, liar.host.identity.owner)
+  }
+  await owner.records.exchange(liar.host.identity.id, [], AbortSignal.timeout(5_000))
+  await until([owner], () => owner.records.view.violins.size === 3)
+  assert.equal((await owner.violins.show('net')).id, id)
+  const mine = (await owner.violins.list()).flatMap((row) => (row.mine ? [row.id] : []))
+  assert.deepEqual(mine, [id])
+  // Else this host's topology would become that of a VIOLIN which the other may change.
+  await assert.rejects(owner.violins.plan(oneLan('next', ['princeton'])), refusal('not-owner'))
 })
 
 test('two changes at once are made one after the other, upon one VIOLIN', async () => {
