@@ -20,6 +20,8 @@ const prefix = '/violin/'
 export class Dht {
   #validate: Validate = () => false
   #select: Select = () => 0
+  /** What look-ups that are under way were told, by key. */
+  readonly #told = new Map<string, Set<Uint8Array>>()
 
   /** The service for libp2p; it meets members only. */
   service(protocol: string, gate: Gate): (components: KadDHTComponents) => KadDHT {
@@ -31,7 +33,7 @@ export class Dht {
         peerInfoMapper: passthroughMapper,
         allowQueryWithZeroPeers: true,
         validators: { violin: (key, value) => this.#check(nameOf(key), value) },
-        selectors: { violin: (key, values) => this.#best(nameOf(key), values) }
+        selectors: { violin: (key, values) => this.#heard(nameOf(key), values) }
       })({
         peerId,
         privateKey,
@@ -60,15 +62,38 @@ export class Dht {
     signal.throwIfAborted()
   }
 
-  /** The best of what the hosts nearest to the key hold, or null. */
+  /**
+   * The best of what the hosts nearest to the key hold, or null. kad-dht gives nothing at all where one of them
+   * keeps to an older value when it is corrected, or keeps it waiting: what others told counts nevertheless.
+   */
   async get(dht: KadDHT, key: string, signal: AbortSignal): Promise<Uint8Array | null> {
-    let found: Uint8Array | null = null
-    for await (const event of dht.get(keyBytes(key), { signal })) {
-      if (event.name === 'VALUE') found = event.value
+    const bytes = keyBytes(key)
+    const told = this.#told.get(key) ?? new Set<Uint8Array>()
+    this.#told.set(key, told)
+    try {
+      for await (const event of dht.get(bytes, { signal })) {
+        if (event.name === 'VALUE') told.add(event.value)
+        else if (event.name === 'PEER_RESPONSE' && event.record !== undefined) told.add(event.record.value)
+      }
+      signal.throwIfAborted()
+    } catch (error: unknown) {
+      if (this.#bestOf(key, told) === null) throw error
+    } finally {
+      if (this.#told.get(key) === told) this.#told.delete(key)
     }
-    signal.throwIfAborted()
-    // What lies here from before may have gone bad since.
-    return found !== null && this.#judge(key, found) ? found : null
+    return this.#bestOf(key, told)
+  }
+
+  /** kad-dht chooses among all that it found, this host's own value too. */
+  #heard(key: string, values: readonly Uint8Array[]): number {
+    for (const value of values) this.#told.get(key)?.add(value)
+    return this.#best(key, values)
+  }
+
+  /** A host may tell what is valid under another key only, and what lies here may have gone bad since. */
+  #bestOf(key: string, told: ReadonlySet<Uint8Array>): Uint8Array | null {
+    const valid = [...told].filter((value) => this.#judge(key, value))
+    return valid.length === 0 ? null : (valid[this.#best(key, valid)] as Uint8Array)
   }
 
   #judge(key: string, value: Uint8Array): boolean {

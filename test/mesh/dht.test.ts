@@ -64,6 +64,23 @@ test('of several values the best is found, whoever holds which', async () => {
   await found(a, 'k', '2 new')
 })
 
+test('one who keeps to an older value hides the newer one from nobody', async () => {
+  await using a = await node('a')
+  await using liar = await node('liar')
+  await using c = await node('c')
+  for (const at of [a, c]) judge(at)
+  liar.mesh.setDhtValidator(
+    (_key, value) => text(value) === '1 old',
+    () => 0
+  )
+  await a.mesh.put('k', bytes('2 new'), soon())
+  await liar.mesh.put('k', bytes('1 old'), soon())
+  await join(c, liar)
+  await found(c, 'k', '1 old')
+  await join(c, a)
+  await found(c, 'k', '2 new')
+})
+
 test('a value that the validator refuses is not put, and not taken from one that has it', async () => {
   await using a = await node('a')
   await using b = await node('b')
