@@ -29,8 +29,13 @@ import { answer, ask } from './wire.ts'
 const putEveryMs: number = 3600 * 1000
 const putTimeoutMs = 10_000
 const lookTimeoutMs = 5_000
+/** Connected members asked where the DHT knows nothing: all of a mesh in which everyone is connected to everyone. */
+const maxAsked = 64
 
 const question = z.strictObject({ violin: z.string().regex(/^[0-9a-f]{64}$/) })
+/** The pointers themselves are asked of owners' hosts where the DHT gives none. */
+const keyAsked = z.strictObject({ key: z.string().max(256) })
+const pointerTold = z.strictObject({ pointer: z.base64().max(8_192).nullable() })
 /** What a host tells a member that does not hold the VIOLIN. */
 const told = z.strictObject({
   version: z.int(),
@@ -62,6 +67,7 @@ export class Pointers {
       (key, values) => (isHostKey(key) ? newestHostRecord(key, values, records) : this.#best(key, values))
     )
     answer(mesh, 'find', question, ({ violin }) => this.#tell(violin as ViolinId))
+    answer(mesh, 'pointer', keyAsked, async ({ key }) => ({ pointer: this.#ownAt(key) }))
     this.#unlisten = records.onChange((changed) => {
       const own = parts.host.identity.owner.publicKey
       for (const record of changed)
@@ -87,10 +93,10 @@ export class Pointers {
   async look(wanted: string): Promise<Show | null> {
     const key = this.#keyOf(wanted)
     if (key === null) return null
-    const value = await this.#parts.mesh.get(key, AbortSignal.timeout(lookTimeoutMs)).catch(() => null)
-    const pointer = value === null ? null : this.#at(key, value)
+    const { peers, mesh } = this.#parts
+    const value = await mesh.get(key, AbortSignal.timeout(lookTimeoutMs)).catch(() => null)
+    const pointer = (value === null ? null : this.#at(key, value)) ?? (await this.#askOwners(key, wanted))
     if (pointer === null || pointer.hosts === null) return null
-    const { peers } = this.#parts
     const silent: string[] = []
     for (const host of pointer.hosts) {
       const said = await this.#askAt(host, pointer.violin)
@@ -102,6 +108,44 @@ export class Pointers {
       `${pointer.name} is on ${silent.join(', ')}, and none of them answers`,
       'try again when one of them is up'
     )
+  }
+
+  /**
+   * The DHT knows nothing: members whose ids lie near the key may keep it to themselves. So the owner's host is
+   * asked, or, where only the id is known, whoever is connected. An answer counts by its signature alone.
+   */
+  async #askOwners(key: string, wanted: string): Promise<Pointer | null> {
+    const { mesh, peers, log } = this.#parts
+    const owner = this.#ownerIn(wanted)
+    const hosts = owner === null ? mesh.members().slice(0, maxAsked) : [owner]
+    const signal = AbortSignal.timeout(lookTimeoutMs)
+    const told = await Promise.all(
+      hosts.map(async (host) => {
+        try {
+          await peers.reach(host)
+          const { pointer } = await ask(mesh, host, 'pointer', { key }, pointerTold, signal)
+          return pointer === null ? [] : [Buffer.from(pointer, 'base64')]
+        } catch (error: unknown) {
+          log('not told of a pointer', { host, reason: errorData(error).message })
+          return []
+        }
+      })
+    )
+    const values = told.flat().filter((value) => this.#at(key, value) !== null)
+    const best = values[this.#best(key, values)]
+    return best === undefined ? null : this.#at(key, best)
+  }
+
+  /** The pointer under a key, if it is this owner's to make. */
+  #ownAt(key: string): string | null {
+    const { records, host } = this.#parts
+    for (const seen of records.view.violins.values()) {
+      const keys = [namePointerKey(seen.name, host.identity.id), idPointerKey(seen.id)]
+      if (!keys.includes(key) || seen.owner !== host.identity.owner.publicKey) continue
+      const value = this.#sealed(seen, records.now)
+      return value === null ? null : Buffer.from(value).toString('base64')
+    }
+    return null
   }
 
   async #askAt(host: HostId, violin: ViolinId): Promise<Told | null> {
@@ -178,11 +222,17 @@ export class Pointers {
   /** By its whole id, or by its name and the name or id of its owner's host. */
   #keyOf(wanted: string): string | null {
     if (/^[0-9a-f]{64}$/.test(wanted)) return idPointerKey(wanted as ViolinId)
-    const [name = '', owner] = wanted.split('@', 2)
-    if (owner === undefined || name === '') return null
-    if (isHostId(owner)) return namePointerKey(name, owner)
+    const [name = ''] = wanted.split('@', 1)
+    const owner = this.#ownerIn(wanted)
+    return owner === null || name === '' ? null : namePointerKey(name, owner)
+  }
+
+  /** The owner's host in name@owner; null where none is named, or not one. */
+  #ownerIn(wanted: string): HostId | null {
+    const [, owner] = wanted.split('@', 2)
+    if (owner === undefined || isHostId(owner)) return owner ?? null
     const named = [...this.#parts.records.view.members.values()].filter(({ body }) => body.name === owner)
-    return named[0] === undefined || named.length > 1 ? null : namePointerKey(name, named[0].host)
+    return named[0] === undefined || named.length > 1 ? null : named[0].host
   }
 
   #at(key: string, value: Uint8Array): Pointer | null {

@@ -82,3 +82,25 @@ test('the end of a VIOLIN ends its pointers, and only its owner points to it', a
   }
   assert.equal(await out.pointers.look(id), null)
 })
+
+test('where the DHT tells nothing the owner’s host does', async () => {
+  await using stack = new AsyncDisposableStack()
+  const names = ['princeton', 'purdue', 'washington']
+  const [owner, other, out] = (await meshOf(names, stack)) as [TestHost, TestHost, TestHost]
+  // Whoever holds or asks for it takes nothing for valid: a DHT that knows nothing.
+  for (const { mesh } of [owner, other, out])
+    mesh.setDhtValidator(
+      () => false,
+      () => 0
+    )
+  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  const { id } = await owner.violins.show('net')
+  for (const wanted of ['net@princeton', id]) {
+    const shown = await out.pointers.look(wanted)
+    assert.deepEqual([shown?.id, shown?.version, shown?.hosts], [id, 1, ['princeton']])
+  }
+  assert.equal(await out.pointers.look('net@purdue'), null)
+  assert.equal(await out.pointers.look('ab'.repeat(32)), null)
+  await collect(owner.violins.delete('net', 20_000))
+  assert.equal(await out.pointers.look(id), null)
+})
