@@ -226,7 +226,8 @@ export class Daemon {
     }
     this.#holders.delete(violin)
     this.connections.hold(violin, nobody)
-    const forgotten = this.set.forget(violin)
+    // The version that dropped it stays on disk, as the set keeps it aside.
+    const forgotten = this.set.forget(violin).filter(({ kind }) => kind !== 'violin')
     if (forgotten.length > 0) this.disk.write([], forgotten)
   }
 
@@ -257,7 +258,7 @@ export class Daemon {
 
   /** A daemon that starts has what the store holds, and says who it is if that does not. */
   #load(): void {
-    const stored = this.disk.read(this.set.all())
+    const stored = this.disk.read([...this.set.all(), ...this.set.dropped])
     if (stored !== null) this.#fill(stored)
     const own = this.set.get('host', this.#host.signer.publicKey, '')
     if (this.chain === null || own?.hash === this.published?.hash) return

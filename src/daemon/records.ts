@@ -11,7 +11,7 @@ import type { HostId, Instant, PublicKey, Signer, ViolinId, WallTime } from '#co
 import { isLivenessMessage } from '#core/liveness/message.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { ClockWatch, wrongClockMs } from '#core/records/clock.ts'
-import { showsHolder, wantsRecord } from '#core/records/holders.ts'
+import { holdersOf, showsHolder, wantsRecord } from '#core/records/holders.ts'
 import { maxBytesPerAuthor, maxViolinsPerOwner } from '#core/records/quota.ts'
 import {
   type Draft,
@@ -116,7 +116,11 @@ export class Records {
     }
     // What ended or was cut while this host was away does not stay behind in the store.
     this.#over = over
-    const kept = new Set([...over, ...Array.from(this.set.all(), storeKey)])
+    for (const violin of this.set.violins()) {
+      const holders = holdersOf(this.set, violin, this.now)
+      if (holders.size > 0 && !holders.has(this.#self)) this.set.forget(violin)
+    }
+    const kept = new Set([...over, ...[...this.set.all(), ...this.set.dropped].map(storeKey)])
     const gone = options.store.entries(section).filter(({ key }) => !kept.has(key))
     void this.#write(
       gone.map(({ key }) => ({ section, key, value: null })),
@@ -384,7 +388,8 @@ export class Records {
   ): Promise<void> {
     if (accepted.some(({ kind }) => kind === 'revocation'))
       for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
-    const kept = new Set(accepted.map(storeKey))
+    // Versions that are kept aside are not to come back as news after a restart.
+    const kept = new Set([...accepted, ...this.set.dropped].map(storeKey))
     const writes = [
       ...removed
         .filter((record) => !kept.has(storeKey(record)))

@@ -7,7 +7,8 @@ import type { Scenario } from '../../sim/scenario.ts'
 
 const found = [
   { name: 'offer-left-behind', seed: 160_034 },
-  { name: 'dropped-while-away', seed: 7_002 }
+  { name: 'dropped-while-away', seed: 7_002 },
+  { name: 'passed-on-among-dropped', seed: 809_381_049 }
 ]
 
 for (const { name, seed } of found) {

@@ -11,7 +11,14 @@ import { rememberVerified } from '../admission/verified.ts'
 import type { Crypto, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { RecordKind } from './bodies.ts'
 import { Quota } from './quota.ts'
-import { type Rejected, type Scope, type SignedRecord, isRejected, openRecord } from './record.ts'
+import {
+  type Rejected,
+  type Scope,
+  type SignedRecord,
+  type ViolinRecord,
+  isRejected,
+  openRecord
+} from './record.ts'
 import { SlotClaims } from './slots.ts'
 import {
   type KeyOf,
@@ -27,6 +34,9 @@ import {
 
 /** How far clocks may differ, ms. */
 export const clockToleranceMs: number = 10 * 60_000
+/** Versions kept aside of VIOLINs that are held no more; the oldest go first. */
+const maxDropped = 1024
+
 export type IgnoredReason = 'known' | 'not-newer' | 'expired' | 'too-new' | 'revoked' | 'quota' | 'unwanted'
 
 /** What merging did: gossip's three answers. */
@@ -67,6 +77,11 @@ export class RecordSet {
   readonly #quota: Quota
   /** Revoked keys; true: with all that they let in. */
   #cuts: ReadonlyMap<PublicKey, boolean>
+  /**
+   * Versions of VIOLINs that this host holds no more, by domain and place: what they replaced, or would have,
+   * does not come back from a host that has not heard of them.
+   */
+  readonly #dropped: Map<string, ViolinRecord>
   #revision = 0
 
   constructor(options: RecordSetOptions, from?: RecordSet) {
@@ -79,6 +94,7 @@ export class RecordSet {
     this.#claims = new SlotClaims(crypto, this.#share, from === undefined ? undefined : from.#claims)
     this.#quota = new Quota(from === undefined ? undefined : from.#quota)
     this.#cuts = from === undefined ? new Map() : from.#cuts
+    this.#dropped = new Map(from === undefined ? [] : from.#dropped)
     if (open !== undefined) {
       this.#open = open
       return
@@ -119,17 +135,19 @@ export class RecordSet {
     const reason = wanted?.(record) === false ? 'unwanted' : this.#objection(record, former, now)
     if (reason !== null) return { verdict: 'ignored', reason, record }
     if (former !== null) this.#take(former)
+    if (record.kind === 'violin') this.#dropped.delete(nameOf(record))
     this.#put(record)
     const cut = record.kind === 'revocation' ? this.#cut(record.key as PublicKey, record.body.andBelow) : []
     return { verdict: 'accepted', reason: '', record, removed: former === null ? cut : [former, ...cut] }
   }
 
   #objection(record: SignedRecord, former: SignedRecord | null, now: WallTime): IgnoredReason | null {
-    if (former?.hash === record.hash) return 'known'
+    const known = former ?? (record.kind === 'violin' ? this.#dropped.get(nameOf(record)) : undefined)
+    if (known?.hash === record.hash) return 'known'
     if (record.issuedAt > now + clockToleranceMs) return 'too-new'
     if (hasEnded(record, now)) return 'expired'
     if (record.kind !== 'revocation' && this.isRevoked(record.chain)) return 'revoked'
-    if (former !== null && !beats(record, former)) return 'not-newer'
+    if (known !== undefined && !beats(record, known)) return 'not-newer'
     return this.#quota.admits(record, former) ? null : 'quota'
   }
 
@@ -138,14 +156,31 @@ export class RecordSet {
     const ended = [...this.#trees.values()].flatMap((tree) => [...endingBy(tree, now - clockToleranceMs)])
     for (const record of ended) this.#take(record)
     if (ended.some((record) => record.kind === 'revocation')) this.#recount()
-    return ended
+    const over = [...this.#dropped.values()].filter((record) => hasEnded(record, now))
+    for (const record of over) this.#dropped.delete(nameOf(record))
+    return [...ended, ...over]
   }
 
-  /** Takes out all records of a VIOLIN, of which this host is no holder any more; returns them. */
+  /**
+   * Takes out all records of a VIOLIN, of which this host is no holder any more; returns them. The versions are
+   * kept aside ({@link dropped}) until they end: an older one is not taken again.
+   */
   forget(violin: ViolinId): readonly SignedRecord[] {
     const records = this.entries(violin)
-    for (const record of records) this.#take(record)
+    for (const record of records) {
+      this.#take(record)
+      if (record.kind === 'violin') this.#dropped.set(nameOf(record), record)
+    }
+    for (const name of this.#dropped.keys()) {
+      if (this.#dropped.size <= maxDropped) break
+      this.#dropped.delete(name)
+    }
     return records
+  }
+
+  /** The last versions of VIOLINs that this host holds no more. */
+  get dropped(): readonly ViolinRecord[] {
+    return [...this.#dropped.values()]
   }
 
   get<K extends RecordKind>(
@@ -268,6 +303,10 @@ export const placeOf: KeyOf = (record) => placeIn(record.kind, record.author, re
 function placeIn(kind: RecordKind, author: PublicKey, key: string): string {
   if (kind === 'host') return author
   return kind === 'revocation' ? key + author : author + (kind === 'violin' ? '0' : '1')
+}
+
+function nameOf(record: ViolinRecord): string {
+  return `${record.key} ${record.author}`
 }
 
 /** Ended so long ago that no clock within tolerance still counts it. */

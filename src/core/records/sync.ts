@@ -147,8 +147,11 @@ function react(
     // As of a VIOLIN that is unknown here: so nobody learns who holds what, and a former holder shows itself.
     else reply.toStranger(item)
   }
-  for (const record of outdated)
-    if (!allowed(domainOf(record)) && access.shows(record)) reply.standing(domainOf(record))
+  for (const record of outdated) {
+    const domain = domainOf(record)
+    const isHeld = allowed(domain) && set.tree(domain) !== null
+    if (!isHeld && access.shows(record)) reply.standing(domain, set.dropped)
+  }
   return { synced: { ...taken, theirs: message.now }, reply }
 }
 
@@ -248,10 +251,10 @@ class Reply implements Message {
       this.#list(item.domain, '', null, shortBytes)
   }
 
-  /** The versions of a VIOLIN that stand, and nothing else of it. */
-  standing(domain: Domain): void {
-    for (const record of recordsOf(this.#digest.tree(domain, '')))
-      if (record.kind === 'violin') this.#add(record)
+  /** The versions of a VIOLIN that stand, or stood when it was dropped here, and nothing else of it. */
+  standing(domain: Domain, dropped: readonly SignedRecord[]): void {
+    for (const record of [...recordsOf(this.#digest.tree(domain, '')), ...dropped])
+      if (record.kind === 'violin' && record.key === domain) this.#add(record)
   }
 
   #compare(domain: Domain, prefix: string, tree: Tree | null, theirs: string): void {

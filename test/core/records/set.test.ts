@@ -254,6 +254,29 @@ test('a VIOLIN that is not kept any more is forgotten whole', () => {
   assert.equal(set.entries('mesh').length, 1)
 })
 
+test('what was dropped here is not taken again in the same or an older version, but in a newer one', () => {
+  const older = violinRecord(first, founding, specOn(hosts))
+  const dropping = violinRecord(first, founding, specOn(hosts.slice(0, 1)), { version: 2 })
+  const newer = violinRecord(first, founding, specOn(hosts), { version: 3 })
+  const set = setOf([hostRecord(first), dropping])
+  set.forget(id)
+  assert.equal(set.merge(older.bytes, start).reason, 'not-newer')
+  assert.equal(set.merge(dropping.bytes, start).reason, 'known')
+  assert.deepEqual(set.violins(), [])
+  assert.equal(set.fork().merge(older.bytes, start).reason, 'not-newer')
+  assert.equal(set.merge(newer.bytes, start).verdict, 'accepted')
+  assert.deepEqual(set.dropped, [])
+})
+
+test('what was dropped is remembered until it has ended, and then told as gone', () => {
+  const dropping = violinRecord(first, founding, specOn(hosts.slice(0, 1)))
+  const set = setOf([dropping])
+  set.forget(id)
+  assert.deepEqual(set.removeExpired(start), [])
+  assert.deepEqual(set.removeExpired(after(dropping.endsAt - start + clockToleranceMs)), [dropping])
+  assert.deepEqual(set.dropped, [])
+})
+
 /** Shows that the rival's and the member's claims above are to one slot. */
 test('two hosts in one slot: both are known as its users, by whatever record shows it', () => {
   const used = (records: readonly SignedRecord[]): unknown => [
