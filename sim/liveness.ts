@@ -6,6 +6,7 @@ import type { HostId, Instant } from '#core/ids.ts'
 import { type Effect, Liveness } from '#core/liveness/liveness.ts'
 import type { Told } from '#core/liveness/message.ts'
 import { signEveryMs, tickMs } from '#core/liveness/settings.ts'
+import { Ears } from './ears.ts'
 import type { Host } from './host.ts'
 import { virtualCrypto } from './keys.ts'
 import type { Way } from './network.ts'
@@ -22,45 +23,20 @@ const signBytes = 200
 /** Timers run before what waits in sockets: after a stall the machine is called first, and reads then. */
 const lateMs = 50
 
-/** What one host hears of another: signs of life that were read, are here or under way. */
-class Hearing {
-  readonly of: HostId
-  lastAt = -Infinity
-  /** When the next arrives; Infinity: none was sent. Most often there is no other. */
-  #nextAt = Infinity
-  readonly #later: number[] = []
-
-  constructor(of: HostId) {
-    this.of = of
-  }
-
-  sent(arrivesAt: number): void {
-    if (this.#nextAt === Infinity) this.#nextAt = arrivesAt
-    else this.#later.push(arrivesAt)
-  }
-
-  /** Whether something came that was not read. */
-  read(now: number): boolean {
-    if (this.#nextAt > now) return false
-    while (this.#nextAt <= now) this.#nextAt = this.#later.shift() ?? Infinity
-    return true
-  }
-}
-
 /** To a host that is watched, and tells this one so. */
 interface Link {
   readonly peer: Host
   readonly way: Way
-  /** What the peer, in this life of it, hears of this host. */
-  there: Watching | null
-  hearing: Hearing | null
+  /** What the peer, in this life of it, hears, and which of that is of this host. */
+  ears: Ears | null
+  place: number
 }
 
 export class Watching {
   readonly liveness: Liveness
   readonly #world: World
   readonly #host: Host
-  readonly #heard = new Map<HostId, Hearing>()
+  readonly #ears = new Ears()
   /** Messages of the mesh that passed here. */
   readonly #seen = new Set<Uint8Array>()
   readonly #gossips: Host[] = []
@@ -83,7 +59,7 @@ export class Watching {
       signer: host.signer,
       crypto: virtualCrypto,
       ring: world.ring,
-      heardAt: (id) => (this.#heard.get(id)?.lastAt ?? null) as Instant | null,
+      heardAt: (id) => this.#ears.lastAt(id),
       now: world.clock.now as Instant
     })
   }
@@ -128,21 +104,13 @@ export class Watching {
 
   /** Bytes count when they are read. */
   #read(): void {
-    for (const hearing of this.#heard.values()) if (hearing.read(this.#now)) this.#hear(hearing)
+    this.#ears.read(this.#now, this.#hear)
   }
 
-  #hear(hearing: Hearing): void {
-    hearing.lastAt = this.#now
-    if (this.liveness.stateOf(hearing.of) === 'dead')
-      this.#carry(this.liveness.connected(hearing.of, this.#now))
-  }
-
-  #hearing(id: HostId): Hearing {
-    const known = this.#heard.get(id)
-    if (known !== undefined) return known
-    const made = new Hearing(id)
-    this.#heard.set(id, made)
-    return made
+  readonly #hear = (place: number): void => {
+    this.#ears.hear(place, this.#now)
+    const id = this.#ears.ids[place] as HostId
+    if (this.liveness.isDead(id)) this.#carry(this.liveness.connected(id, this.#now))
   }
 
   /** Tells those whom it watches that it is there: no event, for they look by themselves. */
@@ -155,11 +123,11 @@ export class Watching {
       if (presence !== 'running' || watching === null) continue
       const at = this.#world.network.streamArrival(link.way)
       if (at === Infinity) continue
-      if (link.there !== watching || link.hearing === null) {
-        link.there = watching
-        link.hearing = watching.#hearing(this.#host.id)
+      if (link.ears !== watching.#ears) {
+        link.ears = watching.#ears
+        link.place = link.ears.placeOf(this.#host.id)
       }
-      link.hearing.sent(at)
+      link.ears.comes(link.place, at)
     }
   }
 
@@ -168,7 +136,7 @@ export class Watching {
     this.#links = this.#watched.map((id) => {
       const peer = this.#world.byId(id) as Host
       const way = this.#world.network.way(this.#host.place, peer.place)
-      return { peer, way, there: null, hearing: null }
+      return { peer, way, ears: null, place: 0 }
     })
   }
 
@@ -177,8 +145,8 @@ export class Watching {
     if (dead.length === 0) return
     const peer = this.#world.byId(this.#world.random.mesh.pick(dead)) as Host
     this.#send(peer, (there) => {
-      there.#hear(there.#hearing(this.#host.id))
-      there.#send(this.#host, (here) => here.#hear(here.#hearing(peer.id)))
+      there.#hear(there.#ears.placeOf(this.#host.id))
+      there.#send(this.#host, (here) => here.#hear(here.#ears.placeOf(peer.id)))
     })
   }
 
@@ -213,7 +181,7 @@ export class Watching {
   #tell(peer: Host, told: Told): void {
     for (const { length } of told.messages) this.#host.sent.livenessBytes += length
     this.#send(peer, (there) => {
-      there.#hear(there.#hearing(this.#host.id))
+      there.#hear(there.#ears.placeOf(this.#host.id))
       for (const bytes of told.messages) there.#receive(bytes, this.#host.id, told.spread)
     })
   }

@@ -1,5 +1,6 @@
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { namesHost } from '#core/records/holders.ts'
+import type { SignedRecord } from '#core/records/record.ts'
 import type { Invariant } from './invariant.ts'
 
 /** Nothing of a VIOLIN comes to where it has no business: no frame to another vLAN, no record to a stranger. */
@@ -9,6 +10,8 @@ export const noCrossing: Invariant = {
   watch(world) {
     /** Hosts that any version of a VIOLIN ever named. */
     const named = new Map<ViolinId, Set<HostId>>()
+    /** Versions whose hosts are among them: all holders share the object. */
+    const counted = new WeakSet<SignedRecord>()
     const lans = new Map<number, ReadonlySet<number>>(
       world.scenario.lans.map(({ hosts }, index) => [index, new Set(hosts)])
     )
@@ -25,7 +28,10 @@ export const noCrossing: Invariant = {
         const { id, place } = world.host(seen.host)
         const hosts = named.get(violin) ?? new Set()
         named.set(violin, hosts)
-        for (const host of world.hosts) if (namesHost(seen.record, host.id)) hosts.add(host.id)
+        if (!counted.has(seen.record)) {
+          for (const host of world.hosts) if (namesHost(seen.record, host.id)) hosts.add(host.id)
+          counted.add(seen.record)
+        }
         if (!hosts.has(id))
           world.violate('no-crossing', `host ${place} was told of a VIOLIN that never named it`)
       }

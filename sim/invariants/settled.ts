@@ -23,8 +23,10 @@ function check(world: World, index: number): void {
   const isIn = (key: string): boolean => !revoked.has(key)
   const hosts = world.members.filter((host) => host.running && isIn(host.signer.publicKey))
   if (!isIn(owner.signer.publicKey)) return
-  const versions = hosts.map((host) =>
-    host.records.set.entries(id).find((record): record is ViolinRecord => record.kind === 'violin')
+  const versions = hosts.map(({ records: { set } }) =>
+    set.holds(id)
+      ? set.entries(id).find((record): record is ViolinRecord => record.kind === 'violin')
+      : undefined
   )
   const stands = versions.reduce(
     (a, b) => (a === undefined || (b !== undefined && beats(b, a)) ? b : a),

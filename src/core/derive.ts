@@ -7,13 +7,19 @@ type Hash = Pick<Crypto, 'sha256'>
 
 /** UTF-8 without a platform: host ids and names are ASCII, checked at the edge. */
 export function ascii(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0) & 0x7f)
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i) & 0x7f
+  return bytes
 }
+
+const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, '0')
+)
 
 /** Lower-case hex digits of `bytes`. */
 export function hex(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
+  for (const byte of bytes) text += hexOfByte[byte]
   return text
 }
 
@@ -41,5 +47,5 @@ export function macOf(hash: Hash, violin: ViolinId, entity: string, nic: string)
   // A copy: the slice of a Node Buffer would still be the hash's own bytes.
   const bytes = Uint8Array.from(hash.sha256(ascii(`violin mac ${violin} ${entity} ${nic}`)).subarray(0, 6))
   bytes[0] = 0x02
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':') as Mac
+  return Array.from(bytes, (byte) => hexOfByte[byte]).join(':') as Mac
 }

@@ -86,6 +86,8 @@ export class Liveness {
   #watched = new Map<HostId, Watch>()
   /** Their names, made anew only when they change. */
   #watchedHosts: readonly HostId[] = []
+  /** Until then, by what was heard so far, none of them is silent. */
+  #soundUntil = -Infinity
   readonly #cases = new Map<HostId, Case>()
   readonly #dead = new Map<HostId, Suspicion>()
   /** Held dead though bytes of it came not long ago: looked at in every tick. */
@@ -121,9 +123,14 @@ export class Liveness {
     return [...this.#dead.keys()]
   }
 
+  /** Whether this host holds that one dead. */
+  isDead(host: HostId): boolean {
+    return this.#dead.size > 0 && this.#dead.has(host)
+  }
+
   /** A watched host that was not heard yet is suspect; of others nothing bad was said. */
   stateOf(host: HostId): LifeState {
-    if (this.#dead.has(host)) return 'dead'
+    if (this.isDead(host)) return 'dead'
     const unheard = this.#watched.has(host) && this.#with.heardAt(host) === null
     return unheard || this.#cases.has(host) ? 'suspect' : 'alive'
   }
@@ -153,6 +160,7 @@ export class Liveness {
     const nearest = ring.nearest(self, watchersPerSide, this.#isDead)
     const before = this.#watched
     this.#watchedHosts = nearest
+    this.#soundUntil = -Infinity
     this.#watched = new Map(
       nearest.map((host) => [host, before.get(host) ?? { since: now, mutedUntil: 0, muteMs }])
     )
@@ -281,13 +289,16 @@ export class Liveness {
 
   /** Takes itself for the lost one where much of what it heard is silent at once. True where nothing is. */
   #judgeSelf(now: Instant): boolean {
+    if (now <= this.#soundUntil) return true
     let heard = 0
     let lost = 0
+    let earliest = Infinity
     for (const [host, watch] of this.#watched) {
       const heardAt = this.#with.heardAt(host)
       if (heardAt === null || isBefore(heardAt, watch)) continue
       heard++
       if (now - heardAt > freshMs) lost++
+      else if (heardAt < earliest) earliest = heardAt
     }
     const many = lost > Math.max(1, heard / 3)
     const was = this.isolated
@@ -296,7 +307,9 @@ export class Liveness {
     else if (heard > lost) this.#isolatedSince = null
     this.#holdsBack = many && now - (this.#isolatedSince ?? now) < isolationMs
     if (was !== this.isolated) this.#effects.push({ kind: 'isolated', isolated: this.isolated })
-    return lost === 0 && heard === this.#watched.size
+    const hearsAll = lost === 0 && heard === this.#watched.size
+    this.#soundUntil = hearsAll ? earliest + freshMs : -Infinity
+    return hearsAll
   }
 
   #accuse(host: HostId, now: Instant): void {
