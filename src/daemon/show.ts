@@ -72,12 +72,14 @@ export function stateOf(violin: ViolinView, statuses: StatusMap): ViolinState {
 export interface EntityState extends Pick<ShowEntity, 'state' | 'reason' | 'bootMs'> {
   readonly host: HostId | null
   readonly up: ReadonlyMap<string, boolean>
+  /** It failed, and its host is about to start it again. */
+  readonly again: boolean
 }
 
 /** One entity's state, as its hosts say: the highest claim of those that answer counts. */
 export function entityState(violin: ViolinView, entity: SpecEntity, statuses: StatusMap): EntityState {
   const { hosts } = entity
-  const none = { bootMs: null, up: new Map<string, boolean>() }
+  const none = { bootMs: null, up: new Map<string, boolean>(), again: false }
   const said = hosts.flatMap((host) => {
     const status = statuses.get(host) ?? null
     const own = status?.entities.find(({ name }) => name === entity.name)
@@ -90,8 +92,9 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
       Number(b.own.state === 'running') - Number(a.own.state === 'running') || b.own.claim - a.own.claim
   )
   if (best !== undefined) {
-    const { state, reason, bootMs, nics } = best.own
-    return { host: best.host, state, reason, bootMs, up: new Map(nics.map((nic) => [nic.name, nic.up])) }
+    const { state, reason, bootMs, nics, again } = best.own
+    const up = new Map(nics.map((nic) => [nic.name, nic.up]))
+    return { host: best.host, state, reason, bootMs, up, again: state === 'failed' && again }
   }
   const first = hosts.find((host) => statuses.get(host) != null) ?? hosts[0] ?? null
   if (first === null) return { host: null, state: 'pending', reason: 'no host was chosen', ...none }

@@ -502,10 +502,12 @@ export class Violins {
     timeoutMs: number
   ): AsyncGenerator<Progress, void, void> {
     const told = new Set<string>()
+    /** Entities that failed once: true once they were started again. */
+    const failed = new Map<string, boolean>()
     let missing = 'no host answered'
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       for (const entity of violin.spec?.entities ?? []) {
-        const { state, reason, bootMs, host } = entityState(violin, entity, statuses)
+        const { state, reason, bootMs, host, again } = entityState(violin, entity, statuses)
         if (state === 'running' && !told.has(entity.name)) {
           told.add(entity.name)
           const where = this.#peers.nameOf(host as HostId)
@@ -514,7 +516,14 @@ export class Violins {
             text: `${entity.name} runs on ${where}${bootMs === null ? '' : ` (${(bootMs / 1000).toFixed(1)} s)`}`
           }
         }
-        if (state === 'failed')
+        if (state !== 'failed') {
+          if (failed.has(entity.name)) failed.set(entity.name, true)
+        } else if (again && failed.get(entity.name) !== true) {
+          // Once may be the machine's fault, twice is the file's.
+          if (!failed.has(entity.name))
+            yield { kind: 'warning', text: `${entity.name} did not start: ${reason}` }
+          failed.set(entity.name, false)
+        } else
           throw new ViolinError(
             'boot-failed',
             `${entity.name} did not start: ${reason}`,
