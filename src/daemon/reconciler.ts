@@ -9,11 +9,12 @@ import type { RunsBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import type { EntityStatus, SliceEvent, SliceStatus, SwitchStatus } from '#slice/contract.ts'
+import type { EntityStatus, SliceStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Claims } from './claims.ts'
 import type { Journal, Subject } from './events.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
+import type { SliceTold } from './slices/connection.ts'
 import type { Slices } from './slices/slices.ts'
 
 /** First and longest pause before a step that failed is tried again. */
@@ -175,26 +176,36 @@ export class Reconciler {
     for (const violin of this.#records.view.runs.keys()) await this.#tell(violin)
   }
 
-  /** An event of a slice. */
-  heard(violin: ViolinId, event: SliceEvent): void {
+  /** What a slice says of itself. */
+  heard(violin: ViolinId, told: SliceTold): void {
     const running = this.#entry(violin)
-    const name = this.#subject(violin)
-    if (event.kind === 'entity') this.#heardEntity(violin, running, event.entity)
-    else if (event.kind === 'trunk') {
-      this.#claims.trunk(violin, event.peer, event.up)
+    if (told.kind === 'status') this.#heardStatus(violin, running, told.status)
+    else if (told.kind === 'entity') this.#heardEntity(violin, running, told.entity)
+    else if (told.kind === 'switch') this.#heardSwitch(violin, running, told.status)
+    else if (told.kind === 'trunk') {
+      this.#claims.trunk(violin, told.peer, told.up)
       this.kick()
-    } else if (event.kind === 'switch') {
-      const before = running.switches.get(event.status.lan)
-      running.switches.set(event.status.lan, event.status)
-      if (before?.active !== event.status.active) {
-        this.#journal.note(
-          'vswitch',
-          name,
-          `${event.status.lan} is switched by ${this.#hostName(event.status.active)} (term ${event.status.term})`
-        )
-      }
     }
     this.#changed(violin)
+  }
+
+  #heardStatus(violin: ViolinId, running: Running, { entities, switches, trunks }: SliceStatus): void {
+    const held = this.#claims.held(violin)
+    for (const { peer, up } of trunks) this.#claims.trunk(violin, peer, up)
+    // One that is on its way out is no longer this host's.
+    for (const entity of entities) if (held.has(entity.name)) this.#heardEntity(violin, running, entity)
+    for (const status of switches) this.#heardSwitch(violin, running, status)
+  }
+
+  #heardSwitch(violin: ViolinId, running: Running, status: SwitchStatus): void {
+    const before = running.switches.get(status.lan)
+    running.switches.set(status.lan, status)
+    if (before?.active === status.active) return
+    this.#journal.note(
+      'vswitch',
+      this.#subject(violin),
+      `${status.lan} is switched by ${this.#hostName(status.active)} (term ${status.term})`
+    )
   }
 
   #heardEntity(violin: ViolinId, running: Running, entity: EntityStatus): void {
@@ -331,14 +342,8 @@ export class Reconciler {
         running.entities.delete(name)
     for (const name of running.switches.keys())
       if (!part.lans.some((lan) => lan.name === name)) running.switches.delete(name)
-    const status = await slice.call('status', {})
-    for (const entity of status.entities) {
-      // One that is on its way out is no longer this host's.
-      if (!held.has(entity.name)) continue
-      running.entities.set(entity.name, entity)
-      this.#claims.heard(violin, entity)
-    }
-    for (const one of status.switches) running.switches.set(one.lan, one)
+    // Its answer is heard in its place among the slice's events.
+    await slice.call('status', {})
     running.trouble = ''
     this.#changed(violin)
   }

@@ -58,6 +58,8 @@ export interface TestHost {
 
 export class PlayedSlices {
   readonly wishes: Map<ViolinId, SliceWish> = new Map<ViolinId, SliceWish>()
+  /** Who hears what the slices say. */
+  heard: Reconciler['heard'] = quiet
 
   all(): { violin: ViolinId }[] {
     return [...this.wishes.keys()].map((violin) => ({ violin }))
@@ -80,13 +82,15 @@ export class PlayedSlices {
     return {
       call: (method: string, params: unknown): Promise<unknown> => {
         if (method === 'configure') this.wishes.set(violin, params as SliceWish)
-        return Promise.resolve(statusOf(this.wishes.get(violin) as SliceWish))
+        const status = statusOf(this.wishes.get(violin) as SliceWish)
+        if (method === 'status') this.heard(violin, { kind: 'status', status })
+        return Promise.resolve(status)
       }
     }
   }
 }
 
-function statusOf(wish: SliceWish): SliceStatus {
+export function statusOf(wish: SliceWish): SliceStatus {
   return {
     contract: 1,
     pid: process.pid,
@@ -139,8 +143,8 @@ export async function meshOf(names: readonly string[], stack: AsyncDisposableSta
   return hosts
 }
 
-/** Starts the control plane of a folder. */
-export async function startHost(dir: string): Promise<TestHost> {
+/** Starts the control plane of a folder, over slices that are played, or played otherwise. */
+export async function startHost(dir: string, played: PlayedSlices = new PlayedSlices()): Promise<TestHost> {
   const identity = await loadIdentity(dir)
   const host = await hostOf(dir, identity)
   const store = await openStore(joinPath(dir, 'store'))
@@ -164,7 +168,6 @@ export async function startHost(dir: string): Promise<TestHost> {
   })
   records.attach(mesh)
   const settings = await Settings.of(dir, host.memoryMiB)
-  const played = new PlayedSlices()
   const slices = played as unknown as Slices
   const peers = new Peers({
     self: identity.id,
@@ -182,6 +185,7 @@ export async function startHost(dir: string): Promise<TestHost> {
     new Claims(host, records, peers, () => settings.limits),
     journal
   )
+  played.heard = (violin, told) => reconciler.heard(violin, told)
   mesh.on(() => reconciler.kick())
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const violins = new Violins({

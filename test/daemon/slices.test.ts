@@ -12,9 +12,10 @@ import { buildTiny } from '#images/tiny.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import { ownProgram, type SliceProgram } from '#daemon/slices/jail.ts'
 import { identify, waitGone } from '#daemon/slices/process.ts'
+import type { SliceTold } from '#daemon/slices/connection.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
-import type { EntityStatus, SliceEntity, SliceEvent, SliceWish, TrunkHalf } from '#slice/contract.ts'
+import type { EntityStatus, SliceEntity, SliceWish, TrunkHalf } from '#slice/contract.ts'
 
 const root = process.getuid?.() === 0
 const tools = ['/usr/bin/bwrap', '/usr/bin/busybox'].every((path) => existsSync(path))
@@ -331,7 +332,7 @@ async function joinTrunk(
   one: Slice,
   other: Slice
 ): Promise<{ readonly half: TrunkHalf; readonly otherHalf: TrunkHalf }> {
-  const told = (look: (event: SliceEvent) => boolean): boolean =>
+  const told = (look: (event: SliceTold) => boolean): boolean =>
     left.events.some((event) => event.kind === 'slice' && look(event.event))
   await left.until('a wish for a trunk', () =>
     told((event) => event.kind === 'trunk-wanted' && event.peer === peer)

@@ -5,20 +5,27 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorData, errorFrom, ViolinError } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { SliceEvent, SliceMethods, SliceReplyLine } from '#slice/contract.ts'
+import type { SliceEvent, SliceMethods, SliceReplyLine, SliceStatus } from '#slice/contract.ts'
 import { decodeLine, encodeLine, LineSplitter } from '#slice/lines.ts'
 import { sliceAnswers, sliceEvent } from './schema.ts'
 
 /** A slice answers in a moment, but for a handoff; one that does not by then is stuck. */
 const answerMs = 30_000
 
+/**
+ * What a slice says of itself. How it is as a whole has its place among the events: who waits for the answer goes
+ * on some turns later, when younger events were heard already.
+ */
+export type SliceTold = SliceEvent | { readonly kind: 'status'; readonly status: SliceStatus }
+
 export interface ConnectionEvents {
-  event(event: SliceEvent): void
+  event(told: SliceTold): void
   /** It ended, by either side; called once. */
   closed(): void
 }
 
 interface Call {
+  readonly method: keyof SliceMethods
   readonly resolve: (result: unknown) => void
   readonly reject: (error: Error) => void
 }
@@ -60,20 +67,11 @@ export class SliceConnection {
         ),
       answerMs
     )
-    this.#calls.set(id, { resolve, reject })
+    this.#calls.set(id, { method, resolve, reject })
     if (this.#socket.destroyed) reject(gone())
     else this.#socket.write(encodeLine({ id, method, params }))
     try {
-      const answer = await promise
-      const schema = sliceAnswers[method]
-      if (schema === undefined) return answer as SliceMethods[M][1]
-      const checked = schema.safeParse(answer)
-      if (checked.success) return checked.data
-      throw new ViolinError(
-        'internal',
-        `the slice answered ${method} with what is no answer`,
-        'look into its slice.log'
-      )
+      return (await promise) as SliceMethods[M][1]
     } finally {
       clearTimeout(timer)
       this.#calls.delete(id)
@@ -91,12 +89,33 @@ export class SliceConnection {
         const reply = decodeLine(line) as SliceReplyLine
         if ('event' in reply) this.#tell(reply.event)
         else if ('error' in reply) this.#calls.get(reply.id)?.reject(errorFrom(reply.error))
-        else this.#calls.get(reply.id)?.resolve(reply.result)
+        else this.#answered(reply.id, reply.result)
       }
     } catch {
       // A slice that breaks the contract is not listened to any more; `closed` says so.
       this.#socket.destroy()
     }
+  }
+
+  #answered(id: number, result: unknown): void {
+    const call = this.#calls.get(id)
+    if (call === undefined) return
+    const { method } = call
+    const checked = sliceAnswers[method]?.safeParse(result)
+    if (checked === undefined) return call.resolve(result)
+    if (!checked.success)
+      return call.reject(
+        new ViolinError(
+          'internal',
+          `the slice answered ${method} with what is no answer`,
+          'look into its slice.log'
+        )
+      )
+    if (method === 'hello' || method === 'status') {
+      const status = checked.data as SliceStatus
+      queueMicrotask(() => this.#events.event({ kind: 'status', status }))
+    }
+    call.resolve(checked.data)
   }
 
   /** Passes an event on. One that is none is dropped: a slice may be newer than this daemon. */

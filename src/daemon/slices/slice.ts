@@ -8,7 +8,7 @@ import { errorData, ViolinError } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
 import { contractVersion, type SliceEvent, type SliceMethods, type SliceStatus } from '#slice/contract.ts'
-import { openSession, SliceConnection } from './connection.ts'
+import { openSession, SliceConnection, type SliceTold } from './connection.ts'
 import { isAlive, killProcess, type ProcessId, waitGone } from './process.ts'
 import { type JailRecord, makeFolders, pathsOf, readJail, type SliceOptions, spawnJail } from './start.ts'
 import { TapMaker } from './taps.ts'
@@ -21,7 +21,7 @@ const reconnects = 5
 const reconnectMs = 500
 
 export interface SliceListener {
-  event(event: SliceEvent): void
+  event(told: SliceTold): void
   died(reason: string): void
 }
 
@@ -177,10 +177,11 @@ export class Slice {
     }
   }
 
-  #take(event: SliceEvent): void {
-    if (event.kind === 'tap-wanted') return this.#makeTap(event)
-    if (this.#listener === null) this.#early.push(event)
-    else this.#listener.event(event)
+  #take(told: SliceTold): void {
+    if (told.kind === 'tap-wanted') return this.#makeTap(told)
+    if (this.#listener !== null) this.#listener.event(told)
+    // What it said to the first hello is kept apart, for who listens.
+    else if (told.kind !== 'status') this.#early.push(told)
   }
 
   #makeTap(event: Extract<SliceEvent, { kind: 'tap-wanted' }>): void {
@@ -226,10 +227,6 @@ export class Slice {
       this.#options.log('slice not reached', { violin: this.violin, error: errorData(error).message })
       return false
     }
-    // What changed meanwhile was told to nobody.
-    const { entities, switches } = this.hello
-    for (const entity of entities) this.#take({ kind: 'entity', entity })
-    for (const status of switches) this.#take({ kind: 'switch', status })
     return true
   }
 }

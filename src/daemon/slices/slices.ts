@@ -12,7 +12,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import type { SliceEvent } from '#slice/contract.ts'
+import type { SliceTold } from './connection.ts'
 import { ownProgram, type SliceProgram } from './jail.ts'
 import { Slice } from './slice.ts'
 import { readJail, type SliceOptions } from './start.ts'
@@ -36,7 +36,7 @@ export interface SlicesOptions {
 }
 
 export type SlicesEvent =
-  | { readonly kind: 'slice'; readonly violin: ViolinId; readonly event: SliceEvent }
+  | { readonly kind: 'slice'; readonly violin: ViolinId; readonly event: SliceTold }
   /** It is gone without having been asked to: to be started again, with patience. */
   | { readonly kind: 'died'; readonly violin: ViolinId; readonly reason: string }
 
