@@ -11,7 +11,10 @@ export const bugs = {
   'lower-version-wins': 'a merge prefers the lower version',
   'slots-unsettled': 'a view shows every host that claims a slot, not only the one that keeps it',
   'signatures-unchecked': 'a record of anybody is taken',
-  'repair-off': 'hosts rely on gossip alone'
+  'repair-off': 'hosts rely on gossip alone',
+  'claims-unlisted': 'whoever claims an entity is believed to be listed for it',
+  'superseded-port-stays': 'a worker leaves ports open that others have under a higher claim',
+  'others-unheard': 'a host takes no notice of what others say that they run'
 } as const
 
 export type Bug = keyof typeof bugs

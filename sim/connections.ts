@@ -59,6 +59,7 @@ export class Connections {
       if (this.reaches(place)) continue
       this.connected.delete(place)
       this.#host.records.gossip.lost(place)
+      this.#host.claims?.kick()
     }
     for (const place of this.neighbours) {
       if (!this.connected.has(place) && this.reaches(place)) this.#redial(place)
@@ -110,6 +111,7 @@ export class Connections {
     this.connected.add(place)
     this.#host.records.gossip.met()
     this.#host.records.repair.with(place)
+    this.#host.claims?.kick()
   }
 
   /** Runs `serve` at a peer's daemon and what it replies here, if both are there. */

@@ -214,6 +214,7 @@ export class Daemon {
       if (record.kind === 'violin') this.#settle(record.key as ViolinId)
     }
     for (const record of removed) if (record.kind === 'violin') this.#settle(record.key as ViolinId)
+    this.#host.claims?.kick()
   }
 
   /** Who holds a VIOLIN now; one that this host holds no more is forgotten, as its reconciler does. */
@@ -233,8 +234,10 @@ export class Daemon {
 
   /** Its own record in words that it did not speak (it was restored, or lost them): it speaks above them. */
   #checkOwn(record: SignedRecord): void {
-    const { signer } = this.#host
-    if (record.kind !== 'host' || record.author !== signer.publicKey) return
+    const { signer, claims } = this.#host
+    if (record.author !== signer.publicKey) return
+    if (record.kind === 'runs') claims?.heardOwn()
+    if (record.kind !== 'host') return
     if (this.published !== null && record.hash !== this.published.hash) this.publish()
   }
 

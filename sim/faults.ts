@@ -3,8 +3,8 @@
  * scenario leaves the others as they were.
  */
 
-/** A host by its place, or by its part in the first vLAN at that moment. */
-export type HostRef = number | 'active' | 'standby'
+/** A host by its place, by its part in the first vLAN at that moment, or as the one that runs the first entity. */
+export type HostRef = number | 'active' | 'standby' | 'runner'
 
 export type Part = 'worker' | 'main' | 'daemon' | 'all'
 

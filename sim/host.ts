@@ -5,6 +5,7 @@
 import { hostKeyOf } from '#core/derive.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import type { HostId, HostKey, WallTime } from '#core/ids.ts'
+import { Claims } from './claims.ts'
 import { Daemon } from './daemon.ts'
 import { Watching } from './liveness.ts'
 import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
@@ -40,6 +41,8 @@ export class Host {
   slice: Slice
   /** Null: hosts of this world do not watch one another. */
   watching: Watching | null = null
+  /** Null: this world has no entities. */
+  claims: Claims | null = null
   readonly #world: World
 
   constructor(world: World, place: number) {
@@ -76,9 +79,13 @@ export class Host {
     this.slice = new Slice(this.#world, this)
     this.slice.start()
     this.records.start()
-    if (!this.#world.scenario.liveness) return
+    const { liveness, hosts, violins } = this.#world.scenario
+    if (!liveness || this.place >= hosts) return
     this.watching = new Watching(this.#world, this)
     this.watching.start()
+    if (violins.every(({ entities }) => entities === undefined)) return
+    this.claims = new Claims(this.#world, this)
+    this.claims.start()
   }
 
   /** All processes end; `off`: the machine with them. */

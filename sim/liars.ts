@@ -58,21 +58,34 @@ function forgeMember(world: World, liar: Host): void {
   liar.records.gossip.spread(record.bytes, null)
 }
 
-/** Says of every VIOLIN that its first machine runs here, with a claim above others, to its holders' face. */
+/** Says of every VIOLIN that all runs here for which it is not listed, under the highest claims, to its holders' face. */
 function claimEntities(world: World, liar: Host): void {
   const { chain } = liar.records
   for (const index of world.scenario.violins.keys()) {
     const { id } = world.violin(index)
+    const holders = world.members.filter((host) => host.running && host.records.set.violins().includes(id))
+    const spec = holders
+      .map((host) => host.records.view.violins.get(id)?.spec ?? null)
+      .find((one) => one !== null)
+    // What it is listed for it may claim.
+    const foreign = spec?.entities.filter(({ hosts }) => !hosts.includes(liar.id)) ?? []
+    if (foreign.length === 0) continue
+    const former = liar.records.set.get('runs', liar.signer.publicKey, id)
     const record = sealRecord(
       {
         kind: 'runs',
-        version: 1,
+        version: (former?.version ?? 0) + 1,
         issuedAt: liar.wallNow,
         expiresAt: (liar.wallNow + maxLifeMs.runs) as WallTime,
         chain,
         body: {
           violin: id,
-          entities: [{ name: 'vhost0', claim: 1_000_000, state: 'running', reason: '' }],
+          entities: foreign.map(({ name, generation }) => ({
+            name,
+            claim: (generation + 1) * 0x1_0000 - 1,
+            state: 'running',
+            reason: ''
+          })),
           switches: ['lan']
         }
       },
@@ -80,8 +93,7 @@ function claimEntities(world: World, liar: Host): void {
       liar.signer,
       virtualCrypto
     )
-    for (const host of world.members)
-      if (host.running && host.records.set.violins().includes(id)) host.records.merge(record.bytes)
+    for (const host of holders) host.records.merge(record.bytes)
   }
 }
 

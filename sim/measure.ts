@@ -3,6 +3,7 @@
  */
 import { hostsIn } from '#core/records/view.ts'
 import { type Deaths, watchDeaths } from './deaths.ts'
+import { watchMoves } from './moves.ts'
 import type { Outcome } from './run.ts'
 import type { Scenario } from './scenario.ts'
 import type { Seen } from './seen.ts'
@@ -45,6 +46,7 @@ export function measured(scenario: Scenario): Measuring {
   const versions = new Map<string, { readonly hosts: number; readonly reached: number[] }>()
   const healed: number[] = []
   let deaths: Deaths | null = null
+  let moves: ReturnType<typeof watchMoves> | null = null
   let changes = 0
   let sent = 0
   let arrived = 0
@@ -58,7 +60,8 @@ export function measured(scenario: Scenario): Measuring {
         else if (counts && frame.target === frame.reached.at(-1)) arrived++
         if (seen.kind === 'view' && world.clock.now >= beginMs && isTakeover(world, seen)) changes++
       })
-      if (scenario.liveness) deaths = watchDeaths(world)
+      if (scenario.violins.some(({ entities }) => entities !== undefined)) moves = watchMoves(world)
+      else if (scenario.liveness) deaths = watchDeaths(world)
       if (scenario.traffic?.kind === 'ring') watchGaps(world, scenario.traffic.everyMs, gaps, faults)
       if (scenario.steps.some(({ fault }) => fault.kind === 'publish')) watchNews(world, news)
       if (scenario.steps.some(({ fault }) => fault.kind === 'change')) watchVersions(world, versions)
@@ -68,6 +71,7 @@ export function measured(scenario: Scenario): Measuring {
       figures.push({ name: 'simulated', unit: 's', values: [ms / 1_000] })
       figures.push({ name: 'simulated time over real time', unit: 'x', values: [ms / tookMs] })
       if (violation !== null) return
+      if (moves !== null) figures.push(...moves.figures())
       if (deaths !== null) figures.push(...deaths.figures(ms))
       if (faults.length > 0) figures.push(...gapFigures(gaps, faults))
       figures.push(...newsFigures(news, scenario.hosts))

@@ -3,10 +3,11 @@ import { type Chain, ownerChain } from '#core/admission/chain.ts'
 import { ascii } from '#core/derive.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { type Founding, violinIdOf } from '#core/records/bodies.ts'
-import { maxLifeMs } from '#core/records/record.ts'
-import type { Spec } from '#core/spec.ts'
+import { type ViolinRecord, maxLifeMs } from '#core/records/record.ts'
+import { type Spec, hostsPerEntity } from '#core/spec.ts'
 import type { Host } from './host.ts'
 import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
+import type { EntitiesPlan, ViolinPlan } from './scenario.ts'
 import type { World } from './world.ts'
 
 /** Candidates for the vSwitch of a VIOLIN's vLAN. */
@@ -16,6 +17,8 @@ export class Owner {
   readonly #world: World
   readonly #host: Host
   readonly #signer: VirtualSigner
+  /** Versions signed of VIOLINs with entities that run. */
+  #changes = 0
   /** The owner key on the host, by the host's chain. */
   #hung: { readonly on: Chain; readonly chain: Chain } | null = null
 
@@ -46,6 +49,7 @@ export class Owner {
     const former = records.set.get('violin', this.#signer.publicKey, id)
     // The end is for ever, and an end of nothing is none.
     if (former === null ? hosts.length === 0 : former.body.ended !== null) return
+    const { entities } = this.#world.scenario.violins[index] as ViolinPlan
     const before = [...records.holdersOf(id)].filter((host) => host !== this.#host.id)
     const name = `violin-${index}`
     records.speak(this.#signer, {
@@ -57,9 +61,36 @@ export class Owner {
       body:
         hosts.length === 0
           ? { founding, spec: null, ended: { name, hosts: before } }
-          : { founding, spec: specOn(name, hosts), ended: null }
+          : { founding, spec: this.#specOf(name, hosts, former, entities), ended: null }
     })
     if (!records.disk.isFull) this.#handOver(id, new Set([...hosts, ...before]))
+  }
+
+  /** Every second version moves entities that run; the others only list other hosts for them. */
+  #specOf(
+    name: string,
+    hosts: readonly HostId[],
+    former: ViolinRecord | null,
+    plan: EntitiesPlan | undefined
+  ): Spec {
+    if (plan === undefined)
+      return specOn(
+        name,
+        hosts.slice(0, candidates),
+        hosts.map((host) => [host]),
+        0
+      )
+    const generation = (former?.body.spec?.entities[0]?.generation ?? 0) + (this.#changes++ % 2)
+    const switches = this.#world.scenario.lans[plan.lan]?.candidates.map(
+      (place) => this.#world.host(place).id
+    )
+    const lists = Array.from({ length: plan.count }, (_, turn) =>
+      Array.from(
+        { length: Math.min(hostsPerEntity, hosts.length) },
+        (_, place) => hosts[(turn + place) % hosts.length] as HostId
+      )
+    )
+    return specOn(name, switches ?? [], lists, generation)
   }
 
   #chainOn(on: Chain): Chain {
@@ -81,12 +112,17 @@ export class Owner {
   }
 }
 
-/** One vLAN with a machine on each host. */
-function specOn(name: string, hosts: readonly HostId[]): Spec {
+/** One vLAN with an entity for each list of hosts. */
+function specOn(
+  name: string,
+  switches: readonly HostId[],
+  lists: readonly (readonly HostId[])[],
+  generation: number
+): Spec {
   return {
     name,
-    lans: [{ name: 'lan', subnet: '10.0.0.0/16', hosts: hosts.slice(0, candidates) }],
-    entities: hosts.map((host, turn) => ({
+    lans: [{ name: 'lan', subnet: '10.0.0.0/16', hosts: switches }],
+    entities: lists.map((hosts, turn) => ({
       name: `vhost${turn}`,
       kind: 'host',
       driver: 'uml',
@@ -96,10 +132,10 @@ function specOn(name: string, hosts: readonly HostId[]): Spec {
       env: {},
       files: [],
       run: '',
-      hosts: [host],
+      hosts,
       pinned: false,
       restart: 'failover',
-      generation: 0
+      generation
     }))
   }
 }

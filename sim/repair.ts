@@ -23,6 +23,8 @@ export class Repair {
   readonly #host: Host
   /** Since when it common with whom. */
   readonly #repairing = new Map<number, number>()
+  /** Who answered since the start, until nothing was left to ask. */
+  readonly answered: Set<number> = new Set()
 
   constructor(world: World, host: Host) {
     this.#world = world
@@ -31,6 +33,7 @@ export class Repair {
 
   start(): void {
     this.#repairing.clear()
+    this.answered.clear()
     const { life } = this.#host
     const { clock, random } = this.#world
     const turn = (): void => {
@@ -45,6 +48,7 @@ export class Repair {
     const { records } = this.#host
     if (records.chain === null) return
     records.checkClock()
+    this.#host.claims?.refresh()
     const peers = [...records.connections.connected]
     const place = peers.length === 0 ? null : this.#world.random.mesh.pick(peers)
     if (place !== null && records.connections.reaches(place)) this.with(place)
@@ -80,6 +84,7 @@ export class Repair {
     let rounds = 0
     const ask = (request: Uint8Array | null): void => {
       const over = clock.now - startedAt > repairTimeoutMs
+      if (request === null) this.#wasAnswered(place)
       if (request === null || over || ++rounds > maxSyncRounds) return void this.#repairing.delete(place)
       this.#host.sent.syncBytes += request.length
       records.connections.call(peer, 'exchange', (reply) => {
@@ -88,6 +93,12 @@ export class Repair {
       })
     }
     ask(this.#request(records.set.violins().filter(shares)))
+  }
+
+  #wasAnswered(place: number): void {
+    if (this.answered.has(place)) return
+    this.answered.add(place)
+    this.#host.claims?.kick()
   }
 
   /** The same bytes for all that hold the same are computed once. */

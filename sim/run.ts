@@ -68,6 +68,8 @@ function draw(world: World, seen: Seen): void {
       // In a large world everyone tells of every death.
       if (world.hosts.length <= drawnHosts) world.log(`holds ${seen.about} ${seen.state}`, seen.host)
       return
+    case 'entity':
+      return world.log(`${seen.name} is ${seen.state} under claim ${seen.claim}`, seen.host)
     case 'displaced':
       return world.log('lost its slot', seen.host)
     case 'fault':

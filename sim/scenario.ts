@@ -16,6 +16,19 @@ export interface ViolinPlan {
   readonly owner: number
   /** Of the version that stands when the world begins; none: it is founded by the first change. */
   readonly hosts: readonly number[]
+  /** What runs in it, under claims; absent: it is records alone. */
+  readonly entities?: EntitiesPlan
+}
+
+/** Entities of a VIOLIN: each may run on three of its hosts, the first of them one further for each. */
+export interface EntitiesPlan {
+  /** The vLAN of the world that carries them, of which the VIOLIN's hosts are some. */
+  readonly lan: number
+  readonly count: number
+  /** Shortest and longest boot. */
+  readonly bootMs: readonly [number, number]
+  /** Chance that a boot fails. */
+  readonly failures: number
 }
 
 /** Frames of the guests: every host to all, or each to the next in a ring; null: none. */

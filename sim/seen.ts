@@ -4,6 +4,8 @@
 import type { Effect, SwitchView } from '#core/election/types.ts'
 import type { Message } from '#core/election/message.ts'
 import type { LifeState } from '#core/liveness/liveness.ts'
+import type { ViolinId } from '#core/ids.ts'
+import type { RunState } from '#core/records/bodies.ts'
 import type { SignedRecord } from '#core/records/record.ts'
 import type { Fault } from './faults.ts'
 import type { Grant } from './tags.ts'
@@ -54,5 +56,14 @@ export type Seen =
   | { readonly kind: 'record'; readonly host: number; readonly record: SignedRecord }
   /** What a host holds of another changed. */
   | { readonly kind: 'life'; readonly host: number; readonly about: number; readonly state: LifeState }
+  /** A host claims an entity (`pending`), or its machine there came so far. */
+  | {
+      readonly kind: 'entity'
+      readonly host: number
+      readonly violin: ViolinId
+      readonly name: string
+      readonly claim: number
+      readonly state: RunState
+    }
   | { readonly kind: 'joined'; readonly host: number; readonly at: number; readonly slot: number }
   | { readonly kind: 'displaced'; readonly host: number }

@@ -4,9 +4,9 @@
  */
 import { Election } from '#core/election/election.ts'
 import { type Message, decodeMessage, encodeMessage } from '#core/election/message.ts'
-import type { Owners } from '#core/election/ports.ts'
+import type { Owners, Port, Superseded } from '#core/election/ports.ts'
 import type { Effect, Input, Role, SwitchView } from '#core/election/types.ts'
-import { type HostKey, type Instant, type Mac, unreachable } from '#core/ids.ts'
+import { type HostKey, type Instant, type Mac, type ViolinId, unreachable } from '#core/ids.ts'
 import { formatMac, parseMac } from '#frame/ethernet.ts'
 import { Fabric } from '#frame/fabric.ts'
 import type { Host } from './host.ts'
@@ -37,6 +37,19 @@ export interface Lan {
   switches: boolean
   tickAt: number
   readonly fdb: Map<number, readonly Mac[]>
+  /** Open ports with their claims. Port 0 is of the machine that every host has, the others are of entities. */
+  readonly ports: Map<Mac, OpenPort>
+  /** The hosts that may run entities, by VIOLIN and MAC. */
+  readonly owners: Map<ViolinId, ReadonlyMap<Mac, readonly HostKey[]>>
+  /** When the election was told of them last. */
+  ownedAt: number
+  nextPort: number
+}
+
+interface OpenPort {
+  readonly port: number
+  readonly claim: number
+  readonly openedAt: number
 }
 
 export class Slice {
@@ -75,6 +88,7 @@ export class Slice {
 
   trunk(peer: Host, up: boolean, fresh: boolean): void {
     this.#world.see({ kind: 'trunk', host: this.#host.place, peer: peer.place, up })
+    this.#host.claims?.trunk(peer.id, up)
     const rttMs = this.#world.network.rttMs(this.#host.place, peer.place)
     this.#toAll(peer, { kind: 'trunk', peer: peer.key, up, rttMs: up ? rttMs : null, fresh })
   }
@@ -88,14 +102,65 @@ export class Slice {
     if (lan !== undefined) this.#feed(lan, { kind: 'handoff', to })
   }
 
-  /** A liar says that the ports of all others are its own. */
+  /** Opens the port of an entity, or goes on with it under another claim. */
+  openPort(index: number, mac: Mac, claim: number): void {
+    const lan = this.lans.get(index)
+    const parsed = parseMac(mac)
+    if (lan === undefined || parsed === null) return
+    const port = lan.ports.get(mac)?.port ?? lan.nextPort++
+    if (!lan.ports.has(mac)) lan.fabric.addPort(port, parsed.high, parsed.low)
+    lan.ports.set(mac, { port, claim, openedAt: this.#world.clock.now })
+    this.#tellPorts(lan)
+  }
+
+  closePort(index: number, mac: Mac): void {
+    const lan = this.lans.get(index)
+    const open = lan?.ports.get(mac)
+    const parsed = parseMac(mac)
+    if (lan === undefined || open === undefined || parsed === null) return
+    lan.fabric.removePort(open.port, parsed.high, parsed.low)
+    lan.ports.delete(mac)
+    this.#tellPorts(lan)
+  }
+
+  /** The hosts that may run the entities of a VIOLIN. */
+  own(index: number, violin: ViolinId, owners: ReadonlyMap<Mac, readonly HostKey[]>): void {
+    const lan = this.lans.get(index)
+    if (lan === undefined) return
+    lan.owners.set(violin, owners)
+    lan.ownedAt = this.#world.clock.now
+    this.#configure(lan)
+  }
+
+  #tellPorts(lan: Lan): void {
+    this.#feed(lan, { kind: 'ports', ports: portsOf(lan) })
+  }
+
+  #configure(lan: Lan): void {
+    const { world, plan } = { world: this.#world, plan: lan.plan }
+    const base = ownersOf(world, plan)
+    const owners =
+      lan.owners.size === 0 ? base : new Map([base, ...lan.owners.values()].flatMap((one) => [...one]))
+    const candidates = plan.candidates.map((host) => world.host(host).key)
+    const members = plan.hosts.map((host) => world.host(host).key)
+    this.#feed(lan, { kind: 'configure', candidates, members, owners })
+  }
+
+  /** A liar says that the ports of all others are its own; those of its own are what they are. */
   claimAllPorts(): void {
     for (const lan of this.lans.values()) {
+      const entities = [...lan.owners.values()].flatMap((owners) =>
+        [...owners].flatMap(([mac, hosts]) => (hosts.includes(this.#host.key) ? [] : mac))
+      )
       const macs = lan.plan.hosts.map((place) => {
         const { high, low } = macOf(place)
         return formatMac(high, low) as Mac
       })
-      this.#feed(lan, { kind: 'ports', ports: macs.map((mac) => ({ mac, claim: 0xffff_ffff })) })
+      const foreign = [...macs, ...entities].map((mac) => ({ mac, claim: 0xffff_ffff }))
+      this.#feed(lan, {
+        kind: 'ports',
+        ports: [...portsOf(lan).filter(({ mac }) => !macs.includes(mac)), ...foreign]
+      })
     }
   }
 
@@ -148,7 +213,7 @@ export class Slice {
     for (let i = 0; i < count; i++) {
       const place = targets[i] as number
       if (place < 0) this.#carry(this.#world.host(~place), targetTags[i] as number, frame, path)
-      else {
+      else if (place === 0) {
         frame.reached.push(this.#host.place)
         this.#world.see({ kind: 'delivered', host: this.#host.place, lan: lan.index, frame })
       }
@@ -197,16 +262,19 @@ export class Slice {
       view: noView,
       switches: false,
       tickAt: Infinity,
-      fdb: new Map()
+      fdb: new Map(),
+      ports: new Map(),
+      owners: new Map(),
+      ownedAt: 0,
+      nextPort: 1
     }
     this.lans.set(index, lan)
-    const candidates = plan.candidates.map((host) => world.host(host).key)
-    const members = plan.hosts.map((host) => world.host(host).key)
-    this.#feed(lan, { kind: 'configure', candidates, members, owners: ownersOf(world, plan) })
+    this.#configure(lan)
     if (!plan.hosts.includes(place)) return
     const mac = macOf(place)
     lan.fabric.addPort(0, mac.high, mac.low)
-    this.#feed(lan, { kind: 'ports', ports: [{ mac: formatMac(mac.high, mac.low) as Mac, claim: 1 }] })
+    lan.ports.set(formatMac(mac.high, mac.low) as Mac, { port: 0, claim: 1, openedAt: world.clock.now })
+    this.#tellPorts(lan)
   }
 
   #toAll(peer: Host, input: Input<Message>): void {
@@ -290,7 +358,7 @@ export class Slice {
       case 'fdb':
         return this.#preload(lan, world.byKey(effect.peer), effect.macs)
       case 'superseded':
-        return
+        return this.#supersede(lan, effect)
       case 'view': {
         const before = lan.view
         lan.view = effect.view
@@ -299,6 +367,14 @@ export class Slice {
       default:
         unreachable(effect)
     }
+  }
+
+  /** The port of an entity that runs elsewhere under a higher claim is shut at once. */
+  #supersede(lan: Lan, { mac, claim, by }: Superseded): void {
+    const open = lan.ports.get(mac)
+    if (open === undefined || open.port === 0 || this.#world.hasBug('superseded-port-stays')) return
+    this.closePort(lan.index, mac)
+    this.#host.claims?.superseded(mac, claim, this.#world.byKey(by))
   }
 
   #send(lan: Lan, to: Host, message: Message): void {
@@ -346,8 +422,12 @@ export class Slice {
   }
 }
 
+function portsOf(lan: Lan): Port[] {
+  return Array.from(lan.ports, ([mac, { claim }]) => ({ mac, claim }))
+}
+
 /** Each MAC with the one host that may have it; made once for a plan, which all its hosts share. */
-function ownersOf(world: World, plan: LanPlan): Owners {
+function ownersOf(world: World, plan: LanPlan): NonNullable<Owners> {
   const known = owners.get(plan)
   if (known !== undefined) return known
   const made = new Map(
@@ -360,7 +440,7 @@ function ownersOf(world: World, plan: LanPlan): Owners {
   return made
 }
 
-const owners = new WeakMap<LanPlan, Owners>()
+const owners = new WeakMap<LanPlan, NonNullable<Owners>>()
 
 /** The MAC of the one machine that a host has on a vLAN. */
 export function macOf(place: number): { readonly high: number; readonly low: number } {

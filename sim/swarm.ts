@@ -6,7 +6,7 @@ import { type Fault, type HostRef, type Lie, type Step, lies } from './faults.ts
 import { lan, rough, wide } from './network.ts'
 import { Random } from './random.ts'
 import { type Outcome, runScenario } from './run.ts'
-import { type LanPlan, type Scenario, scenario } from './scenario.ts'
+import { type LanPlan, type Scenario, type ViolinPlan, scenario } from './scenario.ts'
 
 /** Faults begin within this time. */
 const faultsForMs = 20_000
@@ -27,8 +27,7 @@ export function randomScenario(seed: number, hosts: number): Scenario {
     fault: randomFault(random, hosts)
   }))
   steps.push(...storm(random, hosts, newcomers))
-  steps.sort((a, b) => a.atMs - b.atMs)
-  return scenario(`swarm`, 'whatever chance brings', hosts, {
+  const made = {
     newcomers,
     invites: [1 + random.below(4)],
     network: random.pick([lan, rough, wide]),
@@ -37,10 +36,41 @@ export function randomScenario(seed: number, hosts: number): Scenario {
       owner: random.below(hosts),
       hosts: random.chance(0.5) ? [] : random.sample(placesOf(hosts), 1 + random.below(5))
     })),
-    stalls: random.chance(0.3) ? { everyMs: 10_000, ms: 300 } : null,
+    stalls: random.chance(0.3) ? { everyMs: 10_000, ms: 300 } : null
+  }
+  const running = random.chance(0.5) ? randomEntities(random, made.lans, steps) : null
+  steps.sort((a, b) => a.atMs - b.atMs)
+  return scenario(`swarm`, 'whatever chance brings', hosts, {
+    ...made,
+    ...(running === null ? {} : { violins: [...made.violins, running], liveness: true }),
     steps,
     restMs
   })
+}
+
+/** A VIOLIN whose entities run on hosts of a vLAN, and what befalls them, their lists and their claims. */
+function randomEntities(random: Random, lans: readonly LanPlan[], steps: Step[]): ViolinPlan {
+  const lan = random.below(lans.length)
+  const places = (lans[lan] as LanPlan).hosts
+  const some = (): number[] => random.sample(places, 1 + random.below(places.length))
+  const befall = (fault: Fault): void =>
+    void steps.push({ atMs: Math.round(random.next() * faultsForMs), fault })
+  for (let left = random.below(4); left > 0; left--) befall(randomLoss(random))
+  for (let left = random.below(3); left > 0; left--)
+    befall({ kind: 'change', violin: violins, hosts: some() })
+  if (random.chance(0.3)) befall({ kind: 'lie', host: random.pick(places), lie: 'foreign-claim' })
+  if (random.chance(0.3)) befall({ kind: 'lie', host: random.pick(places), lie: 'foreign-ports' })
+  const failures = random.pick([0, 0, 0.2])
+  const entities = { lan, count: 1 + random.below(3), bootMs: [500, 2_500], failures } as const
+  return { owner: random.pick(places), hosts: some(), entities }
+}
+
+/** What takes an entity's host away, long enough for another to take over or not. */
+function randomLoss(random: Random): Fault {
+  const forMs = Math.round(random.pick([1_000, 8_000, 20_000]) * random.between(0.5, 1.5))
+  const kind = random.pick(['kill', 'power', 'suspend', 'cut'] as const)
+  if (kind !== 'cut') return { kind, host: 'runner', forMs }
+  return { kind, from: ['runner'], to: null, both: random.chance(0.7), forMs }
 }
 
 /** Newcomers that ask at about the same time, with half of the hosts cut off from the rest now and then. */

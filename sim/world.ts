@@ -12,13 +12,14 @@ import { admitFirst, layTrunks } from './beginning.ts'
 import { befall } from './befall.ts'
 import type { Bug } from './bugs.ts'
 import { Clock } from './clock.ts'
+import { runnerIn } from './claims.ts'
 import type { HostRef } from './faults.ts'
 import { Common } from './common.ts'
 import { Host } from './host.ts'
 import { SharedRecords, type VirtualSigner, credulousCrypto, signerFor, virtualCrypto } from './keys.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
-import type { Scenario, ViolinPlan } from './scenario.ts'
+import type { EntitiesPlan, Scenario, ViolinPlan } from './scenario.ts'
 import type { Seen } from './seen.ts'
 import type { Line } from './sketch.ts'
 import { startTraffic } from './traffic.ts'
@@ -62,6 +63,8 @@ interface Streams {
   readonly weather: Random
   /** Of one election: a restart draws anew. */
   election(place: number, life: number, lan: number): Random
+  /** Of one machine's boot. */
+  boot(place: number, life: number, what: string): Random
   /** Of one fault, so that leaving out another changes nothing in it. */
   fault(name: string): Random
 }
@@ -99,6 +102,7 @@ export class World {
   readonly #watchers: ((seen: Seen) => void)[] = []
   /** Sets that come to hold the same share their trees. */
   readonly #sets: RecordSetOptions
+  #entities: ReadonlyMap<ViolinId, EntitiesPlan | null> | null = null
   #silenced = 0
   #lookedFrom = 0
 
@@ -171,6 +175,7 @@ export class World {
   /** The host that a reference means now; null: there is none. */
   resolve(ref: HostRef): Host | null {
     if (typeof ref === 'number') return this.host(ref)
+    if (ref === 'runner') return runnerIn(this)
     for (const host of this.hosts) {
       const view = host.running ? host.slice.lans.get(0)?.view : undefined
       if (view?.role !== 'active') continue
@@ -207,6 +212,14 @@ export class World {
   violin(index: number): { readonly id: ViolinId; readonly owner: Host } {
     const owner = this.host((this.scenario.violins[index] as ViolinPlan).owner)
     return { id: owner.records.owner.violinOf(index), owner }
+  }
+
+  /** What runs in a VIOLIN; null: it is records alone. */
+  entitiesOf(violin: ViolinId): EntitiesPlan | null {
+    this.#entities ??= new Map(
+      this.scenario.violins.map(({ entities }, index) => [this.violin(index).id, entities ?? null])
+    )
+    return this.#entities.get(violin) ?? null
   }
 
   /** Whether a message goes through its codec: all in a small world, one of many in a large one. */
@@ -328,6 +341,7 @@ function streamsOf(seed: number): Streams {
     traffic: stream('traffic'),
     weather: stream('weather'),
     election: (place, life, lan) => stream(`election ${place} ${life} ${lan}`),
+    boot: (place, life, what) => stream(`boot ${place} ${life} ${what}`),
     fault: (name) => stream(`fault ${name}`)
   }
 }

@@ -23,7 +23,8 @@ export const bounded: Invariant = {
         }
         if (host.daemon.waiting >= maxWaiting)
           world.violate('bounded', `the daemon of ${host.place} is flooded`)
-        if (host.records.set.size > 2 * world.hosts.length + world.minted + 8) {
+        const rows = world.scenario.violins.filter(({ entities }) => entities !== undefined).length
+        if (host.records.set.size > (2 + rows) * world.hosts.length + world.minted + 8) {
           world.violate('bounded', `host ${host.place} keeps ${host.records.set.size} records`)
         }
       }

@@ -4,7 +4,7 @@ import type { Invariant } from './invariant.ts'
 /** How late a frame may be that was on its way when its tag ended, beside the time that edges grant. */
 const lateMs = 1_000
 
-/** No frame is accepted under a tag that is over. */
+/** No frame is accepted under a tag that is over for the host that gave it; for who takes it: ended-terms. */
 export const endedTags: Invariant = {
   name: 'ended-tags',
   why: 'tags are the fence: what a former switch sends, or what is still sent to it, must go nowhere',

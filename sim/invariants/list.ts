@@ -1,7 +1,10 @@
 /** All invariants that every run watches. */
 import { bounded } from './bounded.ts'
+import { claimsListed } from './claims-listed.ts'
 import { converged } from './converged.ts'
 import { endedTags } from './ended-tags.ts'
+import { endedTerms } from './ended-terms.ts'
+import { entitiesUp } from './entities-up.ts'
 import { flowing } from './flowing.ts'
 import { invites } from './invites.ts'
 import type { Invariant } from './invariant.ts'
@@ -12,10 +15,12 @@ import { noLoop } from './no-loop.ts'
 import { noStranger } from './no-stranger.ts'
 import { oneSwitch } from './one-switch.ts'
 import { settled } from './settled.ts'
+import { supersededPorts } from './superseded-ports.ts'
 
 export const invariants: readonly Invariant[] = [
   oneSwitch,
   endedTags,
+  endedTerms,
   noLoop,
   noCrossing,
   noFalseTakeover,
@@ -25,5 +30,8 @@ export const invariants: readonly Invariant[] = [
   settled,
   invites,
   noStranger,
+  claimsListed,
+  supersededPorts,
+  entitiesUp,
   bounded
 ]

@@ -2,6 +2,7 @@
 import type { Random } from '../random.ts'
 import type { Scenario } from '../scenario.ts'
 import { elections } from './elections.ts'
+import { entities } from './entities.ts'
 import { faults } from './faults.ts'
 import { lives } from './lives.ts'
 import { members } from './members.ts'
@@ -15,4 +16,4 @@ export interface Family {
   make(hosts: number, random: Random): Scenario
 }
 
-export const families: readonly Family[] = [...elections, ...members, ...lives, ...faults]
+export const families: readonly Family[] = [...elections, ...members, ...lives, ...faults, ...entities]

@@ -170,7 +170,8 @@ function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdic
   for (const host of before) {
     if (cannot(host, question, sight)) continue
     const lostForMs = restart === 'failover' ? sight.lostForMs(host) : null
-    if (lostForMs === null) return rest(`${host} comes before`)
+    // No event tells of a silence that begins: whoever would end it is asked for again.
+    if (lostForMs === null) return rest(`${host} comes before`, restart === 'failover' ? lostMs : null)
     byLoss = true
     if (lostForMs < lostMs) againInMs = Math.max(againInMs ?? 0, lostMs - lostForMs)
   }
@@ -183,7 +184,7 @@ function claimUnlessLost(question: Question, sight: Sight, byLoss: boolean): Ver
   const { hosts, generation, told } = question
   const lost = (host: HostId): boolean => host !== sight.self && (sight.lostForMs(host) ?? 0) >= lostMs
   const passesOver = byLoss || highest(hosts, generation, told, lost) !== null
-  if (passesOver && sight.isolated) return rest('this host has lost all others')
+  if (passesOver && sight.isolated) return rest('this host has lost all others', lostMs)
   return fresh(question)
 }
 
@@ -195,9 +196,9 @@ function cannot(host: HostId, { generation, restart, told }: Question, sight: Si
   return said.state === 'refused' || (said.state === 'failed' && restart === 'failover')
 }
 
-function lossOf(host: HostId, sight: Sight): number | null {
-  const lostForMs = sight.lostForMs(host)
-  return lostForMs === null ? null : Math.max(0, lostMs - lostForMs)
+/** When a host that may be lost now, or begin to be at any moment, is lost at the earliest. */
+function lossOf(host: HostId, sight: Sight): number {
+  return Math.max(0, lostMs - (sight.lostForMs(host) ?? 0))
 }
 
 /** A claim above all that were heard of. */

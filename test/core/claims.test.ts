@@ -61,6 +61,20 @@ test('a host takes over when it has lost every host before it for ten seconds, a
   assert.deepEqual([soon.kind, soon.kind === 'rest' && soon.againInMs], ['rest', 300])
 })
 
+test('who waits for a host that is there asks again in ten seconds, for nothing tells when its silence begins', () => {
+  const againOf = (asked: Question, sight: Sight): number | null => {
+    const verdict = decide(asked, sight)
+    assert.equal(verdict.kind, 'rest')
+    return verdict.kind === 'rest' ? verdict.againInMs : null
+  }
+  const seen = question({ told: told([A, 1, 'running']) })
+  assert.equal(againOf(seen, sightOf(B)), lostMs)
+  assert.equal(againOf(question(), sightOf(B)), lostMs)
+  assert.equal(againOf(question({ restart: 'never' }), sightOf(B)), null)
+  // Isolation ends without an event of its own, too.
+  assert.equal(againOf(seen, sightOf(B, { lostForMs: lost(A, C), isolated: true })), lostMs)
+})
+
 test('what does not fail over is taken over by nobody, however long its host is lost', () => {
   for (const restart of ['on-failure', 'never'] as const)
     assert.equal(
