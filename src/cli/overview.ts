@@ -6,8 +6,9 @@ import type { Context } from './context.ts'
 const groups: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
   {
     title: 'This host',
-    verbs: ['doctor', 'init', 'join', 'daemon', 'invite', 'hosts', 'events', 'drain', 'leave']
+    verbs: ['doctor', 'init', 'join', 'daemon', 'hosts', 'events', 'drain', 'leave']
   },
+  { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
   { title: 'VIOLINs', verbs: ['plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'To try', verbs: ['demo', 'lab'] }
