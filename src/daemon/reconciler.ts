@@ -56,6 +56,8 @@ export class Reconciler {
   readonly #watchers = new Set<(violin: ViolinId) => void>()
   #tellTimer: { readonly timer: NodeJS.Timeout; readonly at: number } | null = null
   #againTimer: NodeJS.Timeout | null = null
+  /** Until then slices that went on may still be unknown: what they run would be stopped, or claimed anew. */
+  #begun = false
   #leaving = false
   #closed = false
 
@@ -76,7 +78,7 @@ export class Reconciler {
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
   kick(): void {
-    if (this.#closed) return
+    if (this.#closed || !this.#begun) return
     // By a wrong clock what shall run may look over, and what is over may look alive.
     if (this.#records.clockIsWrong && !this.#leaving) return
     const wanted = this.#wanted()
@@ -171,8 +173,9 @@ export class Reconciler {
     this.#changed(violin)
   }
 
-  /** Says what runs here, before others hear of it: what a former life told may be over. */
+  /** All slices that went on are known. Says what runs here, before others hear of it: a former life's word may be over. */
   async begin(): Promise<void> {
+    this.#begun = true
     for (const violin of this.#records.view.runs.keys()) await this.#tell(violin)
   }
 

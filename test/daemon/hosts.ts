@@ -69,6 +69,11 @@ export class PlayedSlices {
     return this.wishes.has(violin) ? this.#slice(violin) : null
   }
 
+  /** Those that went on from a former life of the host. */
+  adopt(): { readonly violin: ViolinId; readonly hello: SliceStatus }[] {
+    return Array.from(this.wishes, ([violin, wish]) => ({ violin, hello: statusOf(wish) }))
+  }
+
   ensure(violin: ViolinId): Promise<unknown> {
     return Promise.resolve(this.#slice(violin))
   }
@@ -204,6 +209,8 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   const renewal = new Renewal({ dir, host, records, mesh, journal, log: quiet, entered: say })
   await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
   const pointers = new Pointers({ host, records, mesh, peers, violins, log: quiet })
+  for (const { violin, hello } of played.adopt()) reconciler.adopted(violin, hello)
+  await reconciler.begin()
   const close = async (): Promise<void> => {
     pointers.close()
     reconciler.close()
