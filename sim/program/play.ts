@@ -7,7 +7,7 @@ import { type Scenario, scenario } from '../scenario.ts'
 import { families } from '../scenarios/list.ts'
 import { shrink } from '../swarm.ts'
 import { type Failure, failureOf, tell } from './failure.ts'
-import { type Row, cpuMs, lineOf, machine, table } from './rows.ts'
+import { type Row, lineOf, machine, stopwatch, table } from './rows.ts'
 import type { Options } from './usage.ts'
 
 /** A run that took longer is not repeated to shrink its scenario. */
@@ -20,22 +20,22 @@ export function play(options: Options): number {
   for (let seed = first; seed < first + options.runs && failure === null; seed++) {
     const made = scenarioOf(options.scenario, options.hosts, seed)
     const measuring = measured(made)
-    let from = cpuMs()
+    let took = stopwatch()
     const outcome = runScenario(made, {
       seed,
       bugs: options.bugs,
       prepare: measuring.prepare,
-      begun: () => (from = cpuMs())
+      begun: () => (took = stopwatch())
     })
-    const tookMs = cpuMs() - from
-    measuring.add(outcome, tookMs)
+    const spent = took()
+    measuring.add(outcome, spent)
     figures.push(...measuring.rows())
     if (outcome.violation === null) continue
     const found = { seed, scenario: made, outcome }
     const command = `npm run sim -- ${options.scenario} --seed ${seed}`
     const hosts = options.hosts === null ? '' : ` --hosts ${options.hosts}`
     failure = failureOf(
-      tookMs > maxShrunkMs ? found : shrink(found, options.bugs),
+      spent.cpuMs > maxShrunkMs ? found : shrink(found, options.bugs),
       options.bugs,
       `${command}${hosts}`
     )

@@ -3,6 +3,7 @@
  * the command that measures it again.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os'
+import type { Took } from '../measure.ts'
 
 /** What a figure is to be. `of`: which of the values; median where nothing is said. */
 export interface Goal {
@@ -47,6 +48,12 @@ export interface Line {
 }
 
 /** Time that this process computed, ms: others on the machine do not count. */
+/** Gives what was taken since it began. */
+export function stopwatch(): () => Took {
+  const [cpu, real] = [cpuMs(), performance.now()]
+  return () => ({ cpuMs: cpuMs() - cpu, realMs: performance.now() - real })
+}
+
 export function cpuMs(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1_000

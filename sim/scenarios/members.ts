@@ -98,7 +98,7 @@ export const members: readonly Family[] = [
         violins,
         liveness: true,
         traffic: null,
-        restMs: 20_000
+        restMs: 60_000
       })
     }
   },

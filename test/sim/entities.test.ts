@@ -26,7 +26,7 @@ function play(
   const scenario = { ...made, steps: made.steps.filter(({ atMs }) => atMs < roundsMs) }
   const measuring = measured(scenario)
   const outcome = runScenario(scenario, { seed: 1, bugs: new Set(bugs), prepare: measuring.prepare })
-  measuring.add(outcome, 1)
+  measuring.add(outcome, { cpuMs: 1, realMs: 1 })
   const figures = new Map(measuring.rows().map((row) => [row.name, row.values]))
   return { violation: outcome.violation, figures, events: lastEvents(outcome.world).join('\n') }
 }

@@ -1,19 +1,18 @@
 /** Runs of scenarios for the report: figures of several seeds, and what was violated. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type Figure, measured } from '../../measure.ts'
+import { type Figure, type Took, measured } from '../../measure.ts'
 import { Random } from '../../random.ts'
 import { type Outcome, lastEvents, runScenario } from '../../run.ts'
 import type { Scenario } from '../../scenario.ts'
 import { families } from '../../scenarios/list.ts'
-import { cpuMs } from '../rows.ts'
+import { stopwatch } from '../rows.ts'
 
 export interface Ran {
   readonly figures: readonly Figure[]
   readonly outcome: Outcome
   readonly scenario: Scenario
-  /** CPU time of the run, without making the world. */
-  readonly tookMs: number
+  readonly took: Took
 }
 
 /** Runs one scenario of a family. A violated invariant ends the section: its figures mean nothing. */
@@ -22,20 +21,20 @@ export function runOne(name: string, hosts: number, seed: number, change: Partia
   if (family === undefined) throw new Error(`no scenario ${name}`)
   const scenario = { ...family.make(hosts, new Random(seed, 'scenario')), ...change }
   const measuring = measured(scenario)
-  let from = cpuMs()
+  let took = stopwatch()
   const outcome = runScenario(scenario, {
     seed,
     prepare: measuring.prepare,
-    begun: () => (from = cpuMs())
+    begun: () => (took = stopwatch())
   })
-  const tookMs = cpuMs() - from
-  measuring.add(outcome, tookMs)
+  const spent = took()
+  measuring.add(outcome, spent)
   if (outcome.violation !== null) {
     const { invariant, what } = outcome.violation
     const events = lastEvents(outcome.world).join('\n')
     throw new Error(`${invariant} violated: ${what}; ${commandOf(name, hosts, seed)}\n${events}`)
   }
-  return { figures: measuring.rows(), outcome, scenario, tookMs }
+  return { figures: measuring.rows(), outcome, scenario, took: spent }
 }
 
 /** Figures of `count` runs, seeds from 1. */
