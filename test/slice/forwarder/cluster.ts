@@ -30,6 +30,13 @@ export interface ClusterHost {
   report: LanReport | null
   /** Peers whose trunk has a path. */
   readonly trunks: Set<HostKey>
+  /** Ports that are open, by number. */
+  readonly ports: Set<number>
+}
+
+export interface ClusterOptions {
+  /** Whether each MAC is listed for its host, as a VIOLIN's record does; else every host may have any. */
+  readonly listed: boolean
 }
 
 export class Cluster implements AsyncDisposable {
@@ -38,13 +45,20 @@ export class Cluster implements AsyncDisposable {
   readonly #looking = new Set<() => void>()
   readonly #offers = new Map<string, (half: TrunkHalf) => void>()
 
-  private constructor(prefix: string) {
+  readonly #options: ClusterOptions
+
+  private constructor(prefix: string, options: ClusterOptions) {
     this.#underlay = new Underlay(prefix)
+    this.#options = options
   }
 
   /** Starts `count` hosts with trunks between all; resolves when they have one active. */
-  static async start(prefix: string, count: number): Promise<Cluster> {
-    const cluster = new Cluster(prefix)
+  static async start(
+    prefix: string,
+    count: number,
+    options: ClusterOptions = { listed: true }
+  ): Promise<Cluster> {
+    const cluster = new Cluster(prefix, options)
     try {
       for (let number = 1; number <= count; number++) {
         const id = `12D3KooWCluster${number}` as HostId
@@ -55,7 +69,8 @@ export class Cluster implements AsyncDisposable {
           site,
           process: null,
           report: null,
-          trunks: new Set()
+          trunks: new Set(),
+          ports: new Set()
         })
       }
       await Promise.all(cluster.hosts.map((host) => cluster.#begin(host)))
@@ -117,6 +132,8 @@ export class Cluster implements AsyncDisposable {
       if (answer.kind === 'offered') this.#offers.get(`${host.id} ${answer.peer}`)?.(answer.half)
       else if (answer.report.kind === 'lan') host.report = answer.report.report
       else if (answer.report.kind === 'ready') ready.resolve()
+      else if (answer.report.kind === 'port' && answer.report.up) host.ports.add(answer.report.port)
+      else if (answer.report.kind === 'superseded') host.ports.delete(answer.report.port)
       else if (answer.report.kind === 'trunk') {
         if (answer.report.up) host.trunks.add(answer.report.peer)
         else host.trunks.delete(answer.report.peer)
@@ -129,7 +146,10 @@ export class Cluster implements AsyncDisposable {
     inNamespace(host.site.machine, 'ip', 'addr', 'replace', `${host.site.ip}/24`, 'dev', 'eth0')
     const keys = this.hosts.map((other) => other.key)
     const candidates = switchCandidates(keys, keys)
-    send(host, { kind: 'command', command: { kind: 'lan', lan, candidates, members: keys } })
+    const owners = this.#options.listed
+      ? { owners: this.hosts.map(({ site, key }) => [site.mac, [key]] as const) }
+      : {}
+    send(host, { kind: 'command', command: { kind: 'lan', lan, candidates, members: keys, ...owners } })
     send(host, { kind: 'port', lan })
   }
 
@@ -140,6 +160,7 @@ export class Cluster implements AsyncDisposable {
     host.process = null
     host.report = null
     host.trunks.clear()
+    host.ports.clear()
     const gone = once(child, 'exit')
     child.kill('SIGKILL')
     await gone
@@ -166,6 +187,19 @@ export class Cluster implements AsyncDisposable {
   /** What `from` sends to `to` gets lost, or does so no more; the other way is as it was. */
   block(from: ClusterHost, to: ClusterHost, blocked: boolean): void {
     this.#underlay.way(from.site, to.site, !blocked)
+  }
+
+  /**
+   * Makes a host say that another's port is here, under the highest claim, and gives its machine that one's MAC and
+   * address on `eth1`, with a way to the machine of `towards`. Resolves when the port is open there.
+   */
+  async lie(liar: ClusterHost, of: ClusterHost, towards: ClusterHost): Promise<void> {
+    send(liar, { kind: 'lie', lan, mac: of.site.mac })
+    await this.until('the second port', () => liar.ports.has(2))
+    const ip = (...args: string[]): string => inNamespace(liar.site.machine, 'ip', ...args)
+    ip('addr', 'add', `${of.site.ip}/32`, 'dev', 'eth1')
+    ip('route', 'add', `${towards.site.ip}/32`, 'dev', 'eth1', 'src', of.site.ip)
+    ip('neigh', 'replace', towards.site.ip, 'lladdr', towards.site.mac, 'dev', 'eth1')
   }
 
   handoff(to: ClusterHost): void {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { hostKeyOf } from '#core/derive.ts'
-import type { HostId, LanKey, ViolinId } from '#core/ids.ts'
+import type { HostId, LanKey, Mac, ViolinId } from '#core/ids.ts'
 import type { TrunkHalf } from '#slice/contract.ts'
 import type { Command, Report } from '#slice/forwarder/contract.ts'
 import { deriveTrunkSession, makeTrunkHalf, type OwnHalf } from '#slice/forwarder/derive.ts'
@@ -18,6 +18,8 @@ export type Order =
   | { readonly kind: 'offer'; readonly peer: HostId }
   | { readonly kind: 'join'; readonly peer: HostId; readonly half: TrunkHalf }
   | { readonly kind: 'port'; readonly lan: LanKey }
+  /** Says that the port of another is here, under a higher claim, with a machine behind it (`eth1`). */
+  | { readonly kind: 'lie'; readonly lan: LanKey; readonly mac: Mac }
   | { readonly kind: 'command'; readonly command: Command }
 
 export type Answer =
@@ -30,11 +32,13 @@ const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(by
 const tell = (answer: Answer): void => void process.send?.(answer)
 const offers = new Map<HostId, OwnHalf>()
 
-const tap = inNetworkNamespace(`/run/netns/${site.machine}`, () => {
-  const fd = openTap('eth0')
-  configureLink('eth0', { mac: site.mac, mtu: 1500, txQueueLength: 500, up: true })
-  return fd
-})
+const machine = (name: string, mac: Mac): number =>
+  inNetworkNamespace(`/run/netns/${site.machine}`, () => {
+    const fd = openTap(name)
+    configureLink(name, { mac, mtu: 1500, txQueueLength: 500, up: true })
+    return fd
+  })
+const tap = machine('eth0', site.mac)
 const socket = inNetworkNamespace(`/run/netns/${site.host}`, () => openUdp(4790, 4799))
 const forwarder = startForwarder({
   self: hostKeyOf({ sha256 }, self),
@@ -65,6 +69,12 @@ process.on('message', (order: Order) => {
     case 'port': {
       const source = { kind: 'tap', fd: tap } as const
       forwarder.post({ kind: 'port', port: 1, lan: order.lan, mac: site.mac, source, link: null })
+      return
+    }
+    case 'lie': {
+      const { lan, mac } = order
+      const source = { kind: 'tap', fd: machine('eth1', mac) } as const
+      forwarder.post({ kind: 'port', port: 2, lan, mac, source, link: null, claim: 0xffff })
       return
     }
     case 'command':
