@@ -2,33 +2,26 @@
 import { randomBytes } from 'node:crypto'
 import { createConnection, type Socket } from 'node:net'
 import { lpStream } from '@libp2p/utils'
-import { type Chain, joinedChain, verifyChain } from '#core/admission/chain.ts'
-import { type JoinedLink, slotProofBytes, wholeSeconds } from '#core/admission/link.ts'
-import { mintToken } from '#core/admission/token.ts'
-import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
 import type { HostBody } from '#core/records/bodies.ts'
-import { decodeCbor, encodeCbor } from '#core/records/cbor.ts'
-import { type Draft, type SignedRecord, sealRecord } from '#core/records/record.ts'
-import { RecordSet } from '#core/records/set.ts'
-import { applySync, maxSyncBytes, syncRequest } from '#core/records/sync.ts'
+import type { Draft } from '#core/records/record.ts'
+import { maxSyncBytes } from '#core/records/sync.ts'
 import { encodeTold, sealRefutation, sealSuspicion } from '#core/liveness/message.ts'
-import { crypto, freshSeed, keyOfSeed, signerOf } from '#daemon/crypto.ts'
-import type { Host } from '#daemon/host.ts'
-import { MAX_ANSWER_BYTES } from '#mesh/bounds.ts'
-import type { Rogue, Rpc } from './member.ts'
-
-/** Who attacks, what it knows, and until when. */
-export interface Attack {
-  readonly self: Host
-  /** Its connection; null where the attack needs none. */
-  readonly rogue: Rogue
-  readonly target: { readonly ip: string; readonly port: number }
-  readonly until: number
-}
-
-const dayMs = 24 * 3600 * 1000
-/** Gossipsub's topic of hosts and revocations. */
-const meshTopic = 'mesh'
+import { putValue } from './kad.ts'
+import type { Rpc } from './member.ts'
+import { mintMembers } from './minted.ts'
+import {
+  type Attack,
+  allRecords,
+  ask,
+  bringing,
+  dayMs,
+  flipped,
+  hostBody,
+  meshTopic,
+  sealedAnyhow
+} from './records.ts'
+import { wrongViolins } from './violins.ts'
 
 export const attacks: Readonly<Record<string, (attack: Attack) => Promise<Record<string, number>>>> = {
   records: wrongRecords,
@@ -39,55 +32,11 @@ export const attacks: Readonly<Record<string, (attack: Attack) => Promise<Record
   junk: junkEverywhere,
   pointers: wrongPointers,
   deaths: liesOfDeath,
-  mint: mintMembers
+  mint: mintMembers,
+  violins: wrongViolins
 }
 
 const going = ({ until }: Attack): boolean => performance.now() < until
-
-/** Everything that the target lets a member have, by its own exchange. */
-async function allRecords({ self, rogue }: Attack): Promise<SignedRecord[]> {
-  const now = Date.now() as WallTime
-  const set = new RecordSet({ root: self.identity.mesh, crypto })
-  const access = { allows: () => true, wants: () => true, shows: () => true }
-  let request: Uint8Array | null = syncRequest(set, ['mesh'], now)
-  for (let round = 0; request !== null && round < 64; round++) {
-    request = applySync(set, await ask(rogue, 'sync', request), now, access).next
-  }
-  return [...set.all()]
-}
-
-/** One request; gives the answer, or its refusal as an error. */
-async function ask(rogue: Rogue, name: string, body: Uint8Array): Promise<Uint8Array> {
-  const stream = await rogue.open(name)
-  const signal = AbortSignal.timeout(10_000)
-  const wire = lpStream(stream, { maxDataLength: MAX_ANSWER_BYTES + 1, maxBufferSize: 4 * MAX_ANSWER_BYTES })
-  await wire.write(body, { signal })
-  await stream.close({ signal })
-  const answer = (await wire.read({ signal })).subarray()
-  if (answer[0] !== 0) throw new Error(Buffer.from(answer.subarray(1)).toString())
-  return answer.subarray(1)
-}
-
-/** A message of the exchange that brings records and asks for nothing. */
-function bringing(records: readonly Uint8Array[]): Uint8Array {
-  return encodeCbor([1, [], [], records])
-}
-
-function hostBody(self: Host, change: Partial<HostBody> = {}): HostBody {
-  return {
-    host: self.identity.id,
-    name: self.identity.name,
-    addresses: [],
-    capacity: { memoryMiB: 1, cpus: 1 },
-    coordinate: [],
-    software: '0.1.0',
-    protocols: [],
-    draining: false,
-    left: false,
-    clockAheadMs: 0,
-    ...change
-  }
-}
 
 /** Forged, replayed, truncated, oversize and future records, and those of what is not the liar's. */
 async function wrongRecords(attack: Attack): Promise<Record<string, number>> {
@@ -163,37 +112,14 @@ async function wrongRecords(attack: Attack): Promise<Record<string, number>> {
   const sent = await rogue.gossip(
     [...wrong, ...replayed].map((data) => ({ subscriptions: [], messages: [{ topic: meshTopic, data }] }))
   )
-  return { known: known.length, wrong: wrong.length, refused, sent }
-}
-
-function flipped(bytes: Uint8Array, at: number): Uint8Array {
-  const copy = bytes.slice()
-  copy[at] = (copy[at] ?? 0) ^ 1
-  return copy
-}
-
-/** A record as its own host would never seal it: right in its bytes, wrong in what it says. */
-function sealedAnyhow(draft: Draft, signer: Signer, root: PublicKey): Uint8Array {
-  try {
-    return sealRecord(draft, root, signer, crypto).bytes
-  } catch {
-    // Refused where it is made: the same fields with a signature that is not one.
-    const fields = [
-      1,
-      0,
-      Buffer.from(signer.publicKey, 'hex'),
-      new Uint8Array(0),
-      draft.version,
-      draft.issuedAt
-    ]
-    return encodeCbor([
-      ...fields,
-      draft.expiresAt,
-      decodeCbor(draft.chain?.bytes ?? encodeCbor([]), 1 << 16),
-      {},
-      randomBytes(64)
-    ])
-  }
+  // What is right is taken by the same way: so the others were understood.
+  const version = 1 + (known.find(({ author }) => author === self.identity.host.publicKey)?.version ?? 0)
+  await ask(rogue, 'sync', bringing([own({ body: hostBody(self), version })]))
+  const after = await allRecords(attack)
+  const genuine = after.filter(
+    (one) => one.author === self.identity.host.publicKey && one.version === version
+  )
+  return { known: known.length, wrong: wrong.length, refused, sent, genuine: genuine.length }
 }
 
 /** GHSA-4f8r-922h-2vgv: subscriptions to ever new topics. */
@@ -297,7 +223,7 @@ async function junkEverywhere(attack: Attack): Promise<Record<string, number>> {
     () => new TextEncoder().encode(`{"violin":"${'ab'.repeat(32)}","known":null,"holdMs":10000}`),
     () => new TextEncoder().encode('{"__proto__":{"half":1},"violin":null,"half":null}'),
     () => new Uint8Array(200_000).fill(0x81),
-    () => encodeCbor([1, [], [], Array.from({ length: 3_000 }, () => Uint8Array.of(1))]),
+    () => bringing(Array.from({ length: 3_000 }, () => Uint8Array.of(1))),
     () => new Uint8Array(maxSyncBytes + 100)
   ]
   while (going(attack)) {
@@ -361,25 +287,6 @@ async function wrongPointers(attack: Attack): Promise<Record<string, number>> {
   return { put, taken, genuine }
 }
 
-function putValue(key: Uint8Array, value: Uint8Array): Uint8Array {
-  const record = Buffer.concat([
-    field(1, key),
-    field(2, value),
-    field(5, new TextEncoder().encode(new Date().toISOString()))
-  ])
-  return Buffer.concat([field(2, key), field(3, record)])
-}
-
-/** A length-delimited field of protobuf. */
-function field(number: number, bytes: Uint8Array): Buffer {
-  const length: number[] = []
-  for (let rest = bytes.length; ; rest >>>= 7) {
-    length.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
-    if (rest <= 0x7f) break
-  }
-  return Buffer.concat([Uint8Array.of((number << 3) | 2, ...length), bytes])
-}
-
 /** Says of every other host, again and again, that it is dead: signed, in every form that there is. */
 async function liesOfDeath(attack: Attack): Promise<Record<string, number>> {
   const { self, rogue } = attack
@@ -404,93 +311,6 @@ async function liesOfDeath(attack: Attack): Promise<Record<string, number>> {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return { said }
-}
-
-/** How many members an admin mints, each with a record as large as it may be. */
-const minted = 300
-/** Of them in one message of the exchange. */
-const batch = 20
-
-/** An admin's key makes members by the hundred, and tells of each. */
-async function mintMembers({ self, rogue }: Attack): Promise<Record<string, number>> {
-  const now = Date.now() as WallTime
-  const seed = freshSeed()
-  const wish = {
-    role: 'member',
-    redeemBy: (now + 3600_000) as WallTime,
-    slots: minted,
-    addresses: []
-  } as const
-  const key = { seed, publicKey: keyOfSeed(seed) }
-  const { token } = mintToken(self.chain, self.identity.host, key, wish, now, crypto)
-  const chain = verifyChain([...self.chain.links, token.invite], self.identity.mesh, crypto) as Chain
-  const records = Array.from({ length: minted }, (_, slot) =>
-    mintedRecord(self, chain, signerOf(seed), slot, now)
-  )
-  let refused = 0
-  for (let at = 0; at < records.length; at += batch) {
-    await ask(rogue, 'sync', bringing(records.slice(at, at + batch))).catch(() => refused++)
-  }
-  const sent = await rogue.gossip(
-    records.map((data) => ({ subscriptions: [], messages: [{ topic: meshTopic, data }] }))
-  )
-  return { minted: records.length, refused, sent }
-}
-
-function mintedRecord(
-  self: Host,
-  token: Chain,
-  tokenSigner: Signer,
-  slot: number,
-  now: WallTime
-): Uint8Array {
-  const root = self.identity.mesh
-  const host = signerOf(freshSeed())
-  const link = {
-    kind: 'joined',
-    issuer: token.subject,
-    subject: host.publicKey,
-    slot,
-    notAfter: wholeSeconds(token.endsAt),
-    proof: tokenSigner.sign(slotProofBytes(root, token.subject, slot, host.publicKey)),
-    witness: self.chain.subject
-  } as const satisfies Omit<JoinedLink, 'signature'>
-  const chain = joinedChain(token, self.chain, self.identity.host, link, crypto)
-  const body = hostBody(self, {
-    host: chain.host as HostId,
-    name: `minted${slot}`,
-    addresses: Array.from({ length: 16 }, () => `/dns4/${'a'.repeat(200)}/tcp/1`)
-  })
-  const draft = {
-    kind: 'host',
-    version: 1,
-    issuedAt: now,
-    expiresAt: (now + dayMs) as WallTime,
-    chain,
-    body
-  } as const
-  return sealRecord(draft, root, host, crypto).bytes
-}
-
-/** Revokes a host and all that it let in, by the key of one above it: what its daemon would publish. */
-export async function revokeBelow(self: Host, rogue: Rogue, host: HostId): Promise<void> {
-  const known = await allRecords({ self, rogue, target: { ip: '', port: 0 }, until: 0 })
-  const target = known.find(({ kind, chain }) => kind === 'host' && chain?.host === host)?.chain
-  if (target === null || target === undefined) throw new Error(`no record of ${host}`)
-  const now = Date.now() as WallTime
-  const draft = {
-    kind: 'revocation',
-    version: 1,
-    issuedAt: now,
-    expiresAt: (now + 400 * dayMs) as WallTime,
-    chain: self.chain,
-    body: { key: target.subject, andBelow: true, target: target.links }
-  } as const
-  await ask(
-    rogue,
-    'sync',
-    bringing([sealRecord(draft, self.identity.mesh, self.identity.host, crypto).bytes])
-  )
 }
 
 /** Connections that begin and go no further: silent, with half a handshake, a byte at a time. */

@@ -1,41 +1,36 @@
 /**
  * A hijacked member at work. Arguments: the attack, its seconds, the folder whose identity it holds, the ip of the
- * host that it attacks, and, for `revoke-below`, whom. One line of JSON: what it did.
+ * host that it attacks, and what else the attack wants to be told. One line of JSON: what it did.
  */
 import { loadIdentity } from '#daemon/identity.ts'
 import { hostOf } from '#daemon/host.ts'
-import type { HostId } from '#core/ids.ts'
-import { attacks, halfOpen, revokeBelow } from './attacks.ts'
+import { attacks, halfOpen } from './attacks.ts'
+import { eclipse } from './eclipse.ts'
 import { rogueMember } from './member.ts'
+import { sit } from './minted.ts'
 
-const [name, seconds, dir, ip, whom] = process.argv.slice(2) as [string, string, string, string, string]
-const port = 4780
+const [name, seconds, dir, ip, ...words] = process.argv.slice(2) as [string, string, string, string]
+const target = { ip, port: 4780 }
 
 // What befalls a stream that was given up is nobody's business here.
 process.on('unhandledRejection', () => undefined)
 
 async function act(): Promise<Record<string, number>> {
-  if (name === 'half-open') return halfOpen(ip, port, performance.now() + Number(seconds) * 1000)
+  const until = performance.now() + Number(seconds) * 1000
+  if (name === 'half-open') return halfOpen(ip, target.port, until)
   const self = await hostOf(dir, await loadIdentity(dir))
+  if (name === 'sit') return sit({ self, target, until, words })
+  if (name === 'eclipse') return eclipse({ self, target, until, words })
+  const attack = attacks[name]
+  if (attack === undefined) throw new RangeError(`no attack ${name}`)
   await using rogue = await rogueMember({
     seed: self.identity.hostSeed,
     meshId: self.identity.mesh,
     presentation: self.identity.membership,
-    address: `/ip4/${ip}/tcp/${port}`
+    address: `/ip4/${ip}/tcp/${target.port}`
   })
-  if (name === 'revoke-below') {
-    await revokeBelow(self, rogue, whom as HostId)
-    return {}
-  }
-  const attack = attacks[name]
-  if (attack === undefined) throw new RangeError(`no attack ${name}`)
   // Awaited here: the connection goes when this function is left.
-  return await attack({
-    self,
-    rogue,
-    target: { ip, port },
-    until: performance.now() + Number(seconds) * 1000
-  })
+  return await attack({ self, rogue, target, words, until })
 }
 
 const did = await act()

@@ -14,7 +14,7 @@ import { encode } from 'it-length-prefixed'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { protocolPrefix } from '#mesh/node.ts'
 import { askProof } from '#mesh/proof.ts'
-import type { Connection, Stream } from '@libp2p/interface'
+import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
 /** What a gossipsub packet may hold; all of it is optional. */
@@ -37,6 +37,8 @@ export interface RogueOptions {
   /** What it shows; null: nothing, so it stays a stranger. */
   readonly presentation: Uint8Array | null
   readonly address: string
+  /** Protocols that it serves in its own way. */
+  readonly handlers?: Readonly<Record<string, StreamHandler>>
 }
 
 const dialMs = 20_000
@@ -45,6 +47,8 @@ const dialMs = 20_000
 export async function rogueMember(options: RogueOptions): Promise<Rogue> {
   const node = await createLibp2p({
     privateKey: await generateKeyPairFromSeed('Ed25519', options.seed),
+    // The DHT takes nobody in who has no address.
+    addresses: { listen: options.handlers === undefined ? [] : ['/ip4/0.0.0.0/tcp/0'] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ maxOutboundStreams: 100_000, maxInboundStreams: 1_000 })],
@@ -56,6 +60,8 @@ export async function rogueMember(options: RogueOptions): Promise<Rogue> {
   await node.handle(['/meshsub/1.2.0', '/meshsub/1.1.0'], (stream) => {
     stream.addEventListener('message', () => undefined)
   })
+  for (const [protocol, handler] of Object.entries(options.handlers ?? {}))
+    await node.handle(protocol, handler, { maxInboundStreams: 1_000 })
   try {
     const signal = AbortSignal.timeout(dialMs)
     const connection = await node.dial(multiaddr(options.address), { signal })
