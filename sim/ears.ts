@@ -17,10 +17,11 @@ export class Ears {
   /** What comes after the next, by place: mostly nothing. */
   readonly #later = new Map<number, number[]>()
 
-  /** Null: never heard, and nothing is on its way. */
+  /** Null: never heard, though something may be on its way. */
   lastAt(id: HostId): Instant | null {
     const place = this.#places.get(id)
-    return place === undefined ? null : (this.#lastAt[place] as Instant)
+    const at = place === undefined ? undefined : this.#lastAt[place]
+    return at === undefined || at === -Infinity ? null : (at as Instant)
   }
 
   /** Where what is heard of a host stands; it stays there. */
