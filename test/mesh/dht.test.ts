@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { ViolinError } from '#core/errors.ts'
 import { MAX_DHT_VALUE_BYTES } from '#mesh/bounds.ts'
+import { Dht } from '#mesh/dht.ts'
 import { bytes, join, node, soon, text } from './nodes.ts'
+import type { KadDHT } from '@libp2p/kad-dht'
 import type { Node } from './nodes.ts'
 
 const code = (expected: string) => (error: unknown) => error instanceof ViolinError && error.code === expected
@@ -79,6 +81,27 @@ test('one who keeps to an older value hides the newer one from nobody', async ()
   await found(c, 'k', '1 old')
   await join(c, a)
   await found(c, 'k', '2 new')
+})
+
+test('what was told before one kept the look-up waiting counts, but for what belongs to another key', async () => {
+  const dht = new Dht()
+  dht.setValidator(
+    (key, value) => text(value).startsWith(key),
+    () => 0
+  )
+  /** A look-up that these values answer, and then nobody. */
+  const answered = (...values: readonly string[]): KadDHT =>
+    ({
+      async *get(_key: Uint8Array, { signal }: { signal: AbortSignal }) {
+        for (const value of values) yield { name: 'PEER_RESPONSE', record: { value: bytes(value) } }
+        const { promise, reject } = Promise.withResolvers<never>()
+        signal.addEventListener('abort', () => reject(signal.reason as Error))
+        await promise
+      }
+    }) as unknown as KadDHT
+  const found = await dht.get(answered('other 1', 'k 1'), 'k', AbortSignal.timeout(30))
+  assert.equal(found === null ? null : text(found), 'k 1')
+  await assert.rejects(dht.get(answered('other 1'), 'k', AbortSignal.timeout(30)), { name: 'TimeoutError' })
 })
 
 test('a value that the validator refuses is not put, and not taken from one that has it', async () => {
