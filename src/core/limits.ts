@@ -65,9 +65,9 @@ export function ownerRefusal(
 ): string | null {
   if (refuse.includes(ownerHost) || owners.some((owner) => refuse.includes(owner)))
     return "this host's operator refuses its owner"
-  const allowed =
-    allow === null || allow.includes(ownerHost) || owners.every((owner) => allow.includes(owner))
-  return allowed ? null : "this host's operator does not allow its owner"
+  const named = (list: readonly string[]): boolean =>
+    list.includes(ownerHost) || (owners.length > 0 && owners.every((owner) => list.includes(owner)))
+  return allow === null || named(allow) ? null : "this host's operator does not allow its owner"
 }
 
 /**

@@ -142,6 +142,8 @@ test('who names an allowed owner beside itself is not allowed by that, and a ref
   assert.match(ownerRefusal(claim, { ...standard, allow: [other] }) ?? '', /does not allow/)
   assert.equal(ownerRefusal(claim, { ...standard, allow: [own, other] }), null)
   assert.match(ownerRefusal(claim, { ...standard, refuse: [other] }) ?? '', /refuses/)
+  // Who only asks has named no owner yet.
+  assert.match(ownerRefusal({ ...claim, owners: [] }, { ...standard, allow: [own] }) ?? '', /does not allow/)
 })
 
 test('namespaces have a bound, too, though each takes little', () => {
