@@ -66,6 +66,22 @@ export interface Sent {
   readonly tookMs: number
 }
 
+/** A datagram, and what it does at the end of its way. */
+export abstract class Datagram {
+  readonly from: number
+  readonly to: number
+
+  constructor(from: number, to: number) {
+    this.from = from
+    this.to = to
+  }
+
+  /** Where it went. */
+  abstract arrived(): void
+  /** Back at the sender: nobody listened. */
+  abstract refused(): void
+}
+
 export class Network {
   readonly plan: NetworkPlan
   /** Is told of all that is sent; null: nobody looks. */
@@ -147,24 +163,22 @@ export class Network {
     return this.#random.next() < this.#lossOf(from, to) ? Infinity : this.#clock.now + delay
   }
 
-  /** Lets a datagram arrive at `at`; `refused` runs at the sender when nobody listens. */
-  datagram(
-    from: number,
-    to: number,
-    at: number,
-    what: string,
-    arrive: () => void,
-    refused: () => void
-  ): void {
+  /** Lets a datagram arrive at `at`. */
+  datagram(at: number, what: string, datagram: Datagram): void {
+    const { from, to } = datagram
     if (this.drawn !== null) this.#draw(from, to, at, what)
     if (at === Infinity || !this.reaches(from, to)) return
-    this.#clock.at(at, () => {
-      if (!this.reaches(from, to)) return
-      if (this.#presence(to) === 'running') return arrive()
-      const back = this.#clock.now + this.#delayMs(to, from)
-      this.#clock.at(back, () => {
-        if (this.reaches(to, from)) refused()
-      })
+    this.#clock.at(at, () => this.#arrive(datagram))
+  }
+
+  /** It is there, if the way still is. */
+  #arrive(datagram: Datagram): void {
+    const { from, to } = datagram
+    if (!this.reaches(from, to)) return
+    if (this.#presence(to) === 'running') return datagram.arrived()
+    const back = this.#clock.now + this.#delayMs(to, from)
+    this.#clock.at(back, () => {
+      if (this.reaches(to, from)) datagram.refused()
     })
   }
 

@@ -3,6 +3,7 @@
  * while both sides answer. Times are those of the slice's worker (slice/forwarder/paths.ts).
  */
 import type { Host } from './host.ts'
+import { Datagram } from './network.ts'
 import type { World } from './world.ts'
 
 /** How long a trunk looks for a path before it says that there is none, and how often it looks again. */
@@ -16,13 +17,44 @@ const sessionMs = 120
 const sessionAgainMs = 1_000
 
 type Side = 0 | 1
+/** The lives of both ends that agreed a session. */
+type Keyed = readonly [number, number]
+
+/** Something sealed, on its way to the other end. */
+class Sealed extends Datagram {
+  readonly #trunk: Trunk
+  readonly #side: Side
+  readonly #keyed: Keyed
+  readonly #arrive: () => void
+
+  constructor(trunk: Trunk, side: Side, keyed: Keyed, arrive: () => void) {
+    super(trunk.ends[side].place, trunk.ends[side === 0 ? 1 : 0].place)
+    this.#trunk = trunk
+    this.#side = side
+    this.#keyed = keyed
+    this.#arrive = arrive
+  }
+
+  arrived(): void {
+    const there = this.#side === 0 ? 1 : 0
+    const to = this.#trunk.ends[there]
+    if (this.#trunk.opens(this.#keyed) && to.life === this.#keyed[there])
+      to.worker.do('datagram', this.#arrive)
+  }
+
+  refused(): void {
+    const from = this.#trunk.ends[this.#side]
+    if (from.life === this.#keyed[this.#side])
+      from.worker.do('error', () => from.slice.refused(this.#trunk.other(from)))
+  }
+}
 
 export class Trunk {
   readonly ends: readonly [Host, Host]
   /** Since when each side holds that there is a path; Infinity: there is none. */
   readonly upSince: [number, number] = [Infinity, Infinity]
   /** The lives of both ends whose keys the session is; null: none yet. */
-  #keyed: readonly [number, number] | null = null
+  #keyed: Keyed | null = null
   #keying = false
   readonly #losing: [boolean, boolean] = [false, false]
   readonly #finding: [boolean, boolean] = [false, false]
@@ -88,18 +120,13 @@ export class Trunk {
       datagram.sentAt = clock.now
       datagram.arrivesAt = network.arrival(from.place, to.place)
     }
-    network.datagram(
-      from.place,
-      to.place,
-      datagram.arrivesAt,
-      what,
-      () => {
-        if (this.#keyed === keyed && to.life === keyed[1 - side]) to.worker.do('datagram', arrive)
-      },
-      () => {
-        if (from.life === keyed[side]) from.worker.do('error', () => from.slice.refused(to))
-      }
-    )
+    if (datagram.arrivesAt === Infinity && network.drawn === null) return
+    network.datagram(datagram.arrivesAt, what, new Sealed(this, side, keyed, arrive))
+  }
+
+  /** Whether what was sealed under these keys opens. */
+  opens(keyed: Keyed): boolean {
+    return this.#keyed === keyed
   }
 
   #side(host: Host): Side {

@@ -94,6 +94,8 @@ export class World {
   readonly drawn: boolean
   /** When the ways between hosts changed last, or one came or went: weather does not count. */
   changedAt = 0
+  /** Stalls of workers that the weather brought: what endangers a switch. */
+  weatheredStalls = 0
   readonly #bugs: ReadonlySet<Bug>
   readonly #byKey = new Map<HostKey, Host>()
   readonly #byId = new Map<HostId, Host>()
@@ -156,8 +158,12 @@ export class World {
     return this.hosts.filter((host) => host.records.chain !== null)
   }
 
+  get hasBugs(): boolean {
+    return this.#bugs.size > 0
+  }
+
   hasBug(bug: Bug): boolean {
-    return this.#bugs.has(bug)
+    return this.#bugs.size > 0 && this.#bugs.has(bug)
   }
 
   host(place: number): Host {

@@ -22,8 +22,8 @@ import {
 
 /** What a host said of the active. */
 interface Vote {
-  readonly living: boolean
-  readonly at: number
+  living: boolean
+  at: number
 }
 
 export class Claim {
@@ -42,7 +42,12 @@ export class Claim {
 
   /** A host said whether it has an active that lives. */
   vote(from: HostKey, living: boolean): void {
-    this.#votes.set(from, { living, at: this.#ground.now })
+    const known = this.#votes.get(from)
+    if (known === undefined) this.#votes.set(from, { living, at: this.#ground.now })
+    else {
+      known.living = living
+      known.at = this.#ground.now
+    }
   }
 
   removed(peer: HostKey): void {

@@ -78,7 +78,9 @@ export class Edge {
   /** A beat of another host, which is a candidate. */
   hear(beat: Beat, from: Peer): void {
     const ground = this.#ground
-    const term = { counter: beat.counter, host: from.key }
+    const known = this.#beats.get(from.key)
+    const same = known !== undefined && known.term.counter === beat.counter
+    const term = same ? known.term : { counter: beat.counter, host: from.key }
     if (beat.state === 'over') this.#ended(from.key, beat.successor)
     else {
       this.#beats.set(from.key, { beat, term, at: ground.now })
@@ -128,17 +130,23 @@ export class Edge {
   report(to: HostKey): void {
     const ground = this.#ground
     const { followed } = ground
-    const took = Array.from(this.#taken.values()).find((taken) => taken.term.host === to)
-    const other = Array.from(this.#taken.values()).findLast(
-      (taken) => taken.term.host !== followed?.peer && taken.untilAt === Infinity
-    )
+    const took = followed?.peer === to ? undefined : this.#taken.get(to)
     ground.send(to, {
       kind: 'status',
       lost: followed !== null && this.#holdsLost(followed),
-      took: followed?.peer === to ? (other?.term ?? null) : (took?.term ?? other?.term ?? null),
+      took: took?.term ?? this.#takenBeside(followed),
       rival: this.#rival?.term ?? null,
       version: ground.version
     })
+  }
+
+  /** The newest term whose tag is taken to stay beside that of the followed. */
+  #takenBeside(followed: Followed | null): Term | null {
+    let beside: Term | null = null
+    for (const { term, untilAt } of this.#taken.values()) {
+      if (term.host !== followed?.peer && untilAt === Infinity) beside = term
+    }
+    return beside
   }
 
   // What time tells.

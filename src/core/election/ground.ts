@@ -54,7 +54,8 @@ export class Ground {
   ports: readonly Port[] = []
   version = 0
   effects: Effect<Message>[] = []
-  #wake: Deadline | null = null
+  #wakeAt = Infinity
+  #wakeWhy = ''
   #stamp = 0
 
   constructor(self: HostKey, tags: Tags, random: () => number, now: Instant) {
@@ -133,14 +134,16 @@ export class Ground {
 
   /** Asks for a tick at `at`; the earliest wish counts. */
   wake(at: number, why: string): void {
-    if (at < (this.#wake?.at ?? Infinity)) this.#wake = { at: at as Instant, why }
+    if (at >= this.#wakeAt) return
+    this.#wakeAt = at
+    this.#wakeWhy = why
   }
 
   get deadline(): Deadline | null {
-    return this.#wake
+    return this.#wakeAt === Infinity ? null : { at: this.#wakeAt as Instant, why: this.#wakeWhy }
   }
 
   forgetDeadline(): void {
-    this.#wake = null
+    this.#wakeAt = Infinity
   }
 }

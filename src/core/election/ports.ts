@@ -26,6 +26,8 @@ export class PortTable {
   /** What each host announced, this one too. */
   readonly #ports = new Map<HostKey, ReadonlyMap<Mac, number>>()
   readonly #holders = new Map<Mac, Set<HostKey>>()
+  /** MACs that more than one host announced. */
+  #contested = 0
 
   constructor(self: HostKey) {
     this.#self = self
@@ -40,7 +42,7 @@ export class PortTable {
     const concerned = new Set([host])
     for (const mac of this.#ports.get(host)?.keys() ?? []) {
       const holders = this.#holders.get(mac)
-      holders?.delete(host)
+      if (holders?.delete(host) === true && holders.size === 1) this.#contested--
       for (const other of holders ?? []) concerned.add(other)
       if (holders?.size === 0) this.#holders.delete(mac)
     }
@@ -48,12 +50,18 @@ export class PortTable {
     for (const { mac, claim } of ports) {
       claims.set(mac, claim)
       const holders = this.#holders.get(mac) ?? new Set()
+      if (holders.size === 1 && !holders.has(host)) this.#contested++
       this.#holders.set(mac, holders.add(host))
       for (const other of holders) concerned.add(other)
     }
     if (claims.size > 0) this.#ports.set(host, claims)
     else this.#ports.delete(host)
     return concerned
+  }
+
+  /** Whether more than one host announced some MAC: else nobody's port is superseded. */
+  get isContested(): boolean {
+    return this.#contested > 0
   }
 
   /** The MACs that are behind a host, and not with a higher claim elsewhere. */
