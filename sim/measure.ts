@@ -89,6 +89,9 @@ export function measured(scenario: Scenario): Measuring {
       }
       figures.push({ name: 'switches that changed', unit: '', values: [changes] })
       figures.push({ name: 'switch-hours', unit: 'h', values: [(scenario.lans.length * ms) / 3_600_000] })
+      if (scenario.stalls !== null) {
+        figures.push({ name: 'stalls of workers', unit: '', values: [world.weatheredStalls] })
+      }
       figures.push(...costFigures(world, ms))
     },
     rows: () => figures

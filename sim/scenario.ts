@@ -43,6 +43,8 @@ export interface Stalls {
   readonly everyMs: number
   /** Longest. */
   readonly ms: number
+  /** Shortest; absent: ten. */
+  readonly leastMs?: number
 }
 
 export interface Scenario {

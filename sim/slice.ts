@@ -20,6 +20,8 @@ import type { World } from './world.ts'
 const aliveEveryMs = 10
 /** Learned MACs of a simulated vLAN: all its hosts, and few bytes. */
 const fabricEntries = 64
+/** A tick that comes later says that the worker stood still (slice/forwarder/loop.ts). */
+const lateMs = 25
 /** Above what is lost when two clocks are added and taken away. */
 const roundingMs = 1e-6
 /** Bytes of most messages: a status or a beat. */
@@ -164,9 +166,17 @@ export class Slice {
     }
   }
 
-  /** The worker did not run: the calm clock leaves that out, what waits is read before anything is judged. */
+  /**
+   * The worker did not run: the calm clock leaves out for how long its next tick is late, and what waits is read
+   * before anything is judged. So an active beats as soon as it runs again (slice/forwarder/loop.ts).
+   */
   resumed(stalledMs: number, readWaiting: () => void): void {
-    this.#clockMs -= stalledMs
+    let tickAt = Infinity
+    for (const { election } of this.lans.values()) {
+      tickAt = Math.min(tickAt, (election.deadline?.at ?? Infinity) - this.#clockMs)
+    }
+    const late = Math.min(stalledMs, this.#world.clock.now - tickAt)
+    if (late > lateMs) this.#clockMs -= late
     readWaiting()
     for (const lan of this.lans.values()) this.#feed(lan, { kind: 'tick' })
   }
@@ -296,6 +306,7 @@ export class Slice {
   /** As a planted bug would read it; null: not at all. */
   #bent(lan: Lan, from: Host, message: Message): Message | null {
     const world = this.#world
+    if (!world.hasBugs) return message
     if (world.hasBug('rivals-ignored') && lan.role.kind === 'active') {
       if (message.kind === 'beat') return null
       const follows = message.follows?.host === this.#host.key ? message.follows : null
@@ -378,7 +389,7 @@ export class Slice {
   }
 
   #send(lan: Lan, to: Host, message: Message): void {
-    this.tagsOf(to).stamps.set(lan.index, message.stamp)
+    if (this.#world.hasBug('echoes-ignored')) this.tagsOf(to).stamps.set(lan.index, message.stamp)
     const bytes = this.#world.samples() ? encodeMessage(message) : null
     const traffic = this.#host.sent
     traffic.trunkBytes += bytes?.length ?? usualBytes

@@ -4,10 +4,22 @@
 import type { Fault } from '../faults.ts'
 import { rough } from '../network.ts'
 import type { Random } from '../random.ts'
-import { type Scenario, scenario } from '../scenario.ts'
+import { type Scenario, type Stalls, scenario } from '../scenario.ts'
 import type { Family } from './list.ts'
 
 const rounds = 20
+
+/**
+ * The plain weather: stalls of a host befall its worker, its main thread, its daemon or all at once, so that each
+ * of these processes stalls once a minute.
+ */
+const plainStalls: Stalls = { everyMs: 30_000, ms: 300, leastMs: 300 }
+/** So many times as many come in the dense weather. */
+export const denser = 10
+/** The active, its standby, and one witness that can object: with more a takeover needs more to be wrong. */
+const lanHosts = 3
+/** Stalls of workers in a switch-hour of the plain weather. */
+export const stallsPerHour: number = 60 * lanHosts
 
 /** One fault after another, with time between in which all comes right. */
 function again(
@@ -29,6 +41,23 @@ function again(
       }).flat()
       const ring = { kind: 'ring', everyMs: 10 } as const
       return scenario(name, why, count, { records: false, traffic: ring, steps, restMs: 4_000, ...change })
+    }
+  }
+}
+
+/** Weather on many vLANs in one world: the most switch-hours for the time that it takes. */
+function weathers(name: string, why: string, stalls: Stalls): Family {
+  return {
+    name,
+    why,
+    hosts: 100 * lanHosts,
+    make(count) {
+      const lans = Array.from({ length: Math.floor(count / lanHosts) }, (_, lan) => {
+        const hosts = Array.from({ length: lanHosts }, (_, turn) => lanHosts * lan + turn)
+        return { hosts, candidates: hosts }
+      })
+      const change = { records: false, lans, network: rough, stalls, traffic: null, restMs: 600_000 }
+      return scenario(name, why, count, change)
     }
   }
 }
@@ -83,25 +112,11 @@ export const elections: readonly Family[] = [
     { kind: 'kill', host: 'active', forMs: 3_000 }
   ]),
   again('handoff', 'the switch moves as planned', 8, 3_000, () => [{ kind: 'handoff', to: null }]),
-  {
-    name: 'weathers',
-    why: 'the weather on many vLANs of four in one world: the most switch-hours for the time that it takes',
-    hosts: 400,
-    make(count) {
-      const lans = Array.from({ length: Math.floor(count / 4) }, (_, lan) => {
-        const hosts = [0, 1, 2, 3].map((i) => 4 * lan + i)
-        return { hosts, candidates: hosts }
-      })
-      return scenario('weathers', this.why, count, {
-        records: false,
-        lans,
-        network: rough,
-        stalls: { everyMs: 5_000, ms: 300 },
-        traffic: null,
-        restMs: 120_000
-      })
-    }
-  },
+  weathers('weathers', 'each process stalls for 300 ms once a minute, many vLANs of three', plainStalls),
+  weathers('weathers-dense', 'the same with ten times as many stalls', {
+    ...plainStalls,
+    everyMs: plainStalls.everyMs / denser
+  }),
   {
     name: 'weather',
     why: 'five per cent of loss and stalls of 300 ms of any thread: nobody takes over',

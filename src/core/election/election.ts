@@ -10,11 +10,12 @@ import { unreachable } from '../ids.ts'
 import { Claim } from './claim.ts'
 import { Edge } from './edge.ts'
 import { Ground } from './ground.ts'
-import { maxShutPerMessage, type Message, type Ports, type Shut } from './message.ts'
+import { maxShutPerMessage, type Message, type Ports, type ReignState, type Shut } from './message.ts'
 import { Peer } from './peer.ts'
 import { type Owners, type Port, PortTable } from './ports.ts'
+import type { Reign } from './reign.ts'
 import { Rule } from './rule.ts'
-import type { Deadline, Effect, Input, Role, SwitchView, Tags } from './types.ts'
+import type { Deadline, Effect, Input, Role, SwitchView, Tag, Tags } from './types.ts'
 
 export interface ElectionOptions {
   readonly self: HostKey
@@ -30,6 +31,15 @@ interface Announcement {
   readonly parts: (readonly Port[] | null)[]
 }
 
+/** What a role is made of. */
+interface Made {
+  reign: Reign | null
+  state: ReignState | null
+  revision: number
+  peer: HostKey | null
+  tag: Tag | null
+}
+
 const nothing: readonly Effect<Message>[] = []
 
 export class Election {
@@ -42,7 +52,7 @@ export class Election {
   #configured = false
   #role: Role = { kind: 'edge', uplink: null }
   /** What the role was made of. */
-  #roleMade: readonly unknown[] = []
+  readonly #made: Made = { reign: null, state: null, revision: 0, peer: null, tag: null }
   #view: SwitchView = { active: null, standby: null, term: 0, role: 'edge' }
 
   constructor(options: ElectionOptions) {
@@ -74,7 +84,7 @@ export class Election {
     if (!this.#configured) return effects
     this.#edge.watch()
     if (this.#claim.due()) this.#rule.claim()
-    this.#rule.watch()
+    this.#rule.watch(input.kind === 'tick')
     this.#tellShut(effects)
     this.#settle()
     return effects
@@ -258,7 +268,7 @@ export class Election {
   /** The active's word to those whose ports others have under a higher claim: with each beat, and at once. */
   #tellShut(effects: readonly Effect<Message>[]): void {
     const ground = this.#ground
-    if (ground.reign?.state !== 'active') return
+    if (ground.reign?.state !== 'active' || !this.#ports.isContested) return
     const told = new Set<HostKey>()
     for (const effect of effects) {
       if (effect.kind === 'fdb') told.add(effect.peer)
@@ -294,10 +304,19 @@ export class Election {
   /** Whether anything changed that the role is made of: spares building it for every message. */
   #rolesDiffer(): boolean {
     const { reign, followed } = this.#ground
-    const made = [reign, reign?.state, reign?.revision, followed?.peer, followed?.tag]
-    const differ = made.some((part, index) => part !== this.#roleMade[index])
-    if (differ) this.#roleMade = made
-    return differ
+    const made = this.#made
+    const ruled =
+      made.reign === reign &&
+      made.state === (reign?.state ?? null) &&
+      made.revision === (reign?.revision ?? 0)
+    const led = made.peer === (followed?.peer ?? null) && made.tag === (followed?.tag ?? null)
+    if (ruled && led) return false
+    made.reign = reign
+    made.state = reign?.state ?? null
+    made.revision = reign?.revision ?? 0
+    made.peer = followed?.peer ?? null
+    made.tag = followed?.tag ?? null
+    return true
   }
 
   #newRole(): Role {

@@ -149,7 +149,8 @@ export class Rule {
 
   // What time tells.
 
-  watch(): void {
+  /** `ticks`: this host read all that waited for it. */
+  watch(ticks: boolean): void {
     const ground = this.#ground
     const { reign, now } = ground
     if (reign === null) return
@@ -161,16 +162,19 @@ export class Rule {
       this.#handOver(reign)
     } else if (reign.state === 'offer') this.#watchOffer(reign)
     if (reign.state === 'retiring') this.#retire(reign)
-    if (ground.reign === reign) this.#rhythm(reign)
+    if (ground.reign === reign) this.#rhythm(reign, ticks)
   }
 
   // Beats.
 
-  /** All beats of a host, whatever the vLAN, fall on the same instants: they share datagrams. */
-  #rhythm(reign: Reign): void {
+  /**
+   * All beats of a host, whatever the vLAN, fall on the same instants: they share datagrams. Who stood still reads
+   * first what waits: a beat after the first of it would echo what is old, and another stall make it look deaf.
+   */
+  #rhythm(reign: Reign, ticks: boolean): void {
     const ground = this.#ground
     const { now } = ground
-    if (now >= this.#gridAt) {
+    if (ticks && now >= this.#gridAt) {
       const before = this.#gridAt - beatMs
       const slow = Math.floor(before / slowBeatMs) !== Math.floor(now / slowBeatMs)
       const edges = reign.edges(now - echoMs)

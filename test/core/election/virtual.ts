@@ -330,13 +330,13 @@ export class Network {
       return
     }
     for (const effect of election.handle(input, this.#clock(host))) this.#carryOut(host, effect)
-    this.#schedule(host, election)
+    this.#schedule(host, election, input.kind)
   }
 
-  #schedule(host: VirtualHost, election: Election): void {
+  #schedule(host: VirtualHost, election: Election, after: Input<Message>['kind']): void {
     const deadline = election.deadline
     const at = deadline === null ? Infinity : Math.max(this.now, deadline.at - host.clockMs)
-    if (deadline !== null)
+    if (deadline !== null && after === 'tick')
       assert.ok(deadline.at > this.#clock(host), `a deadline that is over: ${deadline.why}`)
     if (at === host.tickAt || at === Infinity) return
     host.tickAt = at
