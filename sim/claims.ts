@@ -35,6 +35,8 @@ interface Held {
   claim: number
   state: RunState
   superseded: number
+  /** By whom, and when; null: by nobody. */
+  shut: { readonly by: number; readonly at: number } | null
 }
 
 interface Asked {
@@ -100,7 +102,8 @@ export class Claims {
       for (const [violin, name] of this.#everyHeld()) {
         const held = this.#held.get(violin)?.get(name)
         if (held === undefined || macOfEntity(this.#world, violin, name) !== mac) continue
-        held.superseded = Math.max(held.superseded, claim)
+        if (claim > held.superseded)
+          Object.assign(held, { superseded: claim, shut: { by: by.place, at: this.#world.clock.now } })
         this.#host.records.repair.with(by.place)
         this.kick()
       }
@@ -153,9 +156,7 @@ export class Claims {
     for (const [turn, one] of asked.entries()) this.#obey(one, verdicts[turn] as Verdict)
     for (const { id } of violins)
       if (this.#newsOf(id) !== (this.#told.get(id) ?? '[]')) this.#tellLater(tellClaimsMs)
-    const again = verdicts.flatMap((one) =>
-      one.kind === 'rest' && one.againInMs !== null ? one.againInMs : []
-    )
+    const again = verdicts.flatMap((one) => (one.againInMs === null ? [] : one.againInMs))
     this.#againAt = this.#world.clock.now + Math.min(...again) + 1
     if (again.length > 0)
       this.#world.clock.at(this.#againAt, () => this.#againAt <= this.#world.clock.now && this.kick())
@@ -212,11 +213,13 @@ export class Claims {
       }
       const isOver = own?.state === 'failed' && generationOf(own.claim) < generation
       if (isOver) held.delete(name)
+      const { answered } = this.#host.records.repair
+      const heardSince = own?.shut != null && (answered.get(own.shut.by) ?? -Infinity) > own.shut.at
       return [
         {
           violin,
           entity,
-          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled }
+          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
         }
       ]
     })
@@ -254,7 +257,7 @@ export class Claims {
     const made = new Map<string, Held>()
     const former = this.#host.records.view.runs.get(violin)?.get(this.#host.id)
     for (const { name, claim, state } of former?.body.entities ?? [])
-      if (state === 'failed') made.set(name, { claim, state, superseded: 0 })
+      if (state === 'failed') made.set(name, { claim, state, superseded: 0, shut: null })
     this.#held.set(violin, made)
     return made
   }
@@ -271,13 +274,14 @@ export class Claims {
     if (!verdict.fresh) return
     this.#see(violin.id, entity.name, verdict.claim, 'pending')
     if (own === undefined || own.state === 'failed') {
-      const made: Held = { claim: verdict.claim, state: 'booting', superseded: 0 }
+      const made: Held = { claim: verdict.claim, state: 'booting', superseded: 0, shut: null }
       held.set(entity.name, made)
       return this.#boot(violin.id, entity.name, made)
     }
     // The same machine under another claim.
     own.claim = verdict.claim
     own.superseded = 0
+    own.shut = null
     if (own.state === 'running') this.#ran(violin.id, entity.name, own)
   }
 

@@ -23,8 +23,8 @@ export class Repair {
   readonly #host: Host
   /** Since when it common with whom. */
   readonly #repairing = new Map<number, number>()
-  /** Who answered since the start, until nothing was left to ask. */
-  readonly answered: Set<number> = new Set()
+  /** Who answered since the start until nothing was left to ask, and when the last such exchange began. */
+  readonly answered: Map<number, number> = new Map()
 
   constructor(world: World, host: Host) {
     this.#world = world
@@ -84,7 +84,7 @@ export class Repair {
     let rounds = 0
     const ask = (request: Uint8Array | null): void => {
       const over = clock.now - startedAt > repairTimeoutMs
-      if (request === null) this.#wasAnswered(place)
+      if (request === null) this.#wasAnswered(place, startedAt)
       if (request === null || over || ++rounds > maxSyncRounds) return void this.#repairing.delete(place)
       this.#host.sent.syncBytes += request.length
       records.connections.call(peer, 'exchange', (reply) => {
@@ -95,10 +95,10 @@ export class Repair {
     ask(this.#request(records.set.violins().filter(shares)))
   }
 
-  #wasAnswered(place: number): void {
-    if (this.answered.has(place)) return
-    this.answered.add(place)
-    this.#host.claims?.kick()
+  #wasAnswered(place: number, startedAt: number): void {
+    const isFirst = !this.answered.has(place)
+    this.answered.set(place, startedAt)
+    if (isFirst) this.#host.claims?.kick()
   }
 
   /** The same bytes for all that hold the same are computed once. */

@@ -1,4 +1,5 @@
 import { formerMs } from '#core/election/settings.ts'
+import type { Grant } from '../tags.ts'
 import type { Invariant } from './invariant.ts'
 
 /** How late a frame may be that was on its way when its term ended, beside the time that edges grant. */
@@ -9,18 +10,23 @@ export const endedTerms: Invariant = {
   name: 'ended-terms',
   why: 'a former switch that does not know that it is one goes on sending: its edges are what stops it',
   watch(world) {
-    /** When a host turned to the switch that it follows, by `host lan`. */
-    const turnedAt = new Map<string, number>()
+    /** When a host left a switch, by `host lan switch`; and the first frame under each tag that was given. */
+    const leftAt = new Map<string, number>()
+    const firstAt = new WeakMap<Grant, number>()
     return {
       see(seen) {
-        if (seen.kind === 'view' && seen.view.active !== seen.before.active)
-          turnedAt.set(`${seen.host} ${seen.lan}`, world.clock.now)
+        if (seen.kind === 'view' && seen.view.active !== seen.before.active && seen.before.active !== null)
+          leftAt.set(`${seen.host} ${seen.lan} ${world.byKey(seen.before.active).place}`, world.clock.now)
         // What comes up comes under the host's own tags, which end with its term: ended-tags.
-        if (seen.kind !== 'frame' || seen.up) return
+        if (seen.kind !== 'frame' || seen.up || seen.taken === null) return
+        if (!firstAt.has(seen.taken)) firstAt.set(seen.taken, world.clock.now)
         const { worker, slice } = world.host(seen.host)
         const view = slice.lans.get(seen.lan)?.view
         if (view === undefined || view.active === null || view.active === world.host(seen.from).key) return
-        const since = Math.max(turnedAt.get(`${seen.host} ${seen.lan}`) ?? 0, worker.resumedAt)
+        const left = leftAt.get(`${seen.host} ${seen.lan} ${seen.from}`)
+        // A tag that is new since is an offer: that switch is to take over again.
+        if (left === undefined || (firstAt.get(seen.taken) as number) > left) return
+        const since = Math.max(left, worker.resumedAt)
         const forMs = world.clock.now - since
         if (forMs <= formerMs + lateMs) return
         world.violate(

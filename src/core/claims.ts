@@ -38,6 +38,8 @@ export interface Question {
   readonly told: ReadonlyMap<HostId, Told>
   /** Null: nothing of it is here. */
   readonly own: Own | null
+  /** Records were compared with the host that superseded this one, since it did. */
+  readonly heardSince: boolean
   /** A co-host answered since this host's start, or none was in reach for {@link lostMs}. */
   readonly settled: boolean
 }
@@ -56,7 +58,13 @@ export interface Sight {
 
 export type Verdict =
   /** `fresh`: under a claim that was not there before; others are to hear of it at once. */
-  | { readonly kind: 'run'; readonly claim: number; readonly fresh: boolean }
+  | {
+      readonly kind: 'run'
+      readonly claim: number
+      readonly fresh: boolean
+      /** Its ports are shut here, and may have to be opened then; null: nothing is waited for. */
+      readonly againInMs: number | null
+    }
   /** It is not for this host to run. Unless something else happens first, ask again then. */
   | { readonly kind: 'rest'; readonly why: string; readonly againInMs: number | null }
 
@@ -85,7 +93,8 @@ export function decide(question: Question, sight: Sight): Verdict {
     const outranked = rival !== null && outranks(rival, { host: self, claim: own.claim }, hosts)
     // What others took over stops here when it runs there.
     if (outranked && rival.state === 'running') return rest(`runs on another host under claim ${rival.claim}`)
-    if (outranked || own.superseded <= own.claim) return { kind: 'run', claim: own.claim, fresh: false }
+    if (outranked || own.superseded <= own.claim)
+      return goOn(own.claim, own.superseded > own.claim ? lostMs : null)
     return reclaim(question, sight, own)
   }
   return mayClaim(question, sight, rival)
@@ -139,9 +148,9 @@ function outranks(
   return a.claim === b.claim ? hosts.indexOf(a.host) < hosts.indexOf(b.host) : a.claim > b.claim
 }
 
-/** The ports here were shut for a claim of which no record tells (any more): that of a host which died since. */
+/** The ports here were shut for a claim of which no record tells (any more): its host died, or began anew, since. */
 function reclaim(question: Question, sight: Sight, own: Own): Verdict {
-  const { hosts, told, generation } = question
+  const { hosts, told, generation, heardSince } = question
   const by = hosts.find((host) => {
     const claim = host === sight.self ? 0 : (told.get(host)?.claim ?? 0)
     return claim >= own.superseded && generationOf(claim) <= generation
@@ -149,7 +158,7 @@ function reclaim(question: Question, sight: Sight, own: Own): Verdict {
   const others = hosts.filter((host) => host !== sight.self)
   const allLost = others.every((host) => sight.isGone(host) || (sight.lostForMs(host) ?? 0) >= lostMs)
   // Its record is on its way; until then its ports are shut here, which does no harm.
-  if (by === undefined && !allLost) return { kind: 'run', claim: own.claim, fresh: false }
+  if (by === undefined && !heardSince && !allLost) return goOn(own.claim, lostMs)
   return fresh(question)
 }
 
@@ -205,7 +214,7 @@ function lossOf(host: HostId, sight: Sight): number {
 function fresh(question: Question): Verdict {
   const claim = nextClaim(question)
   if (claim === null) return rest('the claims of this generation are used up')
-  return { kind: 'run', claim, fresh: true }
+  return { kind: 'run', claim, fresh: true, againInMs: null }
 }
 
 /** The number of the next claim of an entity; null: there is none in this generation. */
@@ -232,6 +241,10 @@ function isBooting({ state }: Pick<Told, 'state'>): boolean {
 /** Whether a claim is not the first one of the first host: somebody else ran it before, or should have. */
 function isTakeover(claim: number, self: HostId, hosts: readonly HostId[]): boolean {
   return self !== hosts[0] || claim % claimsPerGeneration > 1
+}
+
+function goOn(claim: number, againInMs: number | null): Verdict {
+  return { kind: 'run', claim, fresh: false, againInMs }
 }
 
 function rest(why: string, againInMs: number | null = null): Verdict {

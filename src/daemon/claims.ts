@@ -34,6 +34,8 @@ export interface CoHosts {
 /** An entity that is, or would be, this host's to run. */
 export interface Holding extends Own {
   readonly reason: string
+  /** For whose claim its ports were shut here, and when; null: they were not. */
+  readonly shut: { readonly by: HostId; readonly at: number } | null
 }
 
 /** What is to be run now. */
@@ -85,9 +87,7 @@ export class Claims {
     this.#settle(asked, verdicts)
     for (const violin of this.#held.keys())
       if (!violins.some(({ id, spec }) => id === violin && spec !== null)) this.#held.delete(violin)
-    const again = verdicts.flatMap((verdict) =>
-      verdict.kind === 'rest' && verdict.againInMs !== null ? [verdict.againInMs] : []
-    )
+    const again = verdicts.flatMap((verdict) => (verdict.againInMs === null ? [] : [verdict.againInMs]))
     return {
       claims: new Map(violins.map(({ id }) => [id, this.#runningOf(id)])),
       changed: violins.filter(({ id }) => this.#isNews(id)).map(({ id }) => id),
@@ -103,7 +103,7 @@ export class Claims {
   /** A slice went on while no daemon ran. */
   adopt(violin: ViolinId, entities: readonly EntityStatus[]): void {
     const held = this.#heldOf(violin)
-    for (const status of entities) if (status.claim > 0) held.set(status.name, holdingOf(status))
+    for (const status of entities) if (status.claim > 0) held.set(status.name, holdingOf(status, null))
   }
 
   /** What a slice says of an entity. */
@@ -111,7 +111,7 @@ export class Claims {
     const held = this.#held.get(violin)
     const known = held?.get(status.name)
     if (known === undefined || known.claim !== status.claim || known.state === 'refused') return
-    held?.set(status.name, holdingOf(status))
+    held?.set(status.name, holdingOf(status, known))
   }
 
   /** Its slice is gone: what it ran is to be started again. */
@@ -189,10 +189,12 @@ export class Claims {
         const isOver = own !== null && !isWanted(own) && generationOf(own.claim) < generation
         if (isOver) held.delete(name)
         const told = rows.get(name) ?? new Map<HostId, Told>()
+        const heardSince =
+          own?.shut != null && (this.#records.askedAt(own.shut.by) ?? -Infinity) > own.shut.at
         return {
           violin,
           entity,
-          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled }
+          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
         }
       })
   }
@@ -234,9 +236,21 @@ export class Claims {
         if (own !== undefined && own.state !== 'failed') held.delete(entity.name)
       } else if (reason !== undefined) {
         const claim = own?.state === 'refused' ? own.claim : verdict.claim
-        held.set(entity.name, { claim, state: 'refused', reason, superseded: own?.superseded ?? 0 })
+        held.set(entity.name, {
+          claim,
+          state: 'refused',
+          reason,
+          superseded: own?.superseded ?? 0,
+          shut: own?.shut ?? null
+        })
       } else if (verdict.fresh) {
-        held.set(entity.name, { claim: verdict.claim, state: 'pending', reason: '', superseded: 0 })
+        held.set(entity.name, {
+          claim: verdict.claim,
+          state: 'pending',
+          reason: '',
+          superseded: 0,
+          shut: null
+        })
       }
     }
   }
@@ -279,7 +293,7 @@ export class Claims {
       const ended =
         spec?.restart === 'never' && state !== 'refused' ? 'it ended, and its restart is never' : null
       if (state === 'failed' || ended !== null)
-        made.set(name, { claim, state: 'failed', reason: ended ?? reason, superseded: 0 })
+        made.set(name, { claim, state: 'failed', reason: ended ?? reason, superseded: 0, shut: null })
     }
     this.#held.set(violin, made)
     return made
@@ -291,11 +305,14 @@ function isWanted({ state }: Holding): boolean {
   return state !== 'refused' && state !== 'failed'
 }
 
-function holdingOf({ claim, state, reason, again, superseded }: EntityStatus): Holding {
+function holdingOf(status: EntityStatus, known: Holding | null): Holding {
+  const { claim, state, reason, again, superseded } = status
+  const isKnown = superseded !== null && known?.superseded === superseded.claim && known.shut !== null
   return {
     claim,
     state: state === 'failed' && again ? 'pending' : state,
     reason,
-    superseded: superseded?.claim ?? 0
+    superseded: superseded?.claim ?? 0,
+    shut: superseded === null ? null : isKnown ? known.shut : { by: superseded.by, at: performance.now() }
   }
 }

@@ -227,7 +227,8 @@ export class Reconciler {
         this.#subject(violin),
         `the ports of ${name} are shut: ${this.#hostName(shutFor.by)} has claim ${shutFor.claim}`
       )
-      void this.#records.repairWith(shutFor.by)
+      // It may have given that claim up meanwhile.
+      void this.#records.repairWith(shutFor.by).then(() => this.kick())
     }
     if (before?.state !== state || shutFor !== null) this.kick()
   }

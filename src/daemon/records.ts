@@ -87,7 +87,7 @@ export class Records {
   /** Hosts whose records revocations took out; a host that is let in anew has another key. */
   readonly #cut = new Set<HostId>()
   /** Hosts that answered an exchange since this daemon's start. */
-  readonly #answered = new Set<HostId>()
+  readonly #answered = new Map<HostId, number>()
   /** Exchanges under way, by peer: one at a time with each. */
   readonly #repairing = new Map<HostId, Promise<void>>()
   #heard: (bytes: Uint8Array, from: HostId) => Verdict = () => 'ignore'
@@ -150,6 +150,11 @@ export class Records {
   /** Whether a host's records and this host's were compared since this daemon's start. */
   hasAnswered(host: HostId): boolean {
     return this.#answered.has(host)
+  }
+
+  /** When the last exchange with a host that came to its end began, by the monotonic clock; null: none did. */
+  askedAt(host: HostId): number | null {
+    return this.#answered.get(host) ?? null
   }
 
   /** What the records mean now. */
@@ -234,6 +239,7 @@ export class Records {
   async exchange(peer: HostId, also: readonly ViolinId[], signal: AbortSignal): Promise<void> {
     const mesh = this.#mesh
     if (mesh === null) return
+    const beganAt = steady()
     const shares = (scope: Scope): boolean =>
       scope === 'mesh' || also.includes(scope) || this.view.violins.get(scope)?.holders.has(peer) === true
     const access: Access = {
@@ -252,8 +258,9 @@ export class Records {
       if (applied.accepted.length > 0) await this.#exchanged(applied)
       request = applied.next
     }
-    if (this.#answered.has(peer)) return
-    this.#answered.add(peer)
+    const isFirst = !this.#answered.has(peer)
+    this.#answered.set(peer, beganAt)
+    if (!isFirst) return
     for (const listener of this.#listeners) listener([])
   }
 

@@ -35,6 +35,7 @@ const question = (more: Partial<Question> = {}): Question => ({
   restart: 'failover',
   told: new Map(),
   own: null,
+  heardSince: false,
   settled: true,
   ...more
 })
@@ -47,7 +48,7 @@ const lost =
 const runs = (verdict: Verdict): number | null => (verdict.kind === 'run' ? verdict.claim : null)
 
 test('the first of the list claims, the others wait for it', () => {
-  assert.deepEqual(decide(question(), sightOf(A)), { kind: 'run', claim: 1, fresh: true })
+  assert.deepEqual(decide(question(), sightOf(A)), { kind: 'run', claim: 1, fresh: true, againInMs: null })
   assert.equal(runs(decide(question(), sightOf(B))), null)
   assert.equal(runs(decide(question(), sightOf(Z))), null)
 })
@@ -157,6 +158,9 @@ test('a host that lost all others starts nothing of theirs', () => {
 test('ports that were shut for a claim whose host died since are opened by a higher one', () => {
   const own = { claim: 1, state: 'running', superseded: 5 } as const
   assert.equal(runs(decide(question({ own }), sightOf(A))), 1, 'its record is on its way')
+  const waits = decide(question({ own }), sightOf(A))
+  assert.equal(waits.againInMs, lostMs, 'and nothing may tell of it')
+  assert.equal(runs(decide(question({ own, heardSince: true }), sightOf(A))), 6, 'it began anew')
   assert.equal(runs(decide(question({ own }), sightOf(A, { lostForMs: lost(B, C) }))), 6)
   assert.equal(runs(decide(question({ own, told: told([B, 5, 'failed']) }), sightOf(A))), 6)
 })
@@ -179,6 +183,7 @@ const questions: fc.Arbitrary<Question> = fc.record({
       superseded: fc.nat({ max: 200_000 })
     })
   ),
+  heardSince: fc.boolean(),
   settled: fc.boolean()
 })
 const sights: fc.Arbitrary<Sight> = fc

@@ -9,6 +9,7 @@ import type { Scenario } from '../../sim/scenario.ts'
 const found = [
   { name: 'offer-left-behind', seed: 160_034 },
   { name: 'dropped-while-away', seed: 7_002 },
+  { name: 'superseder-gone', seed: 1 },
   { name: 'passed-on-among-dropped', seed: 809_381_049 }
 ]
 
