@@ -1,5 +1,4 @@
 import { formerMs } from '#core/election/settings.ts'
-import type { Grant } from '../tags.ts'
 import type { Invariant } from './invariant.ts'
 
 /** How late a frame may be that was on its way when its term ended, beside the time that edges grant. */
@@ -10,22 +9,26 @@ export const endedTerms: Invariant = {
   name: 'ended-terms',
   why: 'a former switch that does not know that it is one goes on sending: its edges are what stops it',
   watch(world) {
-    /** When a host left a switch, by `host lan switch`; and the first frame under each tag that was given. */
+    /** When a host left a switch, by `host lan switch`; and when it took a tag, by `host giver tag`. */
     const leftAt = new Map<string, number>()
-    const firstAt = new WeakMap<Grant, number>()
+    const tookAt = new Map<string, number>()
     return {
       see(seen) {
         if (seen.kind === 'view' && seen.view.active !== seen.before.active && seen.before.active !== null)
           leftAt.set(`${seen.host} ${seen.lan} ${world.byKey(seen.before.active).place}`, world.clock.now)
+        if (seen.kind === 'effect' && seen.effect.kind === 'accept')
+          tookAt.set(
+            `${seen.host} ${world.byKey(seen.effect.from).place} ${seen.effect.tag}`,
+            world.clock.now
+          )
         // What comes up comes under the host's own tags, which end with its term: ended-tags.
-        if (seen.kind !== 'frame' || seen.up || seen.taken === null) return
-        if (!firstAt.has(seen.taken)) firstAt.set(seen.taken, world.clock.now)
+        if (seen.kind !== 'frame' || seen.up) return
         const { worker, slice } = world.host(seen.host)
         const view = slice.lans.get(seen.lan)?.view
         if (view === undefined || view.active === null || view.active === world.host(seen.from).key) return
         const left = leftAt.get(`${seen.host} ${seen.lan} ${seen.from}`)
-        // A tag that is new since is an offer: that switch is to take over again.
-        if (left === undefined || (firstAt.get(seen.taken) as number) > left) return
+        // A tag that was taken since is an offer: that switch is to take over again.
+        if (left === undefined || (tookAt.get(`${seen.host} ${seen.from} ${seen.tag}`) ?? 0) > left) return
         const since = Math.max(left, worker.resumedAt)
         const forMs = world.clock.now - since
         if (forMs <= formerMs + lateMs) return
