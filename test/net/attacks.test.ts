@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { after, test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { HostRow, ListRow, Show } from '#api/contract.ts'
-import type { Outcome } from '#lab/host.ts'
+import { outcomeOf, type Outcome } from '#lab/host.ts'
 import { join } from '#lab/lab.ts'
 import { apply, exec, inside, jails, meshOf, refused, remove, show, succeeded, until } from '../e2e/world.ts'
 import { foundedNames } from './rogue/violins.ts'
@@ -101,18 +101,13 @@ async function withstand(t: TestContext, attack: string, ...more: readonly strin
   return JSON.parse(outcome.stdout) as Did
 }
 
-/** Starts a program of the member's; gives its end. */
+/** Runs a program of the member's to its end. */
 function attacker(attack: string, forSeconds: number, ...words: readonly string[]): Promise<Outcome> {
-  const argv = [
-    process.execPath,
-    program,
-    attack,
-    String(forSeconds),
-    member.folder,
-    victim.address,
-    ...words
-  ]
-  return member.run(argv, { timeoutMs: 60_000 })
+  return member.run(argvOf(attack, forSeconds, words), { timeoutMs: 60_000 })
+}
+
+function argvOf(attack: string, forSeconds: number, words: readonly string[]): string[] {
+  return [process.execPath, program, attack, String(forSeconds), member.folder, victim.address, ...words]
 }
 
 function hostsAt(host: typeof victim): Promise<HostRow[]> {
@@ -243,7 +238,7 @@ test('members around a key of the DHT who tell nothing, old or wrong values, or 
   await apply(honest, alone('here', 'a'))
   const { id: owner } = (await hostsAt(honest)).find(({ name }) => name === 'honest') as HostRow
   const keys = ['hidden', 'here'].map((name) => `name/${owner}/${name}`)
-  const surrounding = attacker('eclipse', 15, ...keys.toSpliced(1, 0, honest.address))
+  const surrounding = member.spawn(argvOf('eclipse', 100, keys.toSpliced(1, 0, honest.address)))
   const near = ({ name }: HostRow): boolean => name.startsWith('near')
   await until(
     'the surrounding members',
@@ -259,7 +254,7 @@ test('members around a key of the DHT who tell nothing, old or wrong values, or 
     assert.deepEqual([shown?.id, shown?.version, shown?.state, shown?.hosts], [id, 1, 'running', ['honest']])
   assert.equal(changed?.version, 2)
   refused(await victim.try(['show', 'nothing@honest']), /nothing@honest/)
-  const did = JSON.parse(succeeded(await surrounding).stdout) as Did
+  const did = JSON.parse(succeeded(await outcomeOf(surrounding, '')).stdout) as Did
   t.diagnostic(JSON.stringify(did))
   assert.ok((did['surrounded'] ?? 0) > 0 && (did['old'] ?? 0) > 0)
   for (const name of ['here', 'hidden']) await remove(honest, name)

@@ -1,5 +1,6 @@
 /** Members whose ids lie nearest to a key of the DHT, and who answer with nothing, with what is old or wrong, or never. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { lpStream } from '@libp2p/utils'
 import type { StreamHandler } from '@libp2p/interface'
@@ -42,7 +43,10 @@ export async function eclipse(attack: Omit<Attack, 'rogue'>): Promise<Record<str
       })
     )
   )
-  await new Promise((resolve) => setTimeout(resolve, until - performance.now()))
+  // Until who started it has seen enough.
+  await once(process.stdin.resume(), 'end', {
+    signal: AbortSignal.timeout(Math.ceil(until - performance.now()))
+  })
   const held = rogues.filter(({ connection }) => connection.status === 'open').length
   return {
     held,
