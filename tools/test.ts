@@ -1,7 +1,7 @@
 /**
  * Runs the tests: what needs only a processor side by side, what measures time alone and last. One report of
  * all of it, with the runner's counts at its end. `--unit`: only what starts no daemon and no machine.
- * File names choose among them.
+ * `--net`: only attacks and chaos, which load a machine for minutes and are left out otherwise. File names choose.
  */
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -25,6 +25,8 @@ type TestEvent = { readonly type: string; readonly data: Record<string, unknown>
 const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim)\//
 /** Tests that measure how long something takes, which others' load would change. */
 const alone = /^test\/net\/|^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
+/** Attacks and chaos on whole hosts. */
+const net = /^test\/net\//
 const endToEnd = /^test\/(e2e|lab)\//
 
 function phases(files: readonly string[]): Phase[] {
@@ -64,12 +66,13 @@ function countIn(message: unknown): { readonly what: string; readonly count: num
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { unit: { type: 'boolean', default: false } }
+  options: { unit: { type: 'boolean', default: false }, net: { type: 'boolean', default: false } }
 })
 const found = globSync('test/**/*.test.ts').toSorted()
 const chosen = found.filter(
   (file) =>
     (!values.unit || unit.test(file)) &&
+    (positionals.length > 0 || net.test(file) === values.net) &&
     (positionals.length === 0 || positionals.some((part) => file.includes(part)))
 )
 const counts = new Map<string, number>()
