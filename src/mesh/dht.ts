@@ -72,8 +72,9 @@ export class Dht {
     this.#told.set(key, told)
     try {
       for await (const event of dht.get(bytes, { signal })) {
-        if (event.name === 'VALUE') told.add(event.value)
-        else if (event.name === 'PEER_RESPONSE' && event.record !== undefined) told.add(event.record.value)
+        if (event.name === 'VALUE') told.add(new Uint8Array(event.value))
+        else if (event.name === 'PEER_RESPONSE' && event.record !== undefined)
+          told.add(new Uint8Array(event.record.value))
       }
       signal.throwIfAborted()
     } catch (error: unknown) {

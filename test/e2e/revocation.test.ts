@@ -65,7 +65,7 @@ test('a member that is shut out is gone from every host online within two second
     for (const host of [founder, good, other]) {
       const lost = await until(
         `${host.name} without a connection to bad`,
-        () => noted(host, 'host-lost'),
+        () => noted(host, 'host-revoked'),
         (at) => at !== null && at >= from
       )
       const took = (lost as number) - from
