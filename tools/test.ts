@@ -46,7 +46,13 @@ function phases(files: readonly string[]): Phase[] {
 async function* events(all: readonly Phase[], counts: Map<string, number>): AsyncGenerator<TestEvent> {
   const started = performance.now()
   for (const { files, concurrency } of all) {
-    const stream = run({ files: files.map((file) => resolve(file)), concurrency, timeout: testMs })
+    // A test that is cut off leaves what it opened; its file would never end by itself.
+    const stream = run({
+      files: files.map((file) => resolve(file)),
+      concurrency,
+      timeout: testMs,
+      forceExit: true
+    })
     for await (const event of stream as AsyncIterable<TestEvent>) {
       const { type, data } = event
       const counted = type === 'test:diagnostic' && data['nesting'] === 0 ? countIn(data['message']) : null

@@ -38,6 +38,8 @@ type Validate = Parameters<Mesh['subscribe']>[1]
 /** There, but not in the exported interface. */
 interface GossipSubWithReports extends GossipSub {
   reportMessageValidationResult(msgId: string, source: string, verdict: TopicValidatorResult): void
+  /** By peer. What is sent to one that has none is dropped. */
+  readonly streamsOutbound: ReadonlyMap<string, unknown>
   readonly score: { addPenalty(peer: string, penalty: number, label: string): void }
 }
 
@@ -154,15 +156,23 @@ export class Gossip {
     return this.#gossip.getSubscribers(topic).map(hostIdOf)
   }
 
-  /** Resolves once so many connected members take the topic; rejects with the signal's reason. */
+  /**
+   * Resolves once so many connected members take the topic and can be sent to; rejects with the signal's reason.
+   * That a member takes it may be heard before the own stream to it is open, of which gossipsub tells nobody:
+   * its heartbeat looks again.
+   */
   async whenSubscribers(topic: string, count: number, signal: AbortSignal): Promise<readonly HostId[]> {
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const look = (): void => {
-      if (this.subscribers(topic).length >= count) resolve()
+      const open = this.#gossip
+        .getSubscribers(topic)
+        .filter((id) => this.#gossip.streamsOutbound.has(id.toString()))
+      if (open.length >= count) resolve()
     }
     const giveUp = (): void => reject(signal.reason as Error)
     this.#gossip.addEventListener('subscription-change', look)
+    this.#gossip.addEventListener('gossipsub:heartbeat', look)
     signal.addEventListener('abort', giveUp, { once: true })
     look()
     try {
@@ -170,6 +180,7 @@ export class Gossip {
       return this.subscribers(topic)
     } finally {
       this.#gossip.removeEventListener('subscription-change', look)
+      this.#gossip.removeEventListener('gossipsub:heartbeat', look)
       signal.removeEventListener('abort', giveUp)
     }
   }
