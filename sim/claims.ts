@@ -11,8 +11,10 @@ import {
   decideAll,
   generationOf,
   keeperOf,
-  lostMs
+  lostMs,
+  maxClaimOf
 } from '#core/claims.ts'
+import type { Owner } from '#core/election/ports.ts'
 import type { HostId, HostKey, Instant, Mac, ViolinId, WallTime } from '#core/ids.ts'
 import type { RunState, RunsBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
@@ -347,7 +349,10 @@ export class Claims {
       this.#listOf(entity, rows.get(entity.name) ?? new Map<HostId, Told>()).map(
         (host) => (this.#world.byId(host) as Host).key
       )
-    const owners = spec.entities.map((one) => [macOfEntity(this.#world, id, one.name), keys(one)] as const)
+    const owners = spec.entities.map((one) => {
+      const owner: Owner = { hosts: keys(one), maxClaim: maxClaimOf(one.generation) }
+      return [macOfEntity(this.#world, id, one.name), owner] as const
+    })
     this.#host.worker.do('command', () => {
       if (this.#life === this.#host.life) this.#host.slice.own(lan, id, new Map(owners))
     })

@@ -3,6 +3,7 @@ import { foundChain } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { acceptGrant, countersign, joinRequest } from '#core/admission/join.ts'
 import { mintToken } from '#core/admission/token.ts'
+import { maxClaimOf } from '#core/claims.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { WallTime } from '#core/ids.ts'
 import { maxLifeMs, sealRecord } from '#core/records/record.ts'
@@ -82,7 +83,7 @@ function claimEntities(world: World, liar: Host): void {
           violin: id,
           entities: foreign.map(({ name, generation }) => ({
             name,
-            claim: (generation + 1) * 0x1_0000 - 1,
+            claim: maxClaimOf(generation),
             state: 'running',
             reason: ''
           })),

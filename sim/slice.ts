@@ -4,7 +4,7 @@
  */
 import { Election } from '#core/election/election.ts'
 import { type Message, decodeMessage, encodeMessage } from '#core/election/message.ts'
-import type { Owners, Port, Superseded } from '#core/election/ports.ts'
+import type { Owner, Owners, Port, Superseded } from '#core/election/ports.ts'
 import type { Effect, Input, Role, SwitchView } from '#core/election/types.ts'
 import { type HostKey, type Instant, type Mac, type ViolinId, unreachable } from '#core/ids.ts'
 import { formatMac, parseMac } from '#frame/ethernet.ts'
@@ -26,6 +26,8 @@ const lateMs = 25
 const roundingMs = 1e-6
 /** Bytes of most messages: a status or a beat. */
 const usualBytes = 54
+/** Under which each host has its machine. */
+const machineClaim = 1
 const noView: SwitchView = { active: null, standby: null, term: 0, role: 'edge' }
 
 /** One vLAN on one host. */
@@ -42,7 +44,7 @@ export interface Lan {
   /** Open ports with their claims. Port 0 is of the machine that every host has, the others are of entities. */
   readonly ports: Map<Mac, OpenPort>
   /** The hosts that may run entities, by VIOLIN and MAC. */
-  readonly owners: Map<ViolinId, ReadonlyMap<Mac, readonly HostKey[]>>
+  readonly owners: Map<ViolinId, ReadonlyMap<Mac, Owner>>
   /** When the election was told of them last. */
   ownedAt: number
   nextPort: number
@@ -126,7 +128,7 @@ export class Slice {
   }
 
   /** The hosts that may run the entities of a VIOLIN. */
-  own(index: number, violin: ViolinId, owners: ReadonlyMap<Mac, readonly HostKey[]>): void {
+  own(index: number, violin: ViolinId, owners: ReadonlyMap<Mac, Owner>): void {
     const lan = this.lans.get(index)
     if (lan === undefined) return
     lan.owners.set(violin, owners)
@@ -152,7 +154,7 @@ export class Slice {
   claimAllPorts(): void {
     for (const lan of this.lans.values()) {
       const entities = [...lan.owners.values()].flatMap((owners) =>
-        [...owners].flatMap(([mac, hosts]) => (hosts.includes(this.#host.key) ? [] : mac))
+        [...owners].flatMap(([mac, { hosts }]) => (hosts.includes(this.#host.key) ? [] : mac))
       )
       const macs = lan.plan.hosts.map((place) => {
         const { high, low } = macOf(place)
@@ -283,7 +285,11 @@ export class Slice {
     if (!plan.hosts.includes(place)) return
     const mac = macOf(place)
     lan.fabric.addPort(0, mac.high, mac.low)
-    lan.ports.set(formatMac(mac.high, mac.low) as Mac, { port: 0, claim: 1, openedAt: world.clock.now })
+    lan.ports.set(formatMac(mac.high, mac.low) as Mac, {
+      port: 0,
+      claim: machineClaim,
+      openedAt: world.clock.now
+    })
     this.#tellPorts(lan)
   }
 
@@ -444,7 +450,10 @@ function ownersOf(world: World, plan: LanPlan): NonNullable<Owners> {
   const made = new Map(
     plan.hosts.map((place) => {
       const { high, low } = macOf(place)
-      return [formatMac(high, low) as Mac, [world.host(place).key]] as const
+      return [
+        formatMac(high, low) as Mac,
+        { hosts: [world.host(place).key], maxClaim: machineClaim }
+      ] as const
     })
   )
   owners.set(plan, made)

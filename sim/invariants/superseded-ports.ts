@@ -47,7 +47,7 @@ export const supersededPorts: Invariant = {
         if (lan.view.role !== 'active') continue
         const both = [lower, higher].every(({ host, lan: own }) => host === at || follows(own, at.key))
         const know = [lan, lower.lan, higher.lan].every((one) =>
-          lists(one, mac, [lower.host.key, higher.host.key])
+          lists(one, mac, higher.claim, [lower.host.key, higher.host.key])
         )
         if (!both || !know) continue
         const hosts = [...new Set([at, lower.host, higher.host])]
@@ -85,9 +85,12 @@ function follows({ view }: Lan, active: HostKey): boolean {
   return view.role !== 'active' && view.active === active
 }
 
-/** Whether a host knows that both are listed for the MAC. */
-function lists({ owners }: Lan, mac: Mac, hosts: readonly HostKey[]): boolean {
-  return [...owners.values()].some((macs) => hosts.every((host) => macs.get(mac)?.includes(host) === true))
+/** Whether a host knows that both are listed for the MAC, and that there can be such a claim. */
+function lists({ owners }: Lan, mac: Mac, claim: number, hosts: readonly HostKey[]): boolean {
+  return [...owners.values()].some((macs) => {
+    const owner = macs.get(mac)
+    return owner !== undefined && claim <= owner.maxClaim && hosts.every((host) => owner.hosts.includes(host))
+  })
 }
 
 function contactSince(world: World, a: Host, b: Host): number {

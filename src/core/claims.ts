@@ -230,6 +230,11 @@ export function generationOf(claim: number): number {
   return Math.floor(claim / claimsPerGeneration)
 }
 
+/** The last claim of a generation. */
+export function maxClaimOf(generation: number): number {
+  return (generation + 1) * claimsPerGeneration - 1
+}
+
 function isAlive(state: RunState): boolean {
   return state === 'pending' || isBooting({ state }) || state === 'running'
 }

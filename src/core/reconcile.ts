@@ -2,6 +2,7 @@
  * What this host should do about each VIOLIN: the difference between the records' view and the slices that
  * run here, as steps that may be repeated. Effects are daemon/reconciler.ts's.
  */
+import { maxClaimOf } from './claims.ts'
 import type { HostId, ViolinId } from './ids.ts'
 import { same } from './plan.ts'
 import { hostsIn } from './records/view.ts'
@@ -28,11 +29,12 @@ export interface Part {
   /** With the hosts that have a port on the vLAN, or a candidacy for its vSwitch. */
   readonly lans: readonly (SpecLan & {
     readonly members: readonly HostId[]
-    /** Its vNICs, and the hosts that may have them. */
+    /** Its vNICs, the hosts that may have them, and under which claims. */
     readonly ports: readonly {
       readonly entity: string
       readonly nic: string
       readonly hosts: readonly HostId[]
+      readonly maxClaim: number
     }[]
   })[]
   readonly entities: readonly (SpecEntity & { readonly claim: number })[]
@@ -128,8 +130,10 @@ export function lanMembers(spec: Spec, lan: string): HostId[] {
 }
 
 function portsOn(spec: Spec, lan: string): Part['lans'][number]['ports'] {
-  return spec.entities.flatMap(({ name, nics, hosts }) =>
-    nics.filter((nic) => nic.lan === lan).map((nic) => ({ entity: name, nic: nic.name, hosts }))
+  return spec.entities.flatMap(({ name, nics, hosts, generation }) =>
+    nics
+      .filter((nic) => nic.lan === lan)
+      .map((nic) => ({ entity: name, nic: nic.name, hosts, maxClaim: maxClaimOf(generation) }))
   )
 }
 

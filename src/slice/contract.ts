@@ -62,6 +62,8 @@ export interface SliceWish {
       readonly entity: string
       readonly nic: string
       readonly hosts: readonly HostId[]
+      /** No claim above counts: its generation is not there. Absent: every claim counts. */
+      readonly maxClaim?: number
     }[]
   })[]
   /** The entities to run here, and no others. */

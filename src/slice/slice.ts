@@ -221,9 +221,9 @@ export class Slice {
 
   #owners(ports: NonNullable<SliceWish['lans'][number]['ports']>): NonNullable<LanWish['owners']> {
     const { violin } = this.#parts.start
-    return ports.map(({ entity, nic, hosts }) => [
+    return ports.map(({ entity, nic, hosts, maxClaim }) => [
       macOf(hash, violin, entity, nic),
-      hosts.map((host) => this.#keyOf(host))
+      { hosts: hosts.map((host) => this.#keyOf(host)), maxClaim: maxClaim ?? Infinity }
     ])
   }
 

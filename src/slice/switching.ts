@@ -2,6 +2,7 @@
  * The forwarding worker as the rest of the slice sees it: vLANs, ports and sessions that it should have. A
  * worker that throws is replaced over the same socket and TAPs; its sessions are gone and agreed anew.
  */
+import type { Owner } from '#core/election/ports.ts'
 import { unreachable } from '#core/ids.ts'
 import type { HostKey, LanKey, Mac } from '#core/ids.ts'
 import type {
@@ -25,7 +26,7 @@ export interface LanWish {
   readonly lan: LanKey
   readonly candidates: readonly HostKey[]
   readonly members: readonly HostKey[]
-  readonly owners?: readonly (readonly [Mac, readonly HostKey[]])[]
+  readonly owners?: readonly (readonly [Mac, Owner])[]
 }
 
 export interface SwitchingEvents {

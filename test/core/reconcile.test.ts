@@ -85,8 +85,8 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
         ...spec.lans[0],
         members: lanMembers(spec, 'a'),
         ports: [
-          { entity: 'x', nic: 'eth0', hosts: [id('A')] },
-          { entity: 'y', nic: 'eth0', hosts: [id('B')] }
+          { entity: 'x', nic: 'eth0', hosts: [id('A')], maxClaim: 0xffff },
+          { entity: 'y', nic: 'eth0', hosts: [id('B')], maxClaim: 0xffff }
         ]
       }
     ],

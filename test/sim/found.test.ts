@@ -10,7 +10,8 @@ const found = [
   { name: 'offer-left-behind', seed: 160_034 },
   { name: 'dropped-while-away', seed: 7_002 },
   { name: 'superseder-gone', seed: 1 },
-  { name: 'passed-on-among-dropped', seed: 809_381_049 }
+  { name: 'passed-on-among-dropped', seed: 809_381_049 },
+  { name: 'listed-after-lie', seed: 1_080_204_696 }
 ]
 
 function read(name: string): Scenario {

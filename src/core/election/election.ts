@@ -241,20 +241,22 @@ export class Election {
     this.#placePorts(from, whole)
   }
 
+  /** What was announced before the record said so counts from now on. */
   #setOwners(owners: Owners): void {
     this.#ports.setOwners(owners)
-    for (const peer of this.#announced.keys())
-      this.#ground.effects.push({ kind: 'fdb', peer, macs: this.#ports.behind(peer) })
+    for (const peer of this.#announced.keys()) this.#tellPlaced(peer)
+    this.#tellPlaced(this.#ground.self)
   }
 
   /** A host's ports, whole: tells what is behind each host that this concerns, and which own ports must go. */
   #placePorts(host: HostKey, ports: readonly Port[]): void {
+    for (const concerned of this.#ports.set(host, ports)) this.#tellPlaced(concerned)
+  }
+
+  #tellPlaced(host: HostKey): void {
     const { effects, self } = this.#ground
-    for (const concerned of this.#ports.set(host, ports)) {
-      if (concerned !== self)
-        effects.push({ kind: 'fdb', peer: concerned, macs: this.#ports.behind(concerned) })
-      else for (const port of this.#ports.supersededOf(self)) effects.push({ kind: 'superseded', ...port })
-    }
+    if (host !== self) effects.push({ kind: 'fdb', peer: host, macs: this.#ports.behind(host) })
+    else for (const port of this.#ports.supersededOf(self)) effects.push({ kind: 'superseded', ...port })
   }
 
   /** Only of the active: it could as well not carry the frames. */

@@ -1,7 +1,8 @@
 /**
  * Whose port a MAC is. An entity may have a port on two hosts, as after a partition: each is announced with the
  * claim under which its host runs the entity, and the highest stands. The active compares what it hears and
- * tells the others, who shut theirs. A host that the record does not list for an entity announces nothing of it.
+ * tells the others, who shut theirs. A host that the record does not list for an entity announces nothing of it,
+ * nor does one that claims more than the record lets anybody.
  */
 import type { HostKey, Mac } from '../ids.ts'
 
@@ -17,8 +18,16 @@ export interface Superseded extends Port {
   readonly by: HostKey
 }
 
-/** The hosts that may run the entity of each MAC, in the order of the record; null: any member may. */
-export type Owners = ReadonlyMap<Mac, readonly HostKey[]> | null
+/** Who may have a MAC, by the record. */
+export interface Owner {
+  /** The hosts that may run its entity, in order. */
+  readonly hosts: readonly HostKey[]
+  /** The last claim of the entity's generation: what is above it is made up, or of a record that is not here yet. */
+  readonly maxClaim: number
+}
+
+/** The owner of each MAC; null: any member may have any. */
+export type Owners = ReadonlyMap<Mac, Owner> | null
 
 export class PortTable {
   readonly #self: HostKey
@@ -84,7 +93,7 @@ export class PortTable {
   /** Whether what another tells of a higher claim than this host's can be so. */
   isAbove({ mac, claim, by }: Superseded): boolean {
     const own = this.#ports.get(this.#self)?.get(mac)
-    if (own === undefined || by === this.#self || !this.#isListed(by, mac)) return false
+    if (own === undefined || by === this.#self || !this.#mayHave(by, mac, claim)) return false
     return claim > own || (claim === own && this.#isBefore(by, this.#self, mac))
   }
 
@@ -92,8 +101,9 @@ export class PortTable {
   #holder(mac: Mac): HostKey | null {
     let best: HostKey | null = null
     for (const host of this.#holders.get(mac) ?? []) {
-      if (!this.#isListed(host, mac)) continue
-      const lead = best === null ? 1 : this.#claim(host, mac) - this.#claim(best, mac)
+      const claim = this.#claim(host, mac)
+      if (!this.#mayHave(host, mac, claim)) continue
+      const lead = best === null ? 1 : claim - this.#claim(best, mac)
       if (lead > 0 || (lead === 0 && this.#isBefore(host, best as HostKey, mac))) best = host
     }
     return best
@@ -103,12 +113,14 @@ export class PortTable {
     return this.#ports.get(host)?.get(mac) ?? 0
   }
 
-  #isListed(host: HostKey, mac: Mac): boolean {
-    return this.#owners === null || this.#owners.get(mac)?.includes(host) === true
+  #mayHave(host: HostKey, mac: Mac, claim: number): boolean {
+    if (this.#owners === null) return true
+    const owner = this.#owners.get(mac)
+    return owner !== undefined && claim <= owner.maxClaim && owner.hosts.includes(host)
   }
 
   #isBefore(host: HostKey, other: HostKey, mac: Mac): boolean {
-    const listed = this.#owners?.get(mac)
+    const listed = this.#owners?.get(mac)?.hosts
     // Without a list there is an order that all hosts know, too.
     return listed === undefined ? host < other : listed.indexOf(host) < listed.indexOf(other)
   }

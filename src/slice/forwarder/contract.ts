@@ -3,7 +3,7 @@
  * {@link Command} and then writes the worker's eventfd (a thread blocked in epoll does not hear postMessage);
  * the worker posts {@link Report}s. Nothing that forwards or elects waits for the main thread.
  */
-import type { Superseded } from '#core/election/ports.ts'
+import type { Owner, Superseded } from '#core/election/ports.ts'
 import type { HostKey, LanKey, Mac } from '#core/ids.ts'
 
 /** Worker's data at its start. Descriptors are open in the process and stay owned by the main thread. */
@@ -54,8 +54,8 @@ export type Command =
       readonly lan: LanKey
       readonly candidates: readonly HostKey[]
       readonly members: readonly HostKey[]
-      /** MACs with the hosts that may have them, in order; absent: every member any. */
-      readonly owners?: readonly (readonly [Mac, readonly HostKey[]])[]
+      /** MACs with who may have them; absent: every member any. */
+      readonly owners?: readonly (readonly [Mac, Owner])[]
     }
   | { readonly kind: 'lan-remove'; readonly lan: LanKey }
   | {

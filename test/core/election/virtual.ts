@@ -142,15 +142,15 @@ export class Network {
       random: () => (seed + ++draws * 0.618) % 1,
       now: this.#clock(host)
     })
-    const members = this.hosts.map((other) => other.key)
-    this.#feed(host, {
-      kind: 'configure',
-      candidates: this.#candidates,
-      members,
-      owners: this.#options.owners ?? null
-    })
+    this.own(place, this.#options.owners ?? null)
     this.setPorts(place, [{ mac: macOf(place), claim: 1 }])
     for (const other of this.hosts) if (other !== host && other.alive) this.#join(host, other)
+  }
+
+  /** A host comes to know who may announce which MAC. */
+  own(place: number, owners: Owners): void {
+    const members = this.hosts.map((other) => other.key)
+    this.#feed(this.host(place), { kind: 'configure', candidates: this.#candidates, members, owners })
   }
 
   /** The ports of a host, whole. */

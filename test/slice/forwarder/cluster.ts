@@ -147,7 +147,9 @@ export class Cluster implements AsyncDisposable {
     const keys = this.hosts.map((other) => other.key)
     const candidates = switchCandidates(keys, keys)
     const owners = this.#options.listed
-      ? { owners: this.hosts.map(({ site, key }) => [site.mac, [key]] as const) }
+      ? {
+          owners: this.hosts.map(({ site, key }) => [site.mac, { hosts: [key], maxClaim: Infinity }] as const)
+        }
       : {}
     send(host, { kind: 'command', command: { kind: 'lan', lan, candidates, members: keys, ...owners } })
     send(host, { kind: 'port', lan })
