@@ -216,28 +216,30 @@ function readBeat(header: Header, input: Reader): Beat | null {
   return { ...beat, state, witnesses: input.many(count, () => input.host()) }
 }
 
+/** The message that is being written: one at a time, for a buffer of its own would cost more than the rest. */
+const written = new DataView(new ArrayBuffer(maxBytes))
+
 class Writer {
-  readonly #bytes = new Uint8Array(maxBytes)
-  readonly #view = new DataView(this.#bytes.buffer)
   #at = 0
 
   u8(value: number): void {
-    this.#view.setUint8(this.#at, value)
+    written.setUint8(this.#at, value)
     this.#at += 1
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#at, value)
+    written.setUint16(this.#at, value)
     this.#at += 2
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#at, value)
+    written.setUint32(this.#at, value)
     this.#at += 4
   }
 
   host(key: HostKey): void {
-    for (let i = 0; i < 16; i += 2) this.u8(Number.parseInt(key.slice(i, i + 2), 16))
+    this.u32(Number.parseInt(key.slice(0, 8), 16))
+    this.u32(Number.parseInt(key.slice(8, 16), 16))
   }
 
   key(key: HostKey | null): void {
@@ -262,7 +264,7 @@ class Writer {
   }
 
   done(): Uint8Array {
-    return this.#bytes.slice(0, this.#at)
+    return new Uint8Array(written.buffer.slice(0, this.#at))
   }
 }
 
@@ -306,9 +308,7 @@ class Reader {
   }
 
   host(): HostKey {
-    let text = ''
-    for (let i = 0; i < 8; i++) text += hexByte(this.u8())
-    return text as HostKey
+    return (hex(this.u32(), 8) + hex(this.u32(), 8)) as HostKey
   }
 
   key(): HostKey | null {
@@ -320,8 +320,8 @@ class Reader {
   }
 
   mac(): Mac {
-    let text = hexByte(this.u8())
-    for (let i = 1; i < 6; i++) text += `:${hexByte(this.u8())}`
+    let text = hex(this.u8(), 2)
+    for (let i = 1; i < 6; i++) text += `:${hex(this.u8(), 2)}`
     return text as Mac
   }
 
@@ -340,6 +340,6 @@ class Reader {
   }
 }
 
-function hexByte(value: number): string {
-  return value.toString(16).padStart(2, '0')
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0')
 }
