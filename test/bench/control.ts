@@ -11,9 +11,9 @@
 import { setPriority } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Cluster } from '../slice/forwarder/cluster.ts'
-import { befallen, handedOff, killed, linkCut, partitioned } from './control/election.ts'
+import { befallen, handedOff, killed, killedGoal, linkCut, partitioned } from './control/election.ts'
 import { measureMesh } from './control/mesh.ts'
-import { printReport, type Row } from './report.ts'
+import { printReport, type Row, row } from './report.ts'
 
 const { values } = parseArgs({
   options: {
@@ -35,11 +35,14 @@ for (const part of values.only.split(',')) {
     case 'mesh':
       rows.push(...(await measureMesh(runs)))
       break
-    case 'kills':
+    case 'kills': {
+      const gaps: number[] = []
       for (const hosts of values.hosts.split(',').map(Number)) {
-        await on(hosts, (cluster) => killed(cluster, Number(values.kills)))
+        await on(hosts, (cluster) => killed(cluster, Number(values.kills), gaps))
       }
+      rows.push(row(`${values.hosts} hosts, active killed: gap`, 'ms', gaps, killedGoal))
       break
+    }
     case 'faults':
       await on(6, (cluster) => befallen(cluster, runs))
       break

@@ -91,7 +91,7 @@ sleep 1000
   const input = device.openPort(1)
   const output = device.openPort(2)
   input.write('go\n')
-  await once(output, 'readable')
+  await Promise.race([once(output, 'readable'), machine.ended.then(() => assert.fail(machine.console))])
   assert.ok(output.readableLength <= 1024 * 1024, `${output.readableLength} bytes are held`)
   assert.doesNotMatch(machine.console, /written/)
   assert.equal((await contents(output)).length, 512 * 65536)

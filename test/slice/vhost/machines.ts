@@ -98,6 +98,11 @@ export class Machine {
   constructor(child: ChildProcess, ended: Promise<void>) {
     this.#child = child
     this.ended = ended
+    // Else a test that waits for its bytes would never say why they do not come.
+    child.once('exit', (status, signal) => {
+      if (signal !== 'SIGKILL' && status !== 0 && !child.killed)
+        process.stderr.write(`machine ended by itself (${signal ?? status}); console:\n${this.#console}\n`)
+    })
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => {
         this.#console += chunk.toString('latin1')
