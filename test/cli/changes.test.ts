@@ -119,6 +119,24 @@ describe('programs beside the command line', () => {
     assert.equal(ended.status, checks.every(({ ok }) => ok) ? 0 : 1)
   })
 
+  it('tell a clock that most neighbours say is wrong, where a daemon runs', async () => {
+    await using other = await startBench()
+    const rows = await other.service.hosts({})
+    for (const [clockAheadMs, ok] of [
+      [-6 * 60_000, false],
+      [1_000, true]
+    ] as const) {
+      other.service.hosts = async () => rows.map((row) => ({ ...row, state: 'alive', clockAheadMs }))
+      const ended = await other.violin(['doctor', '--json'])
+      const { checks } = JSON.parse(ended.stdout) as {
+        checks: { name: string; ok: boolean; detail: string }[]
+      }
+      const clock = checks.find(({ name }) => name === 'clock in the mesh')
+      assert.equal(clock?.ok, ok)
+      assert.match(clock.detail, ok ? /^1\.0 s ahead of/ : /^360\.0 s behind/)
+    }
+  })
+
   it('found a mesh, once', async () => {
     const dir = join(bench.dir, 'founded')
     const founded = json(await runViolin(['init', '--name', 'princeton', '--json', '--dir', dir])) as Record<
