@@ -79,7 +79,9 @@ export type ViolinState = 'starting' | 'running' | 'degraded' | 'stopping' | 'go
 
 export interface ShowLan {
   readonly name: string
-  readonly subnet: string
+  /** Networks of IPv4 and of IPv6. */
+  readonly subnet: string | null
+  readonly ipv6: string | null
   readonly vswitch: {
     readonly active: string | null
     readonly standby: string | null

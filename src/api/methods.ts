@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import type { ErrorData } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import { maxNicsPerEntity, restarts, type Topology } from '#core/spec.ts'
+import { lanServices, maxNicsPerEntity, restarts, routings, type Topology } from '#core/spec.ts'
 import type { Service } from './contract.ts'
 
 /** Methods that are plain requests; `session` is an upgraded connection instead. */
@@ -34,7 +34,16 @@ const bytes = z
 const topology = z.strictObject({
   name,
   lans: z
-    .array(z.strictObject({ name, subnet: name, vswitch: z.array(name).max(64), gateway: name.optional() }))
+    .array(
+      z.strictObject({
+        name,
+        subnet: name.optional(),
+        ipv6: name.optional(),
+        services: z.partialRecord(z.enum(lanServices), z.string().max(256)).optional(),
+        vswitch: z.array(name).max(64),
+        gateway: name.optional()
+      })
+    )
     .max(1_024),
   entities: z
     .array(
@@ -45,17 +54,24 @@ const topology = z.strictObject({
         memoryMiB: z.int().min(1).max(1_048_576),
         on: name.optional(),
         restart: z.enum(restarts).optional(),
-        nics: z.array(z.strictObject({ name, lan: name, ip: name.optional() })).max(maxNicsPerEntity),
+        nics: z
+          .array(z.strictObject({ name, lan: name, ip: name.optional(), ipv6: name.optional() }))
+          .max(maxNicsPerEntity),
         env: z.record(z.string().max(256), z.string().max(65_536)),
         files: z
           .array(
             z.strictObject({ path: z.string().max(4_096), mode: z.int().min(0).max(0o7777), data: bytes })
           )
           .max(256),
-        run: z.string().max(65_536).optional()
+        run: z.string().max(65_536).optional(),
+        routing: z.enum(routings).optional(),
+        multicast: z.enum(['pim']).optional(),
+        nat: name.optional(),
+        anycast: z.array(name).max(64).optional()
       })
     )
-    .max(1_024)
+    .max(1_024),
+  rendezvous: name.optional()
 })
 // Optional fields of the contract never hold undefined, which JSON cannot carry anyway.
 const checkedTopology = topology as unknown as z.ZodType<Topology>

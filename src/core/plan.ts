@@ -78,7 +78,10 @@ function lanChange(before: SpecLan | undefined, after: SpecLan, placement: Place
   return {
     ...base,
     kind: 'change',
-    why: before.subnet === after.subnet ? `candidates of its vSwitch: ${why}` : 'its subnet changed'
+    why:
+      before.subnet === after.subnet && before.ipv6 === after.ipv6
+        ? `candidates of its vSwitch: ${why}`
+        : 'its subnet changed'
   }
 }
 

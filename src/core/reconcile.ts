@@ -4,6 +4,8 @@
  */
 import { maxClaimOf } from './claims.ts'
 import type { HostId, ViolinId } from './ids.ts'
+import type { MacOf } from './routing/dnsmasq.ts'
+import { servicesOf } from './routing/services.ts'
 import { same } from './plan.ts'
 import { hostsIn } from './records/view.ts'
 import { namesOf } from './resolve.ts'
@@ -37,7 +39,8 @@ export interface Part {
       readonly maxClaim: number
     }[]
   })[]
-  readonly entities: readonly (SpecEntity & { readonly claim: number })[]
+  /** With the files of their services, and the script that starts these. */
+  readonly entities: readonly (SpecEntity & { readonly claim: number; readonly start?: string })[]
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   readonly peers: readonly HostId[]
 }
@@ -81,11 +84,14 @@ export function partOf(
   self: HostId,
   version: number,
   spec: Spec,
-  claims: ReadonlyMap<string, number>
+  claims: ReadonlyMap<string, number>,
+  macOf: MacOf
 ): Part | null {
   const entities = spec.entities.flatMap((entity) => {
     const claim = claims.get(entity.name)
-    return claim === undefined ? [] : [{ ...entity, claim }]
+    if (claim === undefined) return []
+    const { files, start } = servicesOf(spec, entity, macOf)
+    return [{ ...entity, files: [...files, ...entity.files], claim, ...(start === '' ? {} : { start }) }]
   })
   const membersOf = new Map(spec.lans.map((lan) => [lan.name, lanMembers(spec, lan.name)]))
   const lans = spec.lans.filter(({ name }) => membersOf.get(name)?.includes(self))

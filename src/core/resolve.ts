@@ -2,18 +2,19 @@
  * From what a person wrote to what the record carries: addresses for vNICs that named none, default routes
  * of vHosts, and the routers' way to every vLAN. Pure; where each entity runs was decided in placement.ts.
  */
-import { ViolinError } from './errors.ts'
+import { assignAddresses, bare, isIpv6 } from './addresses.ts'
 import type { HostId } from './ids.ts'
-import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from './ipv4.ts'
-import type {
-  Spec,
-  SpecEntity,
-  SpecLan,
-  SpecNic,
-  SpecRoute,
-  Topology,
-  TopologyEntity,
-  TopologyLan
+import {
+  type LanService,
+  lanServices,
+  type Spec,
+  type SpecEntity,
+  type SpecLan,
+  type SpecNic,
+  type SpecRoute,
+  type Topology,
+  type TopologyEntity,
+  type TopologyLan
 } from './spec.ts'
 
 /** Ordered hosts of every entity and vLAN, by name. */
@@ -36,10 +37,20 @@ interface Addressed {
  * subnet is full or none, an address is outside of it or given twice, a vNIC is on no vLAN.
  */
 export function resolveTopology(topology: Topology, placement: Placement, previous: Spec | null): Spec {
-  const addressed = assignAddresses(topology, previous)
+  const addresses = assignAddresses(topology, previous)
+  const addressed = topology.entities.map((entity): Addressed => ({
+    entity,
+    nics: entity.nics.map(({ name, lan }) => ({
+      name,
+      lan,
+      ips: addresses.get(`${entity.name}:${name}`) ?? []
+    }))
+  }))
   const lans = topology.lans.map((lan): SpecLan => ({
     name: lan.name,
-    subnet: lan.subnet,
+    ...(lan.subnet === undefined ? {} : { subnet: lan.subnet }),
+    ...(lan.ipv6 === undefined ? {} : { ipv6: lan.ipv6 }),
+    ...(lan.services === undefined ? {} : { services: settleServices(lan, addressed) }),
     hosts: placement.lans.get(lan.name)?.hosts ?? []
   }))
   const entities = addressed.map(({ entity, nics }): SpecEntity => {
@@ -50,144 +61,95 @@ export function resolveTopology(topology: Topology, placement: Placement, previo
       driver: entity.driver,
       memoryMiB: entity.memoryMiB,
       nics,
-      routes:
-        entity.kind === 'router'
-          ? routerRoutes(entity.name, topology, addressed)
-          : hostRoutes(nics, topology, addressed),
+      routes: [false, true].flatMap((ipv6) => routesOf(entity, nics, topology, addressed, ipv6)),
       env: entity.env,
       files: entity.files,
       run: entity.run ?? '',
       hosts: place?.hosts ?? [],
       pinned: place?.pinned ?? false,
       restart: entity.restart ?? (place?.pinned === true ? 'on-failure' : 'failover'),
-      generation: previous?.entities.find(({ name }) => name === entity.name)?.generation ?? 0
+      generation: previous?.entities.find(({ name }) => name === entity.name)?.generation ?? 0,
+      ...(entity.routing === undefined ? {} : { routing: entity.routing }),
+      ...(entity.multicast === undefined ? {} : { multicast: entity.multicast }),
+      ...(entity.nat === undefined ? {} : { nat: entity.nat }),
+      ...(entity.anycast === undefined ? {} : { anycast: entity.anycast })
     }
   })
-  return { name: topology.name, lans, entities }
+  const rendezvous =
+    topology.rendezvous ?? topology.entities.find(({ multicast }) => multicast !== undefined)?.name
+  return { name: topology.name, lans, entities, ...(rendezvous === undefined ? {} : { rendezvous }) }
 }
 
-function assignAddresses(topology: Topology, previous: Spec | null): Addressed[] {
-  const subnets = new Map<string, Subnet>()
-  const taken = new Map<string, Set<number>>()
-  for (const lan of topology.lans) {
-    const subnet = parseSubnet(lan.subnet)
-    if (subnet === null)
-      throw new ViolinError(
-        'topology-invalid',
-        `${lan.subnet} of ${lan.name} is no subnet`,
-        'write it as 192.168.1.0/24'
-      )
-    subnets.set(lan.name, subnet)
-    taken.set(lan.name, new Set())
-  }
-  const chosen = new Map<string, number>()
-  const claim = (key: string, lan: string, address: number): boolean => {
-    const subnet = subnets.get(lan)
-    const used = taken.get(lan)
-    if (subnet === undefined || used === undefined || used.has(address) || !isHostAddress(subnet, address))
-      return false
-    used.add(address)
-    chosen.set(key, address)
-    return true
-  }
-  const all = topology.entities.flatMap((entity) =>
-    entity.nics.map((nic) => ({ key: `${entity.name}:${nic.name}`, nic }))
-  )
-  for (const { key, nic } of all) {
-    if (!subnets.has(nic.lan))
-      throw new ViolinError(
-        'topology-invalid',
-        `${key} is on ${nic.lan}, which is no vLAN`,
-        'declare it under lans'
-      )
-    if (nic.ip === undefined) continue
-    const address = parseIpv4(nic.ip)
-    if (address === null || !claim(key, nic.lan, address))
-      throw new ViolinError(
-        'topology-invalid',
-        `${nic.ip} of ${key} is outside ${nic.lan} or taken twice`,
-        'give it a free address of the subnet'
-      )
-  }
-  for (const { key, nic } of all) {
-    const before = chosen.has(key) ? undefined : previousAddress(previous, key, nic.lan)
-    if (before !== undefined) claim(key, nic.lan, before)
-  }
-  for (const { key, nic } of all) {
-    if (!chosen.has(key))
-      claimNextFree(key, nic.lan, subnets.get(nic.lan) as Subnet, taken.get(nic.lan) as Set<number>, claim)
-  }
-  return topology.entities.map((entity) => ({
-    entity,
-    nics: entity.nics.map((nic) => ({
-      name: nic.name,
-      lan: nic.lan,
-      ips: [
-        `${formatIpv4(chosen.get(`${entity.name}:${nic.name}`) as number)}/${subnets.get(nic.lan)?.prefix}`
-      ]
-    }))
-  }))
-}
-
-function previousAddress(previous: Spec | null, key: string, lan: string): number | undefined {
-  for (const entity of previous?.entities ?? [])
-    for (const nic of entity.nics)
-      if (`${entity.name}:${nic.name}` === key && nic.lan === lan)
-        return parseIpv4(bareAddress(nic)) ?? undefined
-  return undefined
-}
-
-function claimNextFree(
-  key: string,
-  lan: string,
-  subnet: Subnet,
-  used: ReadonlySet<number>,
-  claim: (key: string, lan: string, address: number) => boolean
-): void {
-  // One more than the addresses in use bounds the search, however large the subnet is.
-  for (let address = subnet.base + 1; address <= subnet.base + used.size + 1; address++)
-    if (claim(key, lan, address)) return
-  throw new ViolinError(
-    'topology-invalid',
-    `no free address for ${key} in ${lan}`,
-    'give the vLAN a larger subnet'
+/** Services that no entity was named for are the router's. */
+function settleServices(
+  lan: TopologyLan,
+  addressed: readonly Addressed[]
+): Readonly<Partial<Record<LanService, string>>> {
+  const router = gatewayOf(lan, addressed)?.entity.name
+  return Object.fromEntries(
+    lanServices.flatMap((service) => {
+      const by = lan.services?.[service]
+      const settled = by === '' ? router : by
+      return settled === undefined ? [] : [[service, settled]]
+    })
   )
 }
 
-/** The address of a vNIC without its prefix length. */
-export function bareAddress(nic: SpecNic): string {
-  return (nic.ips[0] ?? '').split('/')[0] as string
+/** The address of a vNIC in a family without its prefix length; undefined: it has none. */
+export function addressOf(nic: SpecNic, ipv6: boolean): string | undefined {
+  const address = nic.ips.find((one) => isIpv6(one) === ipv6)
+  return address === undefined ? undefined : bare(address)
+}
+
+function routesOf(
+  entity: TopologyEntity,
+  nics: readonly SpecNic[],
+  topology: Topology,
+  addressed: readonly Addressed[],
+  ipv6: boolean
+): SpecRoute[] {
+  if (entity.kind === 'host') return hostRoutes(nics, topology, addressed, ipv6)
+  return (entity.routing ?? 'static') === 'static' ? routerRoutes(entity.name, topology, addressed, ipv6) : []
 }
 
 /** A vHost's way out: the router of the first of its vLANs that has one. */
 function hostRoutes(
   nics: readonly SpecNic[],
   topology: Topology,
-  addressed: readonly Addressed[]
+  addressed: readonly Addressed[],
+  ipv6: boolean
 ): SpecRoute[] {
   for (const nic of nics) {
-    const via = gatewayOf(nic.lan, topology, addressed)
+    const lan = topology.lans.find(({ name }) => name === nic.lan) as TopologyLan
+    const router = gatewayOf(lan, addressed)?.nics.find((one) => one.lan === nic.lan)
+    const via = router === undefined ? undefined : addressOf(router, ipv6)
     if (via !== undefined) return [{ to: 'default', via }]
   }
   return []
 }
 
-function gatewayOf(lan: string, topology: Topology, addressed: readonly Addressed[]): string | undefined {
-  const wanted = topology.lans.find((candidate) => candidate.name === lan)?.gateway
-  const router = addressed.find(
+/** The router that is the way out of a vLAN. */
+function gatewayOf(lan: TopologyLan, addressed: readonly Addressed[]): Addressed | undefined {
+  return addressed.find(
     ({ entity, nics }) =>
       entity.kind === 'router' &&
-      (wanted === undefined || entity.name === wanted) &&
-      nics.some((nic) => nic.lan === lan)
+      (lan.gateway === undefined || entity.name === lan.gateway) &&
+      nics.some((nic) => nic.lan === lan.name)
   )
-  const nic = router?.nics.find((candidate) => candidate.lan === lan)
-  return nic === undefined ? undefined : bareAddress(nic)
 }
 
 /** Shortest way (in routers) from one router to every vLAN it is not on; ties go to the file's order. */
-function routerRoutes(self: string, topology: Topology, addressed: readonly Addressed[]): SpecRoute[] {
-  const routers = addressed.filter(({ entity }) => entity.kind === 'router')
-  const own = routers.find(({ entity }) => entity.name === self)
+function routerRoutes(
+  self: string,
+  topology: Topology,
+  addressed: readonly Addressed[],
+  ipv6: boolean
+): SpecRoute[] {
+  const routers = addressed.flatMap(({ entity, nics }) => {
+    const own = nics.filter((nic) => addressOf(nic, ipv6) !== undefined)
+    return entity.kind === 'router' ? [{ name: entity.name, nics: own }] : []
+  })
+  const own = routers.find(({ name }) => name === self)
   const nextHop = new Map<string, string | null>()
   for (const nic of own?.nics ?? []) nextHop.set(nic.lan, null)
   const queue = [...nextHop.keys()]
@@ -195,25 +157,24 @@ function routerRoutes(self: string, topology: Topology, addressed: readonly Addr
     const via = nextHop.get(lan) as string | null
     for (const router of routers) {
       const here = router.nics.find((nic) => nic.lan === lan)
-      if (here === undefined || router.entity.name === self) continue
+      if (here === undefined || router.name === self) continue
       for (const nic of router.nics) {
         if (nextHop.has(nic.lan)) continue
-        nextHop.set(nic.lan, via ?? bareAddress(here))
+        nextHop.set(nic.lan, via ?? (addressOf(here, ipv6) as string))
         queue.push(nic.lan)
       }
     }
   }
-  const subnetOf = new Map<string, string>(topology.lans.map((lan: TopologyLan) => [lan.name, lan.subnet]))
   return topology.lans.flatMap((lan) => {
     const via = nextHop.get(lan.name)
-    return typeof via === 'string' ? [{ to: subnetOf.get(lan.name) as string, via }] : []
+    const to = ipv6 ? lan.ipv6 : lan.subnet
+    return typeof via === 'string' && to !== undefined ? [{ to, via }] : []
   })
 }
 
 /** Names to addresses inside a VIOLIN (each entity by its first vNIC), for /etc/hosts. */
 export function namesOf(spec: Spec): { name: string; ip: string }[] {
-  return spec.entities.flatMap((entity) => {
-    const nic = entity.nics[0]
-    return nic === undefined ? [] : [{ name: entity.name, ip: bareAddress(nic) }]
-  })
+  return spec.entities.flatMap(({ name, nics }) =>
+    (nics[0]?.ips ?? []).map((address) => ({ name, ip: bare(address) }))
+  )
 }

@@ -9,6 +9,12 @@ export type DriverName = 'uml' | 'netns'
 /** What becomes of an entity whose machine or host dies: elsewhere, again where it was, or not at all. */
 export const restarts = ['failover', 'on-failure', 'never'] as const
 export type Restart = (typeof restarts)[number]
+/** How a vRouter knows the ways: not at all, told once, or by a protocol that it speaks with its neighbours. */
+export const routings = ['none', 'static', 'ospf', 'bgp', 'rip', 'isis'] as const
+export type Routing = (typeof routings)[number]
+/** What one entity on a vLAN does for the others there: addresses, names, router advertisements. */
+export const lanServices = ['dhcp', 'dns', 'ra'] as const
+export type LanService = (typeof lanServices)[number]
 
 /** A file laid into an entity before it starts. */
 export interface EntityFile {
@@ -25,6 +31,8 @@ export interface TopologyNic {
   readonly lan: string
   /** A bare IPv4 address inside the vLAN's subnet; absent: the next free one. */
   readonly ip?: string
+  /** A bare IPv6 address inside the vLAN's prefix; absent: the next free one. */
+  readonly ipv6?: string
 }
 
 export interface TopologyEntity {
@@ -41,12 +49,24 @@ export interface TopologyEntity {
   readonly files: readonly EntityFile[]
   /** A script's text, run once inside when the entity is up. */
   readonly run?: string
+  /** Of a router; absent: static. */
+  readonly routing?: Routing
+  /** Of a router: forwards multicast by PIM sparse mode. */
+  readonly multicast?: 'pim'
+  /** Of a router: the vLAN that sees all others behind this router's address there. */
+  readonly nat?: string
+  /** Of a vHost: addresses that others may have, too, and that routers lead to the nearest. */
+  readonly anycast?: readonly string[]
 }
 
 export interface TopologyLan {
   readonly name: string
-  /** IPv4 CIDR with the host bits zero. */
-  readonly subnet: string
+  /** IPv4 CIDR with the host bits zero; absent: IPv6 only. */
+  readonly subnet?: string
+  /** IPv6 prefix with the host bits zero; absent: IPv4 only. */
+  readonly ipv6?: string
+  /** Who does it; empty: the vLAN's router. */
+  readonly services?: Readonly<Partial<Record<LanService, string>>>
   /** Names (or ids) of the only hosts that may switch it, in order; empty: those with a port on it. */
   readonly vswitch: readonly string[]
   /** Name of the router that is the default route, where the vLAN has several. */
@@ -58,12 +78,14 @@ export interface Topology {
   readonly name: string
   readonly lans: readonly TopologyLan[]
   readonly entities: readonly TopologyEntity[]
+  /** The router at which senders and receivers of a multicast group meet; absent: the first that forwards it. */
+  readonly rendezvous?: string
 }
 
 export interface SpecNic {
   readonly name: string
   readonly lan: string
-  /** Addresses with prefix length, `192.168.1.2/24`. */
+  /** Addresses with prefix length, `192.168.1.2/24`; at most one IPv4, and one IPv6 behind it. */
   readonly ips: readonly string[]
 }
 
@@ -91,11 +113,19 @@ export interface SpecEntity {
   readonly restart: Restart
   /** Raised to move it, or to try again what failed: claims of a lower generation give way. */
   readonly generation: number
+  /** As in {@link TopologyEntity}. */
+  readonly routing?: Routing
+  readonly multicast?: 'pim'
+  readonly nat?: string
+  readonly anycast?: readonly string[]
 }
 
 export interface SpecLan {
   readonly name: string
-  readonly subnet: string
+  readonly subnet?: string
+  readonly ipv6?: string
+  /** Who does it. */
+  readonly services?: Readonly<Partial<Record<LanService, string>>>
   /** Candidates for its vSwitch, in order. */
   readonly hosts: readonly HostId[]
 }
@@ -105,6 +135,8 @@ export interface Spec {
   readonly name: string
   readonly lans: readonly SpecLan[]
   readonly entities: readonly SpecEntity[]
+  /** The rendezvous point of its multicast groups; absent where no router forwards any. */
+  readonly rendezvous?: string
 }
 
 /** Hosts that may run an entity that is not pinned: the first, and two in case it is lost. */

@@ -2,6 +2,7 @@
  * Makes what runs here match the records: the steps are core/reconcile's, this file carries them out, one at
  * a time for each VIOLIN, repeats what failed with back-off, and tells what runs.
  */
+import { macOf } from '#core/derive.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import { type Part, type Step, partOf, reconcile, type WantedViolin, withoutHosts } from '#core/reconcile.ts'
@@ -9,8 +10,10 @@ import type { RunsBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
+import type { MacOf } from '#core/routing/dnsmasq.ts'
 import type { EntityStatus, SliceStatus, SwitchStatus } from '#slice/contract.ts'
 import type { Claims } from './claims.ts'
+import { crypto } from './crypto.ts'
 import type { Journal, Subject } from './events.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
@@ -256,7 +259,8 @@ export class Reconciler {
 
   #partOf(violin: ViolinView, claims: ReadonlyMap<string, number>): Part | null {
     const { version, spec } = violin
-    const part = spec === null ? null : partOf(this.#host.identity.id, version, spec, claims)
+    const macs: MacOf = (entity, nic) => macOf(crypto, violin.id, entity, nic)
+    const part = spec === null ? null : partOf(this.#host.identity.id, version, spec, claims, macs)
     if (part === null) return null
     // Neither a port nor a vote nor a trunk for an owner that is refused.
     if (this.#claims.refusesOwnerOf(violin)) return { ...part, entities: [], lans: [], peers: [] }

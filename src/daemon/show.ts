@@ -2,7 +2,7 @@
 import { macOf } from '#core/derive.ts'
 import type { HostId } from '#core/ids.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import type { Spec, SpecEntity } from '#core/spec.ts'
+import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { Show, ShowEntity, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { HostStatus } from './statuses.ts'
@@ -27,7 +27,7 @@ export function showOf(
         reason: 'its hosts left the mesh: apply again to place it'
       }
     }) ?? []
-  const lans = spec?.lans.map((lan) => showLan(violin, spec, lan.name, lan.subnet, statuses, nameOf)) ?? []
+  const lans = spec?.lans.map((lan) => showLan(violin, spec, lan, statuses, nameOf)) ?? []
   return {
     name: violin.name,
     id: violin.id,
@@ -174,8 +174,7 @@ function showEntity(
 function showLan(
   violin: ViolinView,
   spec: Spec,
-  name: string,
-  subnet: string,
+  { name, subnet, ipv6 }: SpecLan,
   statuses: StatusMap,
   nameOf: (host: HostId) => string
 ): ShowLan {
@@ -183,7 +182,8 @@ function showLan(
   const { active, standby, term } = switchOf(name, statuses)
   return {
     name,
-    subnet,
+    subnet: subnet ?? null,
+    ipv6: ipv6 ?? null,
     vswitch: { active: named(active), standby: named(standby), term },
     ports: spec.entities.flatMap((entity) =>
       entity.nics

@@ -43,6 +43,8 @@ export interface SliceStart {
 /** An entity to run, under a claim of this host: while another host has a higher one, its ports are shut. */
 export interface SliceEntity extends SpecEntity {
   readonly claim: number
+  /** A shell script that starts its services, when the network is set and the files are laid; absent: none. */
+  readonly start?: string
 }
 
 /** The whole wish for this host's part of one VIOLIN. */

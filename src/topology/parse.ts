@@ -2,11 +2,12 @@
  * A topology file, read and checked: whatever is wrong with it is told here in one line with its place, before
  * anybody is asked to do anything.
  */
-import { isIP } from 'node:net'
 import type * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
-import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from '#core/ipv4.ts'
+import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
+import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
+import { firewallPath, frrPath } from '#core/routing/services.ts'
 import {
   type EntityFile,
   type EntityKind,
@@ -17,8 +18,10 @@ import {
   type TopologyNic
 } from '#core/spec.ts'
 import { nearest } from '#core/nearest.ts'
+import { checkNetworking, readNetworks, readWords } from './networking.ts'
 import {
   type FileEntity,
+  type FileNic,
   type FileSettings,
   laterWords,
   maxEntities,
@@ -67,7 +70,15 @@ export function parseTopology(text: string, options: ParseOptions): Topology {
   }
   checkAddresses(source, lans, entities)
   checkGateways(source, lans, entities)
-  return { name: file.name, lans: lans.map(({ lan }) => lan), entities: entities.map(({ entity }) => entity) }
+  const topology: Topology = {
+    name: file.name,
+    lans,
+    entities: entities.map(({ entity }) => entity),
+    ...(file.rendezvous === undefined ? {} : { rendezvous: file.rendezvous })
+  }
+  const paths = new Map(entities.map(({ entity, path }) => [entity.name, path]))
+  checkNetworking(source, topology, ({ name }) => paths.get(name) as Path)
+  return topology
 }
 
 function checkShape(source: Source): TopologyFile {
@@ -129,35 +140,20 @@ function name(source: Source, path: Path, text: string, what: string, at: 'key' 
   )
 }
 
-interface PlacedLan {
-  readonly lan: TopologyLan
-  readonly subnet: Subnet
-}
-
-function readLans(source: Source, file: TopologyFile, taken: Map<string, Path>): PlacedLan[] {
+function readLans(source: Source, file: TopologyFile, taken: Map<string, Path>): TopologyLan[] {
   return Object.entries(file.lans).map(([lanName, lan]) => {
     const path = ['lans', lanName]
     name(source, path, lanName, 'a vLAN', 'key')
     claim(source, taken, lanName, path)
-    const subnet = parseSubnet(lan.subnet)
-    if (subnet === null) {
-      throw source.refuse(
-        [...path, 'subnet'],
-        `${lan.subnet} is no IPv4 network`,
-        'write it as 192.168.1.0/24, host bits zero'
-      )
-    }
+    const networks = readNetworks(source, path, lan)
     const twice = lan.vswitch?.find((host, place) => lan.vswitch?.indexOf(host) !== place)
     if (twice !== undefined)
       throw source.refuse([...path, 'vswitch'], `${twice} stands twice`, 'name each host once')
     return {
-      lan: {
-        name: lanName,
-        subnet: lan.subnet,
-        vswitch: lan.vswitch ?? [],
-        ...(lan.gateway === undefined ? {} : { gateway: lan.gateway })
-      },
-      subnet
+      name: lanName,
+      ...networks,
+      vswitch: lan.vswitch ?? [],
+      ...(lan.gateway === undefined ? {} : { gateway: lan.gateway })
     }
   })
 }
@@ -240,11 +236,11 @@ function readEntity(
     entity.count === undefined
       ? [base]
       : Array.from({ length: entity.count }, (_, place) => `${base}${place + 1}`)
-  if (names.length > 1 && nics.some(({ ip }) => ip !== undefined)) {
+  if (names.length > 1 && nics.some(({ ip, ipv6 }) => ip !== undefined || ipv6 !== undefined)) {
     throw source.refuse(
       [...path, 'count'],
       'entities made by `count` cannot share one address',
-      'leave `ip` out: each gets the next free one'
+      'leave `ip` and `ipv6` out: each gets the next free one'
     )
   }
   return names.map((one) => {
@@ -261,7 +257,8 @@ function readEntity(
         nics,
         env: readEnv(source, [...path, 'env'], settings.env ?? {}),
         files: own.files,
-        ...(own.run === undefined ? {} : { run: own.run })
+        ...(own.run === undefined ? {} : { run: own.run }),
+        ...readWords(source, kind, path, entity, file.defaults)
       },
       path,
       nicPaths
@@ -275,7 +272,8 @@ function readNics(
   path: Path,
   entity: FileEntity
 ): { nics: TopologyNic[]; nicPaths: Path[] } {
-  if (entity.nics !== undefined && (entity.lan !== undefined || entity.ip !== undefined)) {
+  const alone = (['ip', 'ipv6'] as const).find((word) => entity[word] !== undefined)
+  if (entity.nics !== undefined && (entity.lan !== undefined || alone !== undefined)) {
     throw source.refuse(
       [...path, 'nics'],
       '`nics` and `lan` both say what it is plugged into',
@@ -283,14 +281,11 @@ function readNics(
       'key'
     )
   }
-  if (entity.lan === undefined && entity.ip !== undefined) {
-    throw source.refuse([...path, 'ip'], 'an address without a vLAN', 'add `lan:`', 'key')
+  if (entity.lan === undefined && alone !== undefined) {
+    throw source.refuse([...path, alone], 'an address without a vLAN', 'add `lan:`', 'key')
   }
-  const short =
-    entity.lan === undefined
-      ? []
-      : [{ lan: entity.lan, ...(entity.ip === undefined ? {} : { ip: entity.ip }) }]
-  const nics: readonly { name?: string; lan: string; ip?: string }[] = entity.nics ?? short
+  const short = entity.lan === undefined ? [] : [{ lan: entity.lan, ...addressesOf(entity) }]
+  const nics: readonly FileNic[] = entity.nics ?? short
   if (nics.length > maxNicsPerEntity) {
     throw source.refuse(
       [...path, 'nics'],
@@ -321,9 +316,13 @@ function readNics(
         meant === null ? 'add it under `lans:`' : `did you mean ${meant}?`
       )
     }
-    return { name: nicName, lan: nic.lan, ...(nic.ip === undefined ? {} : { ip: nic.ip }) }
+    return { name: nicName, lan: nic.lan, ...addressesOf(nic) }
   })
   return { nics: read, nicPaths }
+}
+
+function addressesOf({ ip, ipv6 }: Pick<FileNic, 'ip' | 'ipv6'>): Pick<TopologyNic, 'ip' | 'ipv6'> {
+  return { ...(ip === undefined ? {} : { ip }), ...(ipv6 === undefined ? {} : { ipv6 }) }
 }
 
 function memoryOf(text: string | undefined): number {
@@ -368,12 +367,21 @@ class LocalFiles {
     defaults: FileSettings | undefined,
     copies: number
   ): { files: EntityFile[]; run?: string } {
-    const wanted = { ...defaults?.files, ...entity.files }
+    const words = { [frrPath]: 'frr', [firewallPath]: 'firewall' } as const
+    const wanted = {
+      ...defaults?.files,
+      ...entity.files,
+      ...(entity.frr === undefined ? {} : { [frrPath]: entity.frr }),
+      ...(entity.firewall === undefined ? {} : { [firewallPath]: entity.firewall })
+    }
     const files = Object.entries(wanted).map(([target, local]): EntityFile => {
+      const word = words[target as keyof typeof words]
       const at =
-        entity.files !== undefined && target in entity.files
-          ? [...path, 'files', target]
-          : ['defaults', 'files', target]
+        word !== undefined && entity[word] !== undefined
+          ? [...path, word]
+          : entity.files !== undefined && target in entity.files
+            ? [...path, 'files', target]
+            : ['defaults', 'files', target]
       if (!/^\/[^\0\n]{1,255}$/.test(target) || target.split('/').includes('..') || target.endsWith('/')) {
         throw this.#source.refuse(
           at,
@@ -419,42 +427,75 @@ class LocalFiles {
   }
 }
 
-function checkAddresses(source: Source, lans: readonly PlacedLan[], entities: readonly PlacedEntity[]): void {
+function checkAddresses(
+  source: Source,
+  lans: readonly TopologyLan[],
+  entities: readonly PlacedEntity[]
+): void {
   const holders = new Map<string, string>()
   for (const { entity, nicPaths } of entities) {
     for (const [place, nic] of entity.nics.entries()) {
-      if (nic.ip === undefined) continue
-      const path = [...(nicPaths[place] as Path), 'ip']
-      const { lan, subnet } = lans.find((one) => one.lan.name === nic.lan) as PlacedLan
-      const address = isIP(nic.ip) === 4 ? parseIpv4(nic.ip) : null
-      if (address === null)
-        throw source.refuse(
-          path,
-          `${nic.ip} is no IPv4 address`,
-          'write it as 192.168.1.7, without a prefix length'
-        )
-      if (!isHostAddress(subnet, address)) {
-        throw source.refuse(
-          path,
-          `${nic.ip} is no address of a machine in ${lan.subnet} (${lan.name})`,
-          `choose one such as ${formatIpv4(subnet.base + 1)}`
-        )
+      const lan = lans.find(({ name: one }) => one === nic.lan) as TopologyLan
+      for (const word of ['ip', 'ipv6'] as const) {
+        const text = nic[word]
+        if (text === undefined) continue
+        const path = [...(nicPaths[place] as Path), word]
+        const address =
+          word === 'ip' ? checkIpv4(source, path, text, lan) : checkIpv6(source, path, text, lan)
+        const key = `${nic.lan} ${address}`
+        const holder = holders.get(key)
+        if (holder !== undefined)
+          throw source.refuse(
+            path,
+            `${text} stands twice on ${nic.lan}: ${holder} has it too`,
+            'change one, or leave it out'
+          )
+        holders.set(key, entity.name)
       }
-      const key = `${nic.lan} ${address}`
-      const holder = holders.get(key)
-      if (holder !== undefined)
-        throw source.refuse(
-          path,
-          `${nic.ip} stands twice on ${nic.lan}: ${holder} has it too`,
-          'change one, or leave it out'
-        )
-      holders.set(key, entity.name)
     }
   }
 }
 
-function checkGateways(source: Source, lans: readonly PlacedLan[], entities: readonly PlacedEntity[]): void {
-  for (const { lan } of lans) {
+function checkIpv4(source: Source, path: Path, text: string, lan: TopologyLan): number {
+  const address = parseIpv4(text)
+  if (address === null)
+    throw source.refuse(
+      path,
+      `${text} is no IPv4 address`,
+      'write it as 192.168.1.7, without a prefix length'
+    )
+  const subnet = parseSubnet(lan.subnet ?? '')
+  if (subnet === null) throw source.refuse(path, `${lan.name} has no IPv4 network`, 'add `subnet:` to it')
+  if (!isHostAddress(subnet, address))
+    throw source.refuse(
+      path,
+      `${text} is no address of a machine in ${lan.subnet} (${lan.name})`,
+      `choose one such as ${formatIpv4(subnet.base + 1)}`
+    )
+  return address
+}
+
+function checkIpv6(source: Source, path: Path, text: string, lan: TopologyLan): bigint {
+  const address = parseIpv6(text)
+  if (address === null)
+    throw source.refuse(path, `${text} is no IPv6 address`, 'write it as fd00:1::7, without a prefix length')
+  const subnet = parseSubnet6(lan.ipv6 ?? '')
+  if (subnet === null) throw source.refuse(path, `${lan.name} has no IPv6 network`, 'add `ipv6:` to it')
+  if (!isHostAddress6(subnet, address))
+    throw source.refuse(
+      path,
+      `${text} is no address of a machine in ${lan.ipv6} (${lan.name})`,
+      `choose one such as ${formatIpv6(subnet.base + 1n)}`
+    )
+  return address
+}
+
+function checkGateways(
+  source: Source,
+  lans: readonly TopologyLan[],
+  entities: readonly PlacedEntity[]
+): void {
+  for (const lan of lans) {
     const routers = entities.filter(
       ({ entity }) => entity.kind === 'router' && entity.nics.some((nic) => nic.lan === lan.name)
     )

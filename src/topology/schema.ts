@@ -1,9 +1,18 @@
 /** The topology file's shape; its JSON Schema is published for editors (config/topology.schema.json). */
 import * as z from 'zod'
-import { maxNicsPerEntity, type Restart, restarts } from '#core/spec.ts'
+import {
+  type LanService,
+  maxNicsPerEntity,
+  type Restart,
+  restarts,
+  type Routing,
+  routings
+} from '#core/spec.ts'
 
 /** Entities that `count` may make of one, and that a file may have. */
 export const maxEntities = 1_000
+/** Anycast addresses of one vHost. */
+const maxAnycast = 8
 
 const text = z.string().max(256)
 const scalar = z.union([z.string(), z.number(), z.boolean()])
@@ -13,7 +22,10 @@ const nic = z.strictObject({
   lan: text.meta({ description: 'The vLAN it is plugged into' }),
   ip: text
     .optional()
-    .meta({ description: "Its address; the next free one of the vLAN's subnet when left out" })
+    .meta({ description: "Its address; the next free one of the vLAN's subnet when left out" }),
+  ipv6: text
+    .optional()
+    .meta({ description: "Its IPv6 address; the next free one of the vLAN's prefix when left out" })
 })
 
 const settings = {
@@ -35,27 +47,55 @@ const settings = {
     description:
       'When its machine or its host dies: failover to another host, again on-failure where it was, or never'
   }),
-  env: z.record(z.string(), scalar).optional().meta({ description: 'Environment of the script and of exec' })
+  env: z.record(z.string(), scalar).optional().meta({ description: 'Environment of the script and of exec' }),
+  routing: z.enum(routings).optional().meta({
+    description: 'How a router knows the ways: none, static (computed from this file), or a protocol'
+  }),
+  multicast: z
+    .enum(['pim'])
+    .optional()
+    .meta({ description: 'A router forwards multicast, by PIM sparse mode' })
 }
 
 const entity = z.strictObject({
   lan: text.optional().meta({ description: 'Short for one vNIC on this vLAN' }),
   ip: text.optional().meta({ description: 'The address of that one vNIC' }),
+  ipv6: text.optional().meta({ description: 'The IPv6 address of that one vNIC' }),
   nics: z.array(nic).max(maxNicsPerEntity).optional(),
   on: text.optional().meta({ description: 'The overlay host that runs it, by name or id' }),
   count: z.int().min(1).max(maxEntities).optional().meta({ description: 'Makes name1 … nameN' }),
+  frr: text.optional().meta({ description: "A router's own configuration of FRR, in place of a made one" }),
+  firewall: text.optional().meta({ description: 'Rules of nftables beside the topology file' }),
+  nat: text
+    .optional()
+    .meta({ description: "The vLAN outside, which sees the router's address for all inside" }),
+  anycast: z
+    .union([text, z.array(text).min(1).max(maxAnycast)])
+    .optional()
+    .meta({
+      description: 'Addresses that other vHosts may have too; routers lead to the nearest'
+    }),
   ...settings
 })
 
+const service = z.union([z.literal(true), text]).optional()
+
 const lan = z.strictObject({
-  subnet: text.meta({ description: 'IPv4 network, as 192.168.1.0/24' }),
+  subnet: text.optional().meta({ description: 'IPv4 network, as 192.168.1.0/24' }),
+  ipv6: text.optional().meta({ description: 'IPv6 network, as fd00:1::/64' }),
   vswitch: z.array(text).max(64).optional().meta({ description: 'Hosts that may switch it, in order' }),
-  gateway: text.optional().meta({ description: 'The router that is the default route, of several' })
+  gateway: text.optional().meta({ description: 'The router that is the default route, of several' }),
+  dhcp: service.meta({ description: 'Its router, or the entity named, gives addresses by DHCP' }),
+  dns: service.meta({ description: 'Its router, or the entity named, knows the names of all entities' }),
+  ra: service.meta({ description: 'Its router, or the entity named, advertises the IPv6 prefix' })
 })
 
 export const schema: z.ZodType<TopologyFile> = z.strictObject({
   name: text,
   driver: settings.driver,
+  rendezvous: text
+    .optional()
+    .meta({ description: 'The router at which senders and receivers of multicast meet' }),
   defaults: z.strictObject(settings).optional(),
   lans: z.record(z.string(), lan),
   hosts: z.record(z.string(), entity.nullable()).optional(),
@@ -69,27 +109,44 @@ export interface FileSettings {
   readonly run?: string
   readonly env?: Readonly<Record<string, string | number | boolean>>
   readonly restart?: Restart
+  readonly routing?: Routing
+  readonly multicast?: 'pim'
+}
+
+export interface FileNic {
+  readonly name?: string
+  readonly lan: string
+  readonly ip?: string
+  readonly ipv6?: string
 }
 
 export interface FileEntity extends FileSettings {
   readonly lan?: string
   readonly ip?: string
-  readonly nics?: readonly { readonly name?: string; readonly lan: string; readonly ip?: string }[]
+  readonly ipv6?: string
+  readonly nics?: readonly FileNic[]
   readonly on?: string
   readonly count?: number
+  readonly frr?: string
+  readonly firewall?: string
+  readonly nat?: string
+  readonly anycast?: string | readonly string[]
+}
+
+export interface FileLan extends Readonly<Partial<Record<LanService, true | string>>> {
+  readonly subnet?: string
+  readonly ipv6?: string
+  readonly vswitch?: readonly string[]
+  readonly gateway?: string
 }
 
 /** A topology file as it is written. */
 export interface TopologyFile {
   readonly name: string
   readonly driver?: 'uml' | 'netns'
+  readonly rendezvous?: string
   readonly defaults?: FileSettings
-  readonly lans: Readonly<
-    Record<
-      string,
-      { readonly subnet: string; readonly vswitch?: readonly string[]; readonly gateway?: string }
-    >
-  >
+  readonly lans: Readonly<Record<string, FileLan>>
   readonly hosts?: Readonly<Record<string, FileEntity | null>>
   readonly routers?: Readonly<Record<string, FileEntity | null>>
 }
@@ -98,7 +155,7 @@ const entityWords = Object.keys(entity.shape)
 
 /** The words of each place in a file, `*` for any name; for telling the nearest right one. */
 export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
-  ['', ['name', 'driver', 'defaults', 'lans', 'hosts', 'routers']],
+  ['', ['name', 'driver', 'rendezvous', 'defaults', 'lans', 'hosts', 'routers']],
   ['defaults', Object.keys(settings)],
   ['lans.*', Object.keys(lan.shape)],
   ['hosts.*', entityWords],
@@ -109,21 +166,12 @@ export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
 
 /** Words of the language that this version does not act on: refused by name, never ignored. */
 export const laterWords: ReadonlySet<string> = new Set([
-  'ipv6',
   'link',
   'image',
-  'routing',
-  'multicast',
-  'firewall',
-  'frr',
-  'nat',
   'jetways',
   'offer',
-  'anycast',
   'kernel',
-  'disk',
-  'dhcp',
-  'dns'
+  'disk'
 ])
 
 /** JSON Schema of a topology file, for editors. */

@@ -214,9 +214,10 @@ function showOf(topology: Topology): Show {
     version: 1,
     expiresAt: '2027-11-25T00:00:00.000Z',
     signedTwice: [],
-    lans: topology.lans.map(({ name, subnet }) => ({
+    lans: topology.lans.map(({ name, subnet, ipv6 }) => ({
       name,
-      subnet,
+      subnet: subnet ?? null,
+      ipv6: ipv6 ?? null,
       vswitch: { active: 'princeton', standby: null, term: 1 },
       ports: topology.entities.flatMap((entity) =>
         entity.nics

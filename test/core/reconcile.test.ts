@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { lanMembers, namedHosts, partOf, reconcile, withoutHosts } from '#core/reconcile.ts'
 import { entity, host, id, lan, meshes, settle, topologies, topology } from './topologies.ts'
-import type { HostId, ViolinId } from '#core/ids.ts'
+import type { HostId, Mac, ViolinId } from '#core/ids.ts'
 import type { Part, Step, WantedViolin } from '#core/reconcile.ts'
 import type { Spec } from '#core/spec.ts'
 
@@ -17,6 +17,7 @@ const spec = settle(
   ),
   hosts
 )
+const macOf = (): Mac => '02:00:00:00:00:01' as Mac
 const told = (steps: readonly Step[]): string[] =>
   steps.map((step) =>
     step.kind === 'run'
@@ -28,12 +29,12 @@ const told = (steps: readonly Step[]): string[] =>
 const ownOf = (self: HostId, of: Spec): Map<string, number> =>
   new Map(of.entities.filter(({ hosts: [first] }) => first === self).map(({ name }) => [name, 1]))
 const part = (self: HostId, version: number, of: Spec): Part | null =>
-  partOf(self, version, of, ownOf(self, of))
+  partOf(self, version, of, ownOf(self, of), macOf)
 
 test('what runs as it should takes no step; each difference takes one', () => {
   const wanted = (self: string): WantedViolin[] => [{ violin, part: part(id(self), 2, spec), ended: false }]
   const at = (version: number, claims = ownOf(id('A'), spec)): Map<ViolinId, Part | null> =>
-    new Map([[violin, partOf(id('A'), version, spec, claims)]])
+    new Map([[violin, partOf(id('A'), version, spec, claims, macOf)]])
   assert.deepEqual(reconcile(wanted('A'), at(2)), [])
   assert.deepEqual(told(reconcile(wanted('A'), at(1))), ['run ab 2'])
   assert.deepEqual(told(reconcile(wanted('A'), new Map())), ['run ab 2'])

@@ -3,13 +3,14 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
-import { bareAddress, namesOf, resolveTopology } from '#core/resolve.ts'
+import { addressOf, namesOf, resolveTopology } from '#core/resolve.ts'
 import { entity, host, id, lan, meshes, nobody, router, settle, topologies, topology } from './topologies.ts'
 import type { Subnet } from '#core/ipv4.ts'
-import type { Spec, SpecEntity, Topology } from '#core/spec.ts'
+import type { Spec, SpecEntity, SpecNic, Topology, TopologyLan } from '#core/spec.ts'
 
 const resolve = (wanted: Topology, previous: Spec | null = null): Spec =>
   resolveTopology(wanted, nobody, previous)
+const bareAddress = (nic: SpecNic): string => addressOf(nic, false) ?? ''
 const of = (spec: Spec, name: string): SpecEntity =>
   spec.entities.find((candidate) => candidate.name === name) as SpecEntity
 const addressesOf = (spec: Spec): Map<string, string> =>
@@ -217,4 +218,90 @@ test('names stand for the first vNIC', () => {
   assert.deepEqual(of(spec, 'x').hosts, [id('h')])
   assert.deepEqual([of(spec, 'x').pinned, of(spec, 'r').pinned], [true, false])
   assert.deepEqual([of(spec, 'x').run, of(spec, 'r').run], ['echo hello', ''])
+})
+
+test('a vLAN has IPv4, IPv6, or both; each family has its own addresses, routes and names', () => {
+  const six = (name: string, ipv6: string): TopologyLan => ({ name, ipv6, vswitch: [] })
+  const lans = [
+    lan('a', '10.0.0.0/24', { ipv6: 'fd00:a::/64' }),
+    six('b', 'fd00:b::/64'),
+    lan('c', '10.0.2.0/24')
+  ]
+  const spec = resolve(
+    topology(lans, [
+      entity('x', ['a']),
+      { ...entity('y', []), nics: [{ name: 'eth0', lan: 'b', ipv6: 'fd00:b::1' }] },
+      entity('z', ['c']),
+      router('r', ['a', 'b']),
+      router('s', ['a', 'c'])
+    ])
+  )
+  assert.deepEqual(of(spec, 'x').nics[0]?.ips, ['10.0.0.1/24', 'fd00:a::1/64'])
+  assert.deepEqual(of(spec, 'y').nics[0]?.ips, ['fd00:b::1/64'])
+  assert.deepEqual(of(spec, 'r').nics[1]?.ips, ['fd00:b::2/64'])
+  assert.deepEqual(of(spec, 'x').routes, [
+    { to: 'default', via: '10.0.0.2' },
+    { to: 'default', via: 'fd00:a::2' }
+  ])
+  assert.deepEqual(of(spec, 'y').routes, [{ to: 'default', via: 'fd00:b::2' }])
+  // Over a vLAN without IPv4 no way of IPv4 leads, and the other way round.
+  assert.deepEqual(of(spec, 'r').routes, [{ to: '10.0.2.0/24', via: '10.0.0.3' }])
+  assert.deepEqual(of(spec, 's').routes, [{ to: 'fd00:b::/64', via: 'fd00:a::2' }])
+  assert.deepEqual(
+    namesOf(spec).filter(({ name }) => name === 'x' || name === 'y'),
+    [
+      { name: 'x', ip: '10.0.0.1' },
+      { name: 'x', ip: 'fd00:a::1' },
+      { name: 'y', ip: 'fd00:b::1' }
+    ]
+  )
+  assert.throws(
+    () => resolve(topology([six('b', 'fd00:b::1/64')], [])),
+    refusal(/^fd00:b::1\/64 of b is no subnet$/)
+  )
+})
+
+test('IPv6 addresses stay as IPv4 ones do, and a full prefix is refused', () => {
+  const lans = [{ name: 'a', ipv6: 'fd00::/126', vswitch: [] }]
+  const before = resolve(topology(lans, [entity('x', ['a']), entity('y', ['a'])]))
+  const after = resolve(
+    topology(lans, [entity('new', ['a']), entity('x', ['a']), entity('y', ['a'])]),
+    before
+  )
+  assert.deepEqual(
+    after.entities.map(({ nics }) => nics[0]?.ips[0]),
+    ['fd00::3/126', 'fd00::1/126', 'fd00::2/126']
+  )
+  const four = ['w', 'x', 'y', 'z'].map((name) => entity(name, ['a']))
+  assert.throws(() => resolve(topology(lans, four)), refusal(/^no free address for z:eth0 in a$/))
+})
+
+test('only a router that is told so knows static ways', () => {
+  const lans = [lan('a', '10.0.0.0/24'), lan('b', '10.0.1.0/24'), lan('c', '10.0.2.0/24')]
+  for (const routing of ['none', 'ospf', 'static'] as const) {
+    const spec = resolve(topology(lans, [router('r', ['a', 'b'], { routing }), router('s', ['b', 'c'])]))
+    const routes = routing === 'static' ? [{ to: '10.0.2.0/24', via: '10.0.1.2' }] : []
+    assert.deepEqual(of(spec, 'r').routes, routes)
+    assert.equal(of(spec, 'r').routing, routing)
+  }
+})
+
+test('services that nobody is named for are the router’s; the rendezvous point is the first that forwards', () => {
+  const lans = [
+    lan('a', '10.0.0.0/24', { services: { dhcp: '', dns: 'x' }, gateway: 's' }),
+    lan('b', '10.0.1.0/24', { services: { dhcp: '' } })
+  ]
+  const wanted = topology(lans, [
+    entity('x', ['a']),
+    router('r', ['a']),
+    router('s', ['a'], { multicast: 'pim' }),
+    router('t', ['b'], { multicast: 'pim' })
+  ])
+  const spec = resolve(wanted)
+  assert.deepEqual(
+    spec.lans.map(({ services }) => services),
+    [{ dhcp: 's', dns: 'x' }, { dhcp: 't' }]
+  )
+  assert.equal(spec.rendezvous, 's')
+  assert.equal(resolve({ ...wanted, rendezvous: 't' }).rendezvous, 't')
 })

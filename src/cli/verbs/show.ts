@@ -27,9 +27,9 @@ function showText(shown: Show): string {
   )
   const lans = table(
     ['vlan', 'subnet', 'vswitch', 'standby', 'term', 'ports'],
-    shown.lans.map(({ name, subnet, vswitch, ports }) => [
+    shown.lans.map(({ name, subnet, ipv6, vswitch, ports }) => [
       name,
-      subnet,
+      [subnet ?? [], ipv6 ?? []].flat().join(' '),
       vswitch.active,
       vswitch.standby,
       vswitch.term,

@@ -17,8 +17,10 @@ import {
   type SpecLan,
   type SpecNic,
   type SpecRoute,
+  lanServices,
   maxNicsPerEntity,
-  restarts
+  restarts,
+  routings
 } from '../spec.ts'
 import { isAddress, isPrefix } from './address.ts'
 import {
@@ -50,6 +52,7 @@ export const specLimits = {
   /** Characters of a run script, of a value of the environment. */
   text: 32_768,
   path: 255,
+  anycast: 16,
   memoryMiB: 1_048_576
 } as const
 
@@ -67,7 +70,13 @@ export function specToWire(spec: Spec): unknown {
       table.set(host, place)
       return place
     })
-  const lans = spec.lans.map((lan) => ({ name: lan.name, subnet: lan.subnet, hosts: places(lan.hosts) }))
+  const lans = spec.lans.map((lan) => ({
+    name: lan.name,
+    subnet: lan.subnet ?? null,
+    ipv6: lan.ipv6 ?? null,
+    services: lan.services ?? {},
+    hosts: places(lan.hosts)
+  }))
   const entities = spec.entities.map((entity) => ({
     name: entity.name,
     kind: entity.kind,
@@ -81,14 +90,19 @@ export function specToWire(spec: Spec): unknown {
     hosts: places(entity.hosts),
     pinned: entity.pinned,
     restart: entity.restart,
-    generation: entity.generation
+    generation: entity.generation,
+    routing: entity.routing ?? null,
+    multicast: entity.multicast ?? null,
+    nat: entity.nat ?? null,
+    anycast: entity.anycast ?? []
   }))
-  return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities }
+  const rendezvous = spec.rendezvous ?? null
+  return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities, rendezvous }
 }
 
 /** Checks shape, bounds and references. Throws {@link Malformed}. */
 export function specFromWire(value: unknown): Spec {
-  const wire = readMap(value, 'spec', ['name', 'hosts', 'lans', 'entities'])
+  const wire = readMap(value, 'spec', ['name', 'hosts', 'lans', 'entities', 'rendezvous'])
   const hosts = hostsFromWire(wire.hosts, 'hosts', specLimits.hosts)
   const lans = readList(wire.lans, 'lans', 0, specLimits.lans).map((lan) => lanFromWire(lan, hosts))
   const names = new Set<string>()
@@ -99,7 +113,21 @@ export function specFromWire(value: unknown): Spec {
     unique(names, entity.name)
     return entity
   })
-  return { name: readName(wire.name, 'name'), lans, entities }
+  const rendezvous = maybe(wire.rendezvous, (name) => readName(name, 'rendezvous'))
+  if (rendezvous !== undefined && !names.has(rendezvous)) throw new Malformed('rendezvous is no entity')
+  return { name: readName(wire.name, 'name'), lans, entities, ...present({ rendezvous }) }
+}
+
+/** What may be left out is null on the wire. */
+function maybe<T>(value: unknown, read: (value: unknown) => T): T | undefined {
+  return value === null ? undefined : read(value)
+}
+
+type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** Without those fields that have no value. */
+function present<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>
 }
 
 /** Hosts as the 32 bytes of their keys. Throws RangeError for a text that is no host id. */
@@ -126,14 +154,36 @@ export function readName(value: unknown, what: string): string {
 }
 
 function lanFromWire(value: unknown, hosts: readonly HostId[]): SpecLan {
-  const wire = readMap(value, 'lan', ['name', 'subnet', 'hosts'])
-  const subnet = readText(wire.subnet, 'subnet', 49)
-  if (!isPrefix(subnet)) throw new Malformed('subnet is no prefix')
+  const wire = readMap(value, 'lan', ['name', 'subnet', 'ipv6', 'services', 'hosts'])
+  const network = (text: unknown): string => {
+    const subnet = readText(text, 'subnet', 49)
+    if (!isPrefix(subnet)) throw new Malformed('subnet is no prefix')
+    return subnet
+  }
+  const services = servicesFromWire(wire.services)
   return {
     name: readName(wire.name, 'name of a lan'),
-    subnet,
+    ...present({ subnet: maybe(wire.subnet, network), ipv6: maybe(wire.ipv6, network), services }),
     hosts: pick(wire.hosts, hosts, 0, specLimits.hosts)
   }
+}
+
+function servicesFromWire(value: unknown): SpecLan['services'] {
+  const entries = Object.entries(readTexts(value, 'services', lanServices.length))
+  const services = entries.map(
+    ([service, by]) =>
+      [readOneOf(service, 'service', lanServices), readName(by, 'who does a service')] as const
+  )
+  return services.length === 0 ? undefined : Object.fromEntries(services)
+}
+
+function anycastFromWire(value: unknown): SpecEntity['anycast'] {
+  const addresses = readList(value, 'anycast', 0, specLimits.anycast).map((one) => {
+    const address = readText(one, 'anycast', 45)
+    if (!isAddress(address)) throw new Malformed('an anycast address is no address')
+    return address
+  })
+  return addresses.length === 0 ? undefined : addresses
 }
 
 function pick(value: unknown, hosts: readonly HostId[], min: number, max: number): readonly HostId[] {
@@ -158,7 +208,11 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'hosts',
     'pinned',
     'restart',
-    'generation'
+    'generation',
+    'routing',
+    'multicast',
+    'nat',
+    'anycast'
   ])
   const nicNames = new Set<string>()
   return {
@@ -178,7 +232,13 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     hosts: pick(wire.hosts, hosts, 1, specLimits.hostsPerEntity),
     pinned: readFlag(wire.pinned, 'pinned'),
     restart: readOneOf<Restart>(wire.restart, 'restart', restarts),
-    generation: readInteger(wire.generation, 'generation', 0, specLimits.generation)
+    generation: readInteger(wire.generation, 'generation', 0, specLimits.generation),
+    ...present({
+      routing: maybe(wire.routing, (word) => readOneOf(word, 'routing', routings)),
+      multicast: maybe(wire.multicast, (word) => readOneOf(word, 'multicast', ['pim'] as const)),
+      nat: maybe(wire.nat, (lan) => readName(lan, 'the vLAN outside')),
+      anycast: anycastFromWire(wire.anycast)
+    })
   }
 }
 

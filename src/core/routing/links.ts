@@ -1,0 +1,72 @@
+/** Who speaks which routing protocol in a VIOLIN, and with whom on each of its vLANs. Pure. */
+import { addressOf } from '../resolve.ts'
+import type { Routing, Spec, SpecEntity, SpecNic } from '../spec.ts'
+
+/** Protocols between routers; the others are no daemon's business. */
+export type Protocol = Exclude<Routing, 'none' | 'static'>
+
+/** A vNIC as its entity's routing sees it. */
+export interface Link {
+  /** Name of the vNIC. */
+  readonly name: string
+  readonly ipv4: string | undefined
+  readonly ipv6: string | undefined
+  /** Others on the vLAN that speak the same. */
+  readonly neighbours: readonly Neighbour[]
+}
+
+export interface Neighbour {
+  readonly entity: SpecEntity
+  readonly ipv4: string | undefined
+  readonly ipv6: string | undefined
+}
+
+/**
+ * What an entity speaks. A vHost with an anycast address speaks what a router on its vLAN does: it says itself
+ * that it is there, so its silence is the end of its routes.
+ */
+export function protocolOf(spec: Spec, entity: SpecEntity): Protocol | null {
+  if (entity.kind === 'router') return isProtocol(entity.routing) ? entity.routing : null
+  if (entity.anycast === undefined) return null
+  for (const { lan } of entity.nics)
+    for (const router of spec.entities)
+      if (
+        router.kind === 'router' &&
+        isProtocol(router.routing) &&
+        router.nics.some((nic) => nic.lan === lan)
+      )
+        return router.routing
+  return null
+}
+
+function isProtocol(routing: Routing | undefined): routing is Protocol {
+  return routing !== undefined && routing !== 'none' && routing !== 'static'
+}
+
+/** An entity's vNICs, with those neighbours for which `speaks` holds. */
+export function linksOf(spec: Spec, self: SpecEntity, speaks: (other: SpecEntity) => boolean): Link[] {
+  const others = spec.entities.filter((other) => other.name !== self.name && speaks(other))
+  return self.nics.map((nic) => ({
+    ...addresses(nic),
+    name: nic.name,
+    neighbours: others.flatMap((entity) =>
+      entity.nics.filter(({ lan }) => lan === nic.lan).map((one) => ({ entity, ...addresses(one) }))
+    )
+  }))
+}
+
+function addresses(nic: SpecNic): { ipv4: string | undefined; ipv6: string | undefined } {
+  return { ipv4: addressOf(nic, false), ipv6: addressOf(nic, true) }
+}
+
+/** Place of an entity in the file, from 1. */
+export function numberOf(spec: Spec, entity: SpecEntity): number {
+  return spec.entities.findIndex(({ name }) => name === entity.name) + 1
+}
+
+/** 32 bits that name a router to others, written as an address: its first, or its number where it has none of IPv4. */
+export function routerId(spec: Spec, entity: SpecEntity): string {
+  const number = numberOf(spec, entity)
+  const first = entity.nics.flatMap((nic) => addressOf(nic, false) ?? [])[0]
+  return first ?? `0.0.${number >> 8}.${number & 255}`
+}

@@ -1,0 +1,27 @@
+/** RIP version 2 (RFC 2453) for IPv4 and RIPng (RFC 2080) for IPv6; this FRR has no BFD for them, so a death takes seconds. */
+import { isIpv6 } from '../addresses.ts'
+import type { SpecEntity } from '../spec.ts'
+import type { Link } from './links.ts'
+import { block, type Section } from './section.ts'
+
+/** Seconds: between updates, until a route that is not heard of ends, until it is forgotten. */
+const timers = '5 15 10'
+
+export function rip(self: SpecEntity, links: readonly Link[]): Section {
+  const blocks = [false, true].flatMap((ipv6) => {
+    const own = links.filter((link) => (ipv6 ? link.ipv6 : link.ipv4) !== undefined)
+    const loopback = self.anycast?.some((one) => isIpv6(one) === ipv6) === true ? ['network lo'] : []
+    if (own.length + loopback.length === 0) return []
+    const silent = own.filter(({ neighbours }) => neighbours.length === 0)
+    return [
+      block(ipv6 ? 'router ripng' : 'router rip', [
+        ...(ipv6 ? [] : ['version 2']),
+        `timers basic ${timers}`,
+        ...own.map(({ name }) => `network ${name}`),
+        ...loopback,
+        ...silent.map(({ name }) => `passive-interface ${name}`)
+      ])
+    ]
+  })
+  return { interfaces: new Map(), blocks }
+}

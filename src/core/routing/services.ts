@@ -1,0 +1,74 @@
+/**
+ * What runs in an entity besides its script: files made from the topology's words, and a script that starts
+ * what the files are for. One rule for both, whoever wrote the file: /etc/frr/frr.conf is run by FRR's
+ * daemons, /etc/nftables.conf is loaded, /etc/dnsmasq.conf is served. Pure.
+ */
+import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
+import { dnsmasqConf, type MacOf } from './dnsmasq.ts'
+import { frrConf, frrDaemons } from './frr.ts'
+import { natRules } from './nat.ts'
+
+export const frrPath = '/etc/frr/frr.conf'
+export const firewallPath = '/etc/nftables.conf'
+const vtyshPath = '/etc/frr/vtysh.conf'
+/** One file for all daemons, and no password for whoever is inside. */
+const vtyshConf = 'service integrated-vtysh-config\nusername root nopassword\n'
+const natPath = '/etc/violin/nat.nft'
+const dnsmasqPath = '/etc/dnsmasq.conf'
+
+/** What one entity runs. */
+export interface Services {
+  /** Files made from the topology; one that the topology names itself stands instead. */
+  readonly files: readonly EntityFile[]
+  /** A shell script (`sh -e`), run when the network is set and the files are laid; empty: nothing to start. */
+  readonly start: string
+}
+
+export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Services {
+  const conf = frrConf(spec, entity)
+  const made: readonly (readonly [path: string, text: string | null])[] = [
+    [frrPath, conf],
+    [vtyshPath, conf !== null || entity.files.some(({ path }) => path === frrPath) ? vtyshConf : null],
+    [natPath, natRules(entity)],
+    [dnsmasqPath, dnsmasqConf(spec, entity, macOf)]
+  ]
+  const files = made.flatMap(([path, text]): EntityFile[] =>
+    text === null || entity.files.some((file) => file.path === path)
+      ? []
+      : [{ path, mode: 0o644, data: encode(text) }]
+  )
+  return { files, start: startScript([...entity.files, ...files]) }
+}
+
+function startScript(files: readonly EntityFile[]): string {
+  const conf = files.find(({ path }) => path === frrPath)
+  const has = (path: string): boolean => files.some((file) => file.path === path)
+  const lines = [
+    // The user's rules first: they may begin by taking all others away.
+    ...[firewallPath, natPath].filter(has).map((path) => `nft -f ${path}`),
+    ...(conf === undefined ? [] : frrStart(frrDaemons(decode(conf.data)))),
+    ...(has(dnsmasqPath) ? [`dnsmasq -C ${dnsmasqPath}`] : [])
+  ]
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+/** FRR's daemons, and then the configuration of all of them. */
+function frrStart(daemons: readonly string[]): string[] {
+  return [
+    'mkdir -p /run/frr',
+    // A namespace entity has no user but root, and a machine is the router's alone.
+    `for daemon in ${daemons.join(' ')}; do /usr/lib/frr/$daemon -d -u root -g root; done`,
+    'vtysh -b'
+  ]
+}
+
+/** Texts of the topology are ASCII, but a user's file may be anything. */
+function decode(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte)
+  return text
+}
+
+function encode(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0) & 0x7f)
+}

@@ -1,0 +1,253 @@
+/** The words of a topology about ways through it: routing, multicast, translation, services; checked against the rest. */
+import { isIpv6 } from '#core/addresses.ts'
+import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
+import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
+import { firewallPath, frrPath } from '#core/routing/services.ts'
+import { nearest } from '#core/nearest.ts'
+import {
+  type EntityKind,
+  lanServices,
+  type Topology,
+  type TopologyEntity,
+  type TopologyLan
+} from '#core/spec.ts'
+import type { FileEntity, FileLan, FileSettings } from './schema.ts'
+import type { Path, Source } from './source.ts'
+
+/** What an entity's words of this kind say. */
+type Words = Pick<TopologyEntity, 'routing' | 'multicast' | 'nat' | 'anycast'>
+
+const routerWords = ['routing', 'multicast', 'frr', 'nat'] as const
+
+/** Reads an entity's words; `defaults` of the file are for routers. Throws ViolinError `topology-invalid`. */
+export function readWords(
+  source: Source,
+  kind: EntityKind,
+  path: Path,
+  entity: FileEntity,
+  defaults: FileSettings | undefined
+): Words {
+  if (kind === 'router') {
+    if (entity.anycast !== undefined)
+      throw source.refuse(
+        [...path, 'anycast'],
+        '`anycast` is for a vHost',
+        'give it to one in `hosts:`',
+        'key'
+      )
+    return readRouter(source, path, entity, defaults)
+  }
+  const wrong = routerWords.find((word) => entity[word] !== undefined)
+  if (wrong !== undefined)
+    throw source.refuse([...path, wrong], `\`${wrong}\` is for a router`, 'put it below `routers:`', 'key')
+  if (entity.anycast === undefined) return {}
+  const list = typeof entity.anycast === 'string' ? [entity.anycast] : entity.anycast
+  const anycast = list.map((text, place) => {
+    const ipv6 = isIpv6(text) ? parseIpv6(text) : null
+    if (parseIpv4(text) !== null) return text
+    if (ipv6 !== null) return formatIpv6(ipv6)
+    const at = typeof entity.anycast === 'string' ? [...path, 'anycast'] : [...path, 'anycast', place]
+    throw source.refuse(at, `${text} is no address`, 'write it as 10.99.0.1 or fd99::1')
+  })
+  return { anycast }
+}
+
+function readRouter(
+  source: Source,
+  path: Path,
+  entity: FileEntity,
+  defaults: FileSettings | undefined
+): Words {
+  const own = entity.frr !== undefined
+  for (const word of ['routing', 'multicast'] as const)
+    if (own && entity[word] !== undefined)
+      throw source.refuse(
+        [...path, word],
+        `\`${word}\` and \`frr\` both say how it routes`,
+        'use one of them',
+        'key'
+      )
+  // Its own configuration stands instead of what the file says for all.
+  const routing = own ? 'none' : (entity.routing ?? defaults?.routing)
+  const multicast = own ? undefined : (entity.multicast ?? defaults?.multicast)
+  return {
+    ...(routing === undefined ? {} : { routing }),
+    ...(multicast === undefined ? {} : { multicast }),
+    ...(entity.nat === undefined ? {} : { nat: entity.nat })
+  }
+}
+
+/** Networks and services of a vLAN. Throws ViolinError `topology-invalid`. */
+export function readNetworks(
+  source: Source,
+  path: Path,
+  lan: FileLan
+): Pick<TopologyLan, 'subnet' | 'ipv6' | 'services'> {
+  const { subnet, ipv6 } = lan
+  if (subnet === undefined && ipv6 === undefined)
+    throw source.refuse(
+      path,
+      'a vLAN without a network',
+      'add `subnet: 192.168.1.0/24` or `ipv6: fd00:1::/64`',
+      'key'
+    )
+  if (subnet !== undefined && parseSubnet(subnet) === null) {
+    throw source.refuse(
+      [...path, 'subnet'],
+      `${subnet} is no IPv4 network`,
+      'write it as 192.168.1.0/24, host bits zero'
+    )
+  }
+  const prefix = ipv6 === undefined ? undefined : parseSubnet6(ipv6)
+  if (prefix === null) {
+    throw source.refuse(
+      [...path, 'ipv6'],
+      `${ipv6} is no IPv6 network`,
+      'write it as fd00:1::/64, host bits zero'
+    )
+  }
+  const wanted = lanServices.flatMap((service) => {
+    const by = lan[service]
+    return by === undefined ? [] : [[service, by === true ? '' : by] as const]
+  })
+  return {
+    ...(subnet === undefined ? {} : { subnet }),
+    ...(prefix === undefined ? {} : { ipv6: `${formatIpv6(prefix.base)}/${prefix.prefix}` }),
+    ...(wanted.length === 0 ? {} : { services: Object.fromEntries(wanted) })
+  }
+}
+
+/** What an entity's words ask of the rest of the file. Throws ViolinError `topology-invalid`. */
+export function checkNetworking(
+  source: Source,
+  topology: Topology,
+  pathOf: (entity: TopologyEntity) => Path
+): void {
+  for (const lan of topology.lans) checkServices(source, topology, lan)
+  refuseLater(source, topology, pathOf)
+  for (const entity of topology.entities) {
+    const path = pathOf(entity)
+    if (entity.nat !== undefined && !isOn(entity, entity.nat))
+      throw source.refuse(
+        [...path, 'nat'],
+        `${entity.name} is not on ${entity.nat}`,
+        `it is on ${lansOf(entity)}`
+      )
+    for (const address of entity.anycast ?? [])
+      checkAnycast(source, topology, entity, address, [...path, 'anycast'])
+  }
+  const { rendezvous } = topology
+  const forwarding = topology.entities.flatMap(({ name, multicast }) =>
+    multicast === undefined ? [] : [name]
+  )
+  if (rendezvous !== undefined && !forwarding.includes(rendezvous)) {
+    const meant = nearest(rendezvous, forwarding)
+    throw source.refuse(
+      ['rendezvous'],
+      `${rendezvous} is no router that forwards multicast`,
+      meant === null
+        ? `such are: ${forwarding.join(', ') || 'none; add `multicast: pim`'}`
+        : `did you mean ${meant}?`
+    )
+  }
+}
+
+/** What is settled, but not acted upon by every driver and image. */
+function refuseLater(source: Source, topology: Topology, pathOf: (entity: TopologyEntity) => Path): void {
+  const refuse = (path: Path, word: string): never => {
+    throw source.refuse([...path, word], `\`${word}:\` is not yet supported`, 'leave it out', 'key')
+  }
+  for (const { name, services } of topology.lans)
+    for (const service of Object.keys(services ?? {})) refuse(['lans', name], service)
+  for (const entity of topology.entities) {
+    const path = pathOf(entity)
+    const { routing } = entity
+    if (routing !== undefined && routing !== 'static') refuse(path, 'routing')
+    for (const word of ['multicast', 'nat', 'anycast'] as const)
+      if (entity[word] !== undefined) refuse(path, word)
+    for (const [word, file] of [
+      ['frr', frrPath],
+      ['firewall', firewallPath]
+    ] as const)
+      if (entity.files.some((one) => one.path === file)) refuse(path, word)
+    const ipv6 = topology.lans.find((lan) => lan.ipv6 !== undefined && isOn(entity, lan.name))
+    if (entity.driver === 'uml' && ipv6 !== undefined) refuse(['lans', ipv6.name], 'ipv6')
+  }
+}
+
+function checkServices(source: Source, topology: Topology, lan: TopologyLan): void {
+  for (const [service, by] of Object.entries(lan.services ?? {})) {
+    const path = ['lans', lan.name, service]
+    const there = topology.entities.filter((entity) => isOn(entity, lan.name))
+    const routers = there.filter(({ kind }) => kind === 'router')
+    const needs = service === 'dhcp' ? lan.subnet : service === 'ra' ? lan.ipv6 : ''
+    if (needs === undefined)
+      throw source.refuse(
+        path,
+        `${lan.name} has no ${service === 'ra' ? 'IPv6' : 'IPv4'} network`,
+        `add \`${service === 'ra' ? 'ipv6' : 'subnet'}:\``,
+        'key'
+      )
+    if (service === 'ra' && lan.ipv6?.endsWith('/64') !== true)
+      throw source.refuse(
+        path,
+        `${lan.ipv6} is no /64`,
+        'machines make addresses of their own in a /64 alone',
+        'key'
+      )
+    if (by === '' && lan.gateway === undefined && routers.length !== 1)
+      throw source.refuse(
+        path,
+        `${routers.length} routers are on ${lan.name}`,
+        `name who does it: \`${service}: NAME\``
+      )
+    if (by !== '' && !there.some(({ name }) => name === by)) {
+      const names = there.map(({ name }) => name)
+      const meant = nearest(by, names)
+      throw source.refuse(
+        path,
+        `${by} is not on ${lan.name}`,
+        meant === null ? `there are: ${names.join(', ') || 'none'}` : `did you mean ${meant}?`
+      )
+    }
+  }
+}
+
+function checkAnycast(
+  source: Source,
+  topology: Topology,
+  entity: TopologyEntity,
+  address: string,
+  path: Path
+): void {
+  for (const lan of topology.lans) {
+    const subnet = parseSubnet(lan.subnet ?? '')
+    const prefix = parseSubnet6(lan.ipv6 ?? '')
+    const inside = isIpv6(address)
+      ? prefix !== null && isHostAddress6(prefix, parseIpv6(address) as bigint)
+      : subnet !== null && isHostAddress(subnet, parseIpv4(address) as number)
+    if (inside) throw source.refuse(path, `${address} is one of ${lan.name}`, 'choose one that is on no vLAN')
+  }
+  const speaks = topology.entities.some(
+    ({ kind, routing, nics }) =>
+      kind === 'router' &&
+      routing !== undefined &&
+      routing !== 'none' &&
+      routing !== 'static' &&
+      nics.some(({ lan }) => isOn(entity, lan))
+  )
+  if (!speaks)
+    throw source.refuse(
+      path,
+      `no router beside ${entity.name} speaks a routing protocol`,
+      'say `routing: ospf`, or another, for the router on its vLAN'
+    )
+}
+
+function isOn(entity: TopologyEntity, lan: string): boolean {
+  return entity.nics.some((nic) => nic.lan === lan)
+}
+
+function lansOf(entity: TopologyEntity): string {
+  return entity.nics.map(({ lan }) => lan).join(', ')
+}
