@@ -12,7 +12,7 @@ export interface Bounds {
   readonly strangerBusyMs: number
   /** One exchange of presentations. Three trips and two verifications: a second on a bad path. */
   readonly proofMs: number
-  /** A ping to each member, and to watched ones twice as often: some 200 bytes each way. */
+  /** A ping to each member, and to watched ones twice as often: some 60 bytes each way. */
   readonly pingIntervalMs: number
   /**
    * Silence after a ping that ends a connection: with the interval, 3.5 s after the last byte. TCP sends a
@@ -41,6 +41,9 @@ export const defaultBounds: Bounds = {
   maxLostDialMs: 3_000,
   lostMs: 120_000
 }
+
+/** libp2p ends a stream of pings after that time, and remembers it until then: the next ping opens another. */
+export const PING_STREAM_MS = 120_000
 
 /** Exchanges on one connection: the first, one after joining, and some that got lost. */
 export const MAX_PROOFS = 16

@@ -19,7 +19,8 @@ import {
   MAX_INBOUND_PENDING,
   MAX_INBOUND_PER_SECOND,
   MAX_MUXED_STREAMS,
-  MAX_STREAM_WINDOW_BYTES
+  MAX_STREAM_WINDOW_BYTES,
+  PING_STREAM_MS
 } from './bounds.ts'
 import { BoundedDatastore } from './datastore.ts'
 import { gossipService } from './gossip.ts'
@@ -89,7 +90,7 @@ export async function createNode(
     },
     services: {
       identify: identify(),
-      ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
+      ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8, timeout: PING_STREAM_MS }),
       gossip: gossipService(gate),
       dht: dht.service(`${protocolPrefix(options.meshId)}/kad/1`, gate),
       ...(options.mdns ? { mdns: mdns({ serviceTag: `_violin-${name}._udp.local` }) } : {})

@@ -32,6 +32,8 @@ export class Pulse {
   #watched: ReadonlySet<HostId> = new Set()
   #turn = 0
   readonly #rttMs = new Map<HostId, number>()
+  /** What pings go on, and come back on for as long as it is open: a stream for each would cost ten times as much. */
+  readonly #streams = new WeakMap<Connection, Stream>()
 
   constructor(asking: Asking, closing: AbortSignal) {
     this.#with = asking
@@ -72,7 +74,7 @@ export class Pulse {
     const { hearing, bounds, log } = this.#with
     const ended = new AbortController()
     const signal = AbortSignal.any([this.#closing, ended.signal])
-    const pinged = ping(connection, signal)
+    const pinged = this.#ping(connection, signal)
     // Its failure is judged below, where it is awaited too late to be seen as handled.
     pinged.catch(() => undefined)
     try {
@@ -96,6 +98,21 @@ export class Pulse {
       ended.abort()
     }
   }
+
+  /** One round trip in ms, from sending to the last byte that came back. */
+  async #ping(connection: Connection, signal: AbortSignal): Promise<number> {
+    const known = this.#streams.get(connection)
+    if (known?.status === 'open') {
+      const rttMs = await roundTrip(known, signal)
+      // The other side may end a stream at any time, which says nothing of whether it lives.
+      if (rttMs !== null) return rttMs
+    }
+    const stream = await connection.newStream(PING_PROTOCOL, { signal, runOnLimitedConnection: true })
+    this.#streams.set(connection, stream)
+    const rttMs = await roundTrip(stream, signal)
+    if (rttMs === null) throw new Error('the peer ended the ping')
+    return rttMs
+  }
 }
 
 /** What a promise gives within a time; null when the time is over first. */
@@ -109,30 +126,31 @@ async function within<T>(promise: Promise<T>, timeMs: number): Promise<T | null>
   }
 }
 
-/** One round trip in ms, from sending to the last byte that came back. */
-async function ping(connection: Connection, signal: AbortSignal): Promise<number> {
-  const stream = await connection.newStream(PING_PROTOCOL, { signal, runOnLimitedConnection: true })
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
+/** Null: the stream ended first. Rejects with the signal's reason; the stream is of no use then. */
+async function roundTrip(stream: Stream, signal: AbortSignal): Promise<number | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>()
   // Where sending fails it is never awaited.
   promise.catch(() => undefined)
-  const giveUp = (): void => reject(asError(signal.reason))
-  signal.addEventListener('abort', giveUp, { once: true })
+  const giveUp = (): void => {
+    stream.abort(asError(signal.reason))
+    reject(asError(signal.reason))
+  }
   let received = 0
-  stream.addEventListener('message', ({ data }) => {
+  const hear = ({ data }: { readonly data: { readonly byteLength: number } }): void => {
     received += data.byteLength
     if (received >= PING_BYTES) resolve(performance.now() - begin)
-  })
-  stream.addEventListener('close', ({ error }) => reject(error ?? new Error('the peer ended the ping')))
+  }
+  const close = (): void => resolve(null)
+  signal.addEventListener('abort', giveUp, { once: true })
+  stream.addEventListener('message', hear)
+  stream.addEventListener('close', close)
   const begin = performance.now()
   try {
     stream.send(crypto.getRandomValues(new Uint8Array(PING_BYTES)))
     return await promise
   } finally {
     signal.removeEventListener('abort', giveUp)
-    end(stream, signal)
+    stream.removeEventListener('message', hear)
+    stream.removeEventListener('close', close)
   }
-}
-
-function end(stream: Stream, signal: AbortSignal): void {
-  stream.close({ signal }).catch((error: unknown) => stream.abort(asError(error)))
 }
