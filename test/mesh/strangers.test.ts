@@ -181,12 +181,12 @@ test('a stranger that does nothing is disconnected after its time', async () => 
 })
 
 test('a stranger whose join is being answered is not cut off, but for the longest life of all', async () => {
-  await using member = await node('member', { bounds: { strangerMs: 100, strangerBusyMs: 1_000 } })
+  await using member = await node('member', { bounds: { strangerMs: 500, strangerBusyMs: 5_000 } })
   await using stranger = await node('stranger', { member: false })
   const { promise: over, resolve } = Promise.withResolvers<void>()
   member.mesh.serve('join', { strangers: true, maxRequestBytes: 100 }, async (body, _from, signal) => {
     // Three times the time of an idle one.
-    if (text(body) === 'slow') await setTimeout(300)
+    if (text(body) === 'slow') await setTimeout(1_500)
     else {
       await once(signal, 'abort')
       resolve()
