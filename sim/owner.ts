@@ -2,6 +2,7 @@
 import { type Chain, ownerChain } from '#core/admission/chain.ts'
 import { ascii } from '#core/derive.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import { tinyImage } from '#core/image.ts'
 import { type Founding, violinIdOf } from '#core/records/bodies.ts'
 import { type ViolinRecord, maxLifeMs } from '#core/records/record.ts'
 import { type Spec, hostsPerEntity } from '#core/spec.ts'
@@ -126,6 +127,7 @@ function specOn(
       name: `vhost${turn}`,
       kind: 'host',
       driver: 'uml',
+      image: tinyImage,
       memoryMiB: 64,
       nics: [{ name: 'eth0', lan: 'lan', ips: [`10.0.${(turn + 1) >> 8}.${(turn + 1) & 255}/16`] }],
       routes: [],

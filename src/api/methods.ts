@@ -51,6 +51,7 @@ const topology = z.strictObject({
         name,
         kind: z.enum(['host', 'router']),
         driver: z.enum(['uml', 'netns']),
+        image: name,
         memoryMiB: z.int().min(1).max(1_048_576),
         on: name.optional(),
         restart: z.enum(restarts).optional(),

@@ -21,6 +21,7 @@ import { drain } from './verbs/drain.ts'
 import { events } from './verbs/events.ts'
 import { exec } from './verbs/exec.ts'
 import { hosts } from './verbs/hosts.ts'
+import { image } from './verbs/image.ts'
 import { init } from './verbs/init.ts'
 import { invite } from './verbs/invite.ts'
 import { join } from './verbs/join.ts'
@@ -42,7 +43,6 @@ const laterVerbs: ReadonlySet<string> = new Set([
   'jetway',
   'capture',
   'top',
-  'image',
   'kernel',
   'ui'
 ])
@@ -70,6 +70,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     cp,
     migrate,
     events,
+    image,
     delete: deleteVerb,
     demo,
     lab

@@ -6,7 +6,7 @@ import type { Context } from './context.ts'
 const groups: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
   {
     title: 'This host',
-    verbs: ['doctor', 'init', 'join', 'daemon', 'hosts', 'events', 'drain', 'leave']
+    verbs: ['doctor', 'init', 'join', 'daemon', 'hosts', 'events', 'image', 'drain', 'leave']
   },
   { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
   { title: 'VIOLINs', verbs: ['plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },

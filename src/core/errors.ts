@@ -13,6 +13,7 @@ export const errorCodes = {
   'already-initialised': 1,
   'needs-root': 1,
   'tool-missing': 1,
+  'image-missing': 1,
   'kernel-feature-missing': 1,
   'port-taken': 1,
   'token-malformed': 1,

@@ -3,7 +3,9 @@
  * of vHosts, and the routers' way to every vLAN. Pure; where each entity runs was decided in placement.ts.
  */
 import { assignAddresses, bare, isIpv6 } from './addresses.ts'
+import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
+import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
 import {
   type LanService,
   lanServices,
@@ -34,9 +36,15 @@ interface Addressed {
 /**
  * Settles a topology. An address that an entity's vNIC had in `previous` stays with it, so that adding one
  * machine renumbers none. Names are unique (topology/ saw to it). Throws ViolinError `topology-invalid` when a
- * subnet is full or none, an address is outside of it or given twice, a vNIC is on no vLAN.
+ * subnet is full or none, an address is outside of it or given twice, a vNIC is on no vLAN; `image-missing`
+ * for an image that `images` does not have.
  */
-export function resolveTopology(topology: Topology, placement: Placement, previous: Spec | null): Spec {
+export function resolveTopology(
+  topology: Topology,
+  placement: Placement,
+  previous: Spec | null,
+  images: ReadonlyMap<string, ImageHash> = new Map()
+): Spec {
   const addresses = assignAddresses(topology, previous)
   const addressed = topology.entities.map((entity): Addressed => ({
     entity,
@@ -59,6 +67,7 @@ export function resolveTopology(topology: Topology, placement: Placement, previo
       name: entity.name,
       kind: entity.kind,
       driver: entity.driver,
+      image: imageOf(entity, images),
       memoryMiB: entity.memoryMiB,
       nics,
       routes: [false, true].flatMap((ipv6) => routesOf(entity, nics, topology, addressed, ipv6)),
@@ -78,6 +87,17 @@ export function resolveTopology(topology: Topology, placement: Placement, previo
   const rendezvous =
     topology.rendezvous ?? topology.entities.find(({ multicast }) => multicast !== undefined)?.name
   return { name: topology.name, lans, entities, ...(rendezvous === undefined ? {} : { rendezvous }) }
+}
+
+function imageOf({ name, image }: TopologyEntity, images: ReadonlyMap<string, ImageHash>): ImageRef {
+  if (image === tinyImage.name) return tinyImage
+  const hash = images.get(image)
+  if (hash !== undefined) return { name: image, hash }
+  throw new ViolinError(
+    'image-missing',
+    `${name} begins with the image ${image}, which this host does not have`,
+    image === 'router' ? 'make it: violin image build router' : 'fetch it: violin image pull NAME'
+  )
 }
 
 /** Services that no entity was named for are the router's. */

@@ -3,6 +3,7 @@
  * out where any will do) and as the owner's host settled it ({@link Spec}: what the signed record carries).
  */
 import type { HostId } from './ids.ts'
+import type { ImageRef } from './image.ts'
 
 export type EntityKind = 'host' | 'router'
 export type DriverName = 'uml' | 'netns'
@@ -39,6 +40,8 @@ export interface TopologyEntity {
   readonly name: string
   readonly kind: EntityKind
   readonly driver: DriverName
+  /** Name of the image that it begins with. */
+  readonly image: string
   readonly memoryMiB: number
   /** Name (or id) of the overlay host it is pinned to. */
   readonly on?: string
@@ -100,6 +103,7 @@ export interface SpecEntity {
   readonly name: string
   readonly kind: EntityKind
   readonly driver: DriverName
+  readonly image: ImageRef
   readonly memoryMiB: number
   readonly nics: readonly SpecNic[]
   readonly routes: readonly SpecRoute[]

@@ -1,15 +1,18 @@
 /** The host's daemon, put together: what starts it, in which order, and what its end leaves running. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal, verifyChain } from '#core/admission/chain.ts'
 import { errorData } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { serveApi } from '#api/server.ts'
+import { ImageStore } from '#images/store.ts'
 import { buildTiny } from '#images/tiny.ts'
 import { createMesh } from '#mesh/mesh.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { openMended } from '#store/level.ts'
 import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
+import { imagesOf } from './build.ts'
 import { Claims } from './claims.ts'
 import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
@@ -19,6 +22,7 @@ import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
+import { Images } from './images.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { rereadSettings } from './refusing.ts'
@@ -69,8 +73,9 @@ export async function startDaemon(
   const { store, mended } = await openMended(join(dir, 'store'))
   undo.adopt(store, (one) => one.close())
   const generation = await nextGeneration(store)
-  const images = join(dir, 'images')
+  const images = imagesOf(dir)
   // Made once; a start with the image there costs a look at it.
+  await mkdir(images, { recursive: true, mode: 0o755 })
   if (host.drivers.includes('uml')) await buildTiny(join(images, 'tiny'))
   const journal = new Journal()
   const settings = await Settings.of(dir, host.memoryMiB)
@@ -115,7 +120,16 @@ export async function startDaemon(
   const loads = new Loads(host, records, mesh, limits)
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
-  const violins = new Violins({ host, records, peers, handoffs, statuses, loads, journal })
+  const violins = new Violins({
+    host,
+    records,
+    peers,
+    handoffs,
+    statuses,
+    loads,
+    journal,
+    images: new Images(new ImageStore(images))
+  })
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
   )

@@ -39,6 +39,7 @@ export async function doctor(dir: string): Promise<Check[]> {
     )
   }
   checks.push(await rootKey(dir))
+  checks.push(await imageBuilder())
   checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), clock())
   const root = process.getuid?.() === 0
   checks.push(
@@ -68,6 +69,15 @@ async function rootKey(dir: string): Promise<Check> {
   const lies = await readable(path, constants.F_OK)
   const detail = lies ? `it lies in ${path}: put it away (docs/keys.md)` : 'not here'
   return check('root key', true, detail, '')
+}
+
+/** No failure: a host may fetch from others what it does not build. */
+async function imageBuilder(): Promise<Check> {
+  const there = await readable('/usr/bin/mmdebstrap', constants.X_OK)
+  const detail = there
+    ? '/usr/bin/mmdebstrap'
+    : 'no mmdebstrap: only `violin image build router` needs it (apt-get install mmdebstrap)'
+  return check('image builder', true, detail, '')
 }
 
 async function jails(): Promise<Check> {

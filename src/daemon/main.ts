@@ -1,6 +1,6 @@
 /**
  * The daemon's program. `run --dir DIR [--listen MULTIADDR]...` is the host itself, in the foreground;
- * `init|join|doctor --dir DIR` do their work once, with options as JSON on standard input and one JSON line
+ * `init|join|doctor|build --dir DIR` do their work once, with options as JSON on standard input and one JSON line
  * `{"ok":…}` or `{"error":…}` on standard output.
  */
 import { text } from 'node:stream/consumers'
@@ -9,6 +9,7 @@ import pino from 'pino'
 import * as z from 'zod'
 import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
 import { startDaemon } from './daemon.ts'
+import { buildImage } from './build.ts'
 import { doctor } from './doctor.ts'
 import { found, join } from './founding.ts'
 
@@ -17,6 +18,7 @@ const founding = z.strictObject({
   listen: z.array(z.string()).optional(),
   networkKey: z.string().max(4_096).optional()
 })
+const building = z.strictObject({ image: z.enum(['tiny', 'router']) })
 const joining = founding.extend({ token: z.string().max(64 * 1024) })
 
 async function run(dir: string, listen: readonly string[], debug: boolean): Promise<void> {
@@ -70,10 +72,12 @@ async function main(): Promise<void> {
         const { token, ...rest } = await options(joining)
         return join(dir, token, rest)
       })
+    case 'build':
+      return once(async () => buildImage(dir, (await options(building)).image))
     case 'doctor':
       return once(async () => ({ checks: await doctor(dir) }))
     default:
-      throw new ViolinError('usage', `no mode ${positionals[0] ?? ''}`, 'run, init, join or doctor')
+      throw new ViolinError('usage', `no mode ${positionals[0] ?? ''}`, 'run, init, join, build or doctor')
   }
 }
 

@@ -16,6 +16,7 @@ import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import type { Handoffs } from './handoff.ts'
 import { driversOf, type Host } from './host.ts'
+import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
@@ -38,6 +39,7 @@ export class Violins {
   readonly #statuses: Statuses
   readonly #loads: Loads
   readonly #journal: Journal
+  readonly #images: Images
   /** The last change that was begun; never rejects. */
   #settling: Promise<unknown> = Promise.resolve()
 
@@ -49,6 +51,7 @@ export class Violins {
     readonly statuses: Statuses
     readonly loads: Loads
     readonly journal: Journal
+    readonly images: Images
   }) {
     this.#host = parts.host
     this.#records = parts.records
@@ -57,6 +60,7 @@ export class Violins {
     this.#statuses = parts.statuses
     this.#loads = parts.loads
     this.#journal = parts.journal
+    this.#images = parts.images
   }
 
   /** What `apply` would do now. Throws ViolinError for a topology that fits no host. */
@@ -391,7 +395,7 @@ export class Violins {
     const placement = place(topology, hosts, former, (name, host) =>
       hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
     )
-    const spec = resolveTopology(topology, placement, former)
+    const spec = resolveTopology(topology, placement, former, await this.#images.named(topology))
     return { before, spec, changes: planChanges(former, spec, placement) }
   }
 

@@ -3,6 +3,9 @@
  * neither replace its links by folders nor change the modes of its folders.
  */
 
+/** Where images other than `tiny` have all commands of busybox, for the machine's own scripts. */
+export const toolsFolder = 'usr/lib/violin/bin'
+
 /** Folders, outermost first, with their modes. */
 export const tinyFolders: ReadonlyMap<string, number> = new Map([
   ...[

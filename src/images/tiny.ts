@@ -10,10 +10,10 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { ViolinError } from '#core/errors.ts'
+import { busyboxCommands, busyboxPath } from './busybox.ts'
 import { tinyFolders, tinyLinks } from './layout.ts'
 import { type ArchiveEntry, newcArchive } from './newc.ts'
 
-const busyboxPath = '/usr/bin/busybox'
 const umlPath = '/usr/bin/linux.uml'
 const modulesRoot = '/usr/lib/uml/modules'
 /** Modules in the image, and those that each needs; ipv6 would cost a guest 3 MB. */
@@ -28,7 +28,7 @@ const modules = [
 ]
 /** Files of src/guest (beside the bundle: guest/), where they stand in the image, and their modes. */
 const guestFiles = [
-  ...['agent', 'first', 'login', 'session', 'terminal'].map((name) => {
+  ...['agent', 'first', 'login', 'root', 'session', 'terminal'].map((name) => {
     return { name, path: `lib/violin/${name}`, mode: 0o755 }
   }),
   ...['fstab', 'inittab'].map((name) => ({ name, path: `etc/${name}`, mode: 0o644 }))
@@ -67,15 +67,14 @@ export async function buildTiny(folder: string): Promise<TinyImage> {
 /** Everything in the image, in a fixed order and without times: the same inputs give the same archive. */
 async function tinyEntries(): Promise<ArchiveEntry[]> {
   const busybox = await required(busyboxPath, 'busybox-static')
-  const { stdout } = await promisify(execFile)(busyboxPath, ['--list'])
-  const commands = stdout.split('\n').filter((name) => /^[\w[.-]+$/.test(name) && name !== 'busybox')
+  const commands = await busyboxCommands()
   return [
     ...Array.from(tinyFolders, ([path, mode]): ArchiveEntry => ({ kind: 'folder', path, mode })),
     ...Array.from(tinyLinks, ([path, target]): ArchiveEntry => link(path, `/${target}`)),
     { kind: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     { kind: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3 },
     { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
-    ...commands.toSorted().map((name) => link(`bin/${name}`, 'busybox')),
+    ...commands.map((name) => link(`bin/${name}`, 'busybox')),
     link('init', 'bin/busybox'),
     link('etc/mtab', '/proc/mounts'),
     ...plainFiles(),

@@ -36,7 +36,7 @@ export interface SliceStart {
   readonly ports: { readonly first: number; readonly last: number }
   /** Where the daemon's socket for descriptors lies, as the slice sees it; absent: there is none, so no TAPs. */
   readonly daemon?: string
-  /** Guest images, read-only: `tiny` has `initrd.img`; as the slice sees it. */
+  /** Guest images, read-only: `tiny` has `initrd.img`, others have `HASH/root`; as the slice sees it. */
   readonly images: string
 }
 

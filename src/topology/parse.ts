@@ -4,6 +4,7 @@
  */
 import type * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
+import { tinyImage } from '#core/image.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
@@ -33,6 +34,8 @@ import { type Path, Source } from './source.ts'
 
 /** Memory of a machine unless the file says otherwise, MiB: what Debian's UML kernel needs to be at ease. */
 const defaultMemoryMiB = 64
+/** Of a machine with another image than `tiny`, MiB: routing daemons run in it. */
+const imageMemoryMiB = 96
 /** What the record can say of memory, MiB: 1 TiB. */
 const maxMemoryMiB: number = 1024 * 1024
 /** Bytes of all files and scripts together: they travel in the record, which holds 64 KiB. */
@@ -213,7 +216,9 @@ function readEntity(
     env: { ...file.defaults?.env, ...entity.env }
   }
   const driver = entity.driver ?? file.defaults?.driver ?? file.driver ?? 'uml'
-  const memoryMiB = memoryOf(settings.memory)
+  const image = settings.image ?? tinyImage.name
+  name(source, [...path, 'image'], image, 'an image')
+  const memoryMiB = memoryOf(settings.memory, image)
   if (driver === 'uml' && memoryMiB < defaultMemoryMiB) {
     throw source.refuse(
       [...path, 'memory'],
@@ -251,6 +256,7 @@ function readEntity(
         name: one,
         kind,
         driver,
+        image,
         memoryMiB,
         ...(entity.on === undefined ? {} : { on: entity.on }),
         ...(settings.restart === undefined ? {} : { restart: settings.restart }),
@@ -325,8 +331,8 @@ function addressesOf({ ip, ipv6 }: Pick<FileNic, 'ip' | 'ipv6'>): Pick<TopologyN
   return { ...(ip === undefined ? {} : { ip }), ...(ipv6 === undefined ? {} : { ipv6 }) }
 }
 
-function memoryOf(text: string | undefined): number {
-  if (text === undefined) return defaultMemoryMiB
+function memoryOf(text: string | undefined, image: string): number {
+  if (text === undefined) return image === tinyImage.name ? defaultMemoryMiB : imageMemoryMiB
   return Number(text.slice(0, -1)) * (text.endsWith('G') ? 1_024 : 1)
 }
 

@@ -33,6 +33,10 @@ const settings = {
     .enum(['uml', 'netns'])
     .optional()
     .meta({ description: 'A jailed User-Mode Linux machine, or a network namespace' }),
+  image: text.optional().meta({
+    description:
+      'What it begins with: tiny (busybox, the default), router (FRR, nftables…), or another image of the host'
+  }),
   memory: z
     .string()
     .regex(/^[1-9][0-9]{0,5}[MG]$/, 'is no memory size: write 64M or 1G')
@@ -104,6 +108,7 @@ export const schema: z.ZodType<TopologyFile> = z.strictObject({
 
 export interface FileSettings {
   readonly driver?: 'uml' | 'netns'
+  readonly image?: string
   readonly memory?: string
   readonly files?: Readonly<Record<string, string>>
   readonly run?: string
@@ -165,14 +170,7 @@ export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
 ])
 
 /** Words of the language that this version does not act on: refused by name, never ignored. */
-export const laterWords: ReadonlySet<string> = new Set([
-  'link',
-  'image',
-  'jetways',
-  'offer',
-  'kernel',
-  'disk'
-])
+export const laterWords: ReadonlySet<string> = new Set(['link', 'jetways', 'offer', 'kernel', 'disk'])
 
 /** JSON Schema of a topology file, for editors. */
 export function jsonSchema(): object {

@@ -29,6 +29,7 @@ const topology: Topology = {
       name: 'a',
       kind: 'host',
       driver: 'uml',
+      image: 'router',
       memoryMiB: 64,
       on: 'princeton',
       nics: [{ name: 'eth0', lan: 'lan1', ip: '10.0.0.9' }],
@@ -36,7 +37,7 @@ const topology: Topology = {
       files: [{ path: '/etc/blob', mode: 0o600, data: Uint8Array.from({ length: 256 }, (_, n) => n) }],
       run: '#!/bin/sh\n'
     },
-    { name: 'r', kind: 'router', driver: 'netns', memoryMiB: 1, nics: [], env: {}, files: [] }
+    { name: 'r', kind: 'router', driver: 'netns', image: 'tiny', memoryMiB: 1, nics: [], env: {}, files: [] }
   ]
 }
 

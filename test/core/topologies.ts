@@ -21,7 +21,17 @@ export function entity(
   const nics = lans.map((nic, i) =>
     typeof nic === 'string' ? { name: `eth${i}`, lan: nic } : { name: `eth${i}`, lan: nic[0], ip: nic[1] }
   )
-  return { name, kind: 'host', driver: 'uml', memoryMiB: 64, nics, env: {}, files: [], ...more }
+  return {
+    name,
+    kind: 'host',
+    driver: 'uml',
+    image: 'tiny',
+    memoryMiB: 64,
+    nics,
+    env: {},
+    files: [],
+    ...more
+  }
 }
 
 export function router(

@@ -7,15 +7,18 @@ import { collect, meshOf, oneLan, type TestHost, until } from './hosts.ts'
 /** One entity that is not pinned. */
 function free(name: string): Topology {
   const topology = oneLan(name, ['a'])
-  const entities = topology.entities.map(({ name: one, kind, driver, memoryMiB, nics, env, files }) => ({
-    name: one,
-    kind,
-    driver,
-    memoryMiB,
-    nics,
-    env,
-    files
-  }))
+  const entities = topology.entities.map(
+    ({ name: one, kind, driver, image, memoryMiB, nics, env, files }) => ({
+      name: one,
+      kind,
+      driver,
+      image,
+      memoryMiB,
+      nics,
+      env,
+      files
+    })
+  )
   return { ...topology, entities }
 }
 

@@ -17,6 +17,7 @@ import { found, join } from '#daemon/founding.ts'
 import { Handoffs } from '#daemon/handoff.ts'
 import { hostOf, publishHost, type Host } from '#daemon/host.ts'
 import { loadIdentity } from '#daemon/identity.ts'
+import { Images } from '#daemon/images.ts'
 import { Loads } from '#daemon/loads.ts'
 import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
@@ -29,6 +30,7 @@ import { Seat } from '#daemon/seat.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
 import { Violins } from '#daemon/violins.ts'
+import { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { createMesh } from '#mesh/mesh.ts'
 import type { SliceStatus, SliceWish } from '#slice/contract.ts'
@@ -200,7 +202,8 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
     statuses,
     loads: new Loads(host, records, mesh, () => settings.limits),
-    journal
+    journal,
+    images: new Images(new ImageStore(joinPath(dir, 'images')))
   })
   const admission = new Admission(dir, host, records, mesh, journal, store)
   const say = (): Promise<void> =>
@@ -275,6 +278,7 @@ export function oneLan(name: string, on: readonly string[]): Topology {
     name: `vhost${place + 1}`,
     kind: 'host',
     driver: 'uml',
+    image: 'tiny',
     memoryMiB: 64,
     on: host,
     nics: [{ name: 'eth0', lan: 'lan1' }],

@@ -3,6 +3,7 @@
  * that user.
  */
 import { join } from 'node:path'
+import { tinyImage } from '#core/image.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { Slices } from '#daemon/slices/slices.ts'
 import type { EntityStatus } from '#slice/contract.ts'
@@ -29,6 +30,7 @@ try {
     name: 'a',
     kind: 'host',
     driver: 'netns',
+    image: tinyImage,
     memoryMiB: 16,
     nics: [{ name: 'eth0', lan: 'lan1', ips: ['192.168.5.1/24'] }],
     routes: [],

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ViolinError } from '#core/errors.ts'
+import { tinyImage } from '#core/image.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { buildTiny } from '#images/tiny.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
@@ -121,6 +122,7 @@ function entity(name: string, number: number, more: Partial<SliceEntity> = {}): 
     name,
     kind: 'host',
     driver: 'netns',
+    image: tinyImage,
     memoryMiB: 32,
     nics: [{ name: 'eth0', lan: 'lan1', ips: [`192.168.5.${number}/24`] }],
     routes: [],

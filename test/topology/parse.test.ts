@@ -58,6 +58,7 @@ describe('a topology file', () => {
       name: 'a',
       kind: 'host',
       driver: 'uml',
+      image: 'tiny',
       memoryMiB: 1024,
       on: 'princeton',
       nics: [{ name: 'eth0', lan: 'lan1', ip: '10.0.0.9' }],
@@ -73,6 +74,23 @@ describe('a topology file', () => {
       { name: 'eth1', lan: 'lan2', ip: '10.1.0.1' }
     ])
     assert.equal(topology.entities.length, 5)
+  })
+
+  it('gives an image other than tiny more memory, unless the file says how much', () => {
+    const text = lines(
+      ...head,
+      'defaults: { image: router }',
+      'hosts:',
+      '  a: { image: tiny }',
+      '  b:',
+      '  c: { memory: 64M }'
+    )
+    const said = parse(text).entities.map(({ image, memoryMiB }) => [image, memoryMiB])
+    assert.deepEqual(said, [
+      ['tiny', 64],
+      ['router', 96],
+      ['router', 64]
+    ])
   })
 
   it('brings the files and the script that it names, with their modes', () => {
@@ -156,9 +174,9 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
   [
     'a word unlike any',
     lines(...head, 'defaults: { quux: 1 }'),
-    't.yaml:4:13: unknown word `quux`; words here: driver, memory, files, run, restart, env, routing, multicast'
+    't.yaml:4:13: unknown word `quux`; words here: driver, image, memory, files, run, restart, env, routing, multicast'
   ],
-  ...['link', 'image'].map(
+  ...['link'].map(
     (word) =>
       [
         `${word} of an entity, which comes later`,

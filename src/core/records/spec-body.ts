@@ -6,7 +6,9 @@
  */
 import { hostIdOf, keyBytes, publicKeyOf } from '../admission/host-id.ts'
 import { readKey } from '../admission/link.ts'
+import { hex, unhex } from '../derive.ts'
 import type { HostId } from '../ids.ts'
+import { type ImageHash, type ImageRef, tinyImage } from '../image.ts'
 import {
   type DriverName,
   type EntityFile,
@@ -81,6 +83,7 @@ export function specToWire(spec: Spec): unknown {
     name: entity.name,
     kind: entity.kind,
     driver: entity.driver,
+    image: imageToWire(entity.image),
     memoryMiB: entity.memoryMiB,
     nics: entity.nics.map(({ name, lan, ips }) => ({ name, lan, ips })),
     routes: entity.routes.map(({ to, via }) => ({ to, via })),
@@ -199,6 +202,7 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'name',
     'kind',
     'driver',
+    'image',
     'memoryMiB',
     'nics',
     'routes',
@@ -219,6 +223,7 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     name: readName(wire.name, 'name of an entity'),
     kind: readOneOf(wire.kind, 'kind of entity', entityKinds),
     driver: readOneOf(wire.driver, 'driver', drivers),
+    image: imageFromWire(wire.image),
     memoryMiB: readInteger(wire.memoryMiB, 'memory', 1, specLimits.memoryMiB),
     nics: readList(wire.nics, 'nics', 0, maxNicsPerEntity).map((one) => {
       const nic = nicFromWire(one, lans)
@@ -240,6 +245,19 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
       anycast: anycastFromWire(wire.anycast)
     })
   }
+}
+
+/** Null for `tiny`, which is each host's own; else its name and hash. */
+function imageToWire({ name, hash }: ImageRef): unknown {
+  return hash === null ? null : { name, hash: unhex(hash) }
+}
+
+function imageFromWire(value: unknown): ImageRef {
+  if (value === null) return tinyImage
+  const wire = readMap(value, 'image', ['name', 'hash'])
+  const name = readName(wire.name, 'name of an image')
+  if (name === tinyImage.name) throw new Malformed('the image tiny has no hash')
+  return { name, hash: hex(readBytes(wire.hash, 'hash of an image', 32, 32)) as ImageHash }
 }
 
 function nicFromWire(value: unknown, lans: ReadonlySet<string>): SpecNic {

@@ -14,6 +14,7 @@ const programs = [
   '/usr/bin/busybox',
   '/usr/bin/linux.uml',
   '/usr/bin/nice',
+  '/usr/bin/nsenter',
   '/usr/bin/setarch',
   '/usr/bin/setpriv'
 ] as const

@@ -2,7 +2,10 @@
  * One entity behind one driver: the slice's main thread starts it from its spec, tells it what changed, and
  * ends it. `uml/` and `netns/` are the drivers; neither knows of vLANs, trunks or the daemon.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
@@ -19,7 +22,7 @@ export interface MachineSetup {
   readonly names: SliceWish['names']
   /** Its own runtime folder, made empty; the caller removes it after `stop`. */
   readonly folder: string
-  /** Guest images of this host, read-only (`tiny/initrd.img`…). */
+  /** Guest images of this host, read-only (`tiny/initrd.img`, `HASH/root/…`). */
   readonly images: string
   /** Gives the far end of a vNIC to the forwarder, once per vNIC. */
   readonly attach: (nic: string, source: PortSource) => void
@@ -48,3 +51,22 @@ export interface Machine {
 }
 
 export type StartMachine = (setup: MachineSetup) => Machine
+
+/** The tree that an entity's root is made of; null: its image is `tiny`. Throws ViolinError `image-missing`. */
+export function imageFolder({
+  entity,
+  images
+}: {
+  readonly entity: Pick<SpecEntity, 'image'>
+  readonly images: string
+}): string | null {
+  const { name, hash } = entity.image
+  if (hash === null) return null
+  const root = join(images, hash, 'root')
+  if (existsSync(root)) return root
+  throw new ViolinError(
+    'image-missing',
+    `the image ${name} (${hash.slice(0, 12)}) is not on this host`,
+    'fetch it: violin image pull NAME'
+  )
+}

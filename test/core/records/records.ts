@@ -1,6 +1,7 @@
 /** Records of a small test mesh, of every kind. */
 import { randomFillSync } from 'node:crypto'
 import type { Chain } from '#core/admission/chain.ts'
+import type { ImageHash } from '#core/image.ts'
 import type { HostId, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
 import type { Founding, HostBody, RunsBody } from '#core/records/bodies.ts'
 import { violinIdOf } from '#core/records/bodies.ts'
@@ -102,6 +103,7 @@ export function specOn(hosts: readonly HostId[], name = 'figure2'): Spec {
         name: 'vhost1',
         kind: 'host',
         driver: 'uml',
+        image: { name: 'router', hash: 'ab'.repeat(32) as ImageHash },
         memoryMiB: 64,
         nics: [{ name: 'eth0', lan: 'lan1', ips: ['192.168.1.2/24'] }],
         routes: [{ to: 'default', via: '192.168.1.1' }],

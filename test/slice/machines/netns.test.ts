@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import type { Mac, ViolinId } from '#core/ids.ts'
+import { tinyImage } from '#core/image.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame, type SessionRequest } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import type { EntityState } from '#slice/contract.ts'
@@ -41,6 +42,7 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
     name,
     kind: 'host',
     driver: 'netns',
+    image: tinyImage,
     memoryMiB: 32,
     nics: [],
     routes: [],

@@ -4,6 +4,7 @@ import { PassThrough, Duplex } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
+import { tinyImage } from '#core/image.ts'
 import type { EntityFile, SpecEntity } from '#core/spec.ts'
 import { Agent } from '#slice/machines/uml/agent.ts'
 import { entityArchive } from '#slice/machines/uml/archive.ts'
@@ -12,6 +13,7 @@ import { encodeSize, encodeTelnet, TelnetDecoder } from '#slice/machines/uml/tel
 function entity(change: Partial<SpecEntity>): SpecEntity {
   const kinds = { kind: 'host', driver: 'uml' } as const
   const empty: Omit<SpecEntity, 'name' | 'kind' | 'driver' | 'memoryMiB'> = {
+    image: tinyImage,
     nics: [],
     routes: [],
     env: {},

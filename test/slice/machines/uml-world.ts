@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, PassThrough } from 'node:stream'
 import type { Mac, ViolinId } from '#core/ids.ts'
+import { tinyImage } from '#core/image.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import { buildTiny } from '#images/tiny.ts'
@@ -54,6 +55,7 @@ export async function makeWorld(): Promise<World> {
 export function entityOf(change: Partial<SpecEntity>): SpecEntity {
   const kinds = { kind: 'host', driver: 'uml' } as const
   const empty: Omit<SpecEntity, 'name' | 'kind' | 'driver' | 'memoryMiB'> = {
+    image: tinyImage,
     nics: [],
     routes: [],
     env: {},

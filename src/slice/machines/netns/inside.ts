@@ -1,11 +1,12 @@
 /**
- * Programs inside a running jail: they join its namespaces (busybox nsenter) and have pipes or a terminal of
- * their own as standard streams.
+ * Programs inside a running jail: they join its namespaces and have pipes or a terminal of their own as standard
+ * streams. (Not by busybox's nsenter: it would run its own commands in place of an image's.)
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { ViolinError } from '#core/errors.ts'
-import { busyboxPath, type Jail } from './jail.ts'
+import type { Jail } from './jail.ts'
 
+const nsenterPath = '/usr/bin/nsenter'
 /** Bytes kept of what a program says, for a reason or an error. */
 const outputBytes = 4_000
 
@@ -17,19 +18,10 @@ export function spawnInside(
   stdio: StdioOptions
 ): ChildProcess {
   const join = [
-    'nsenter',
-    '-t',
-    String(jail.pid),
-    '-U',
-    '-m',
-    '-u',
-    '-i',
-    '-n',
-    '-p',
-    '--preserve-credentials',
-    '--'
+    ...['--target', String(jail.pid), '--user', '--mount', '--uts', '--ipc', '--net', '--pid'],
+    ...['--preserve-credentials', '--']
   ]
-  return spawn(busyboxPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
+  return spawn(nsenterPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
 }
 
 /** Ends a program that {@link spawnInside} started, with all of its group. */

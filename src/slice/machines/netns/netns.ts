@@ -8,7 +8,7 @@ import { errorData, ViolinError } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { EntityFile } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
-import type { Machine, MachineSetup, StartMachine } from '../contract.ts'
+import { imageFolder, type Machine, type MachineSetup, type StartMachine } from '../contract.ts'
 import { runInside } from './inside.ts'
 import { type Jail, makeTools, startJail } from './jail.ts'
 import { failSession, serveSession } from './session.ts'
@@ -61,7 +61,8 @@ class NetnsMachine implements Machine {
     events.state('booting', '')
     const tools = await sharedTools(dirname(folder))
     if (this.#stopping) return
-    const jail = await startJail({ hostname: entity.name, memoryMiB: entity.memoryMiB, tools })
+    const image = imageFolder(this.#setup)
+    const jail = await startJail({ hostname: entity.name, memoryMiB: entity.memoryMiB, tools, image })
     this.#jail = jail
     if (this.#stopping) return jail.kill()
     void jail.ended.then(() => this.#fail('its namespaces ended'))

@@ -74,7 +74,7 @@ function serveWithTerminal(
   // Without a slave the kernel says EIO: that is the end of the output.
   terminal.on('error', () => terminal.destroy())
   // `setsid -c` makes the terminal the controlling one.
-  const child = spawnInside(jail, ['/bin/setsid', '-c', ...argv], env, [slave, slave, slave])
+  const child = spawnInside(jail, [`${jail.tools}/setsid`, '-c', ...argv], env, [slave, slave, slave])
   closeSync(slave)
   terminal.on('drain', () => stream.resume())
   const output = forward(terminal, sessionFrame.stdout, stream)

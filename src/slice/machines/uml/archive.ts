@@ -1,6 +1,7 @@
 /**
- * What makes a machine of the image `tiny` this entity: an archive laid over the image's, with its network's
- * set-up, its names, environment, files and script. Pure: text and bytes from the spec.
+ * What makes a machine this entity: an archive laid over that of the image `tiny`, with its network's set-up, its
+ * names, environment, files and script. Where it begins with another image its files are an archive in that one,
+ * which the machine unpacks once it has its root. Pure: text and bytes from the spec.
  */
 import { ViolinError } from '#core/errors.ts'
 import type { Mac } from '#core/ids.ts'
@@ -23,16 +24,21 @@ const hidden = ['proc', 'sys', 'dev']
 /** Makes the archive, uncompressed. Throws ViolinError `refused` for a file that cannot be laid. */
 export function entityArchive(input: ArchiveInput): Uint8Array<ArrayBuffer> {
   const { entity } = input
-  const own: ArchiveEntry[] = [
+  const scripts = [
     text('violin/hostname', `${entity.name}\n`),
     text('violin/network', namingScript(input) + networkScript(entity)),
-    text('violin/env', environmentScript(entity)),
+    text('violin/env', environmentScript(entity))
+  ]
+  if (entity.run !== '') scripts.push(text('violin/run', entity.run))
+  const texts = [
     text('etc/hostname', `${entity.name}\n`),
     text('etc/hosts', hostsFile(entity.name, input.names)),
     text('etc/motd', greeting(entity))
   ]
-  if (entity.run !== '') own.push(text('violin/run', entity.run))
-  return newcArchive([...own, ...entity.files.flatMap(fileEntries)])
+  if (entity.image.hash === null)
+    return newcArchive([...scripts, ...texts, ...entity.files.flatMap(fileEntries)])
+  const files = newcArchive([...texts, ...entity.files.map(plainEntry)])
+  return newcArchive([...scripts, { kind: 'file', path: 'violin/files', mode: 0o644, data: files }])
 }
 
 /** Gives every vNIC its name by its MAC: the kernel numbers devices in the order in which it met them. */
@@ -81,19 +87,30 @@ function fileEntries(file: EntityFile): ArchiveEntry[] {
   ]
 }
 
+/** A file for a root that is there already: its links lead where they lead. */
+function plainEntry(file: EntityFile): ArchiveEntry {
+  return { kind: 'file', path: plainPath(file), mode: file.mode, data: file.data }
+}
+
 /** Where a file really goes: its path inside the archive, through the image's links. */
 function resolved(file: EntityFile): string {
-  const refuse = (why: string): ViolinError =>
-    new ViolinError('refused', `the file ${file.path} cannot be laid: ${why}`, 'lay it elsewhere')
-  const names = file.path.split('/').filter((name) => name !== '' && name !== '.')
-  if (!file.path.startsWith('/') || names.length === 0 || names.includes('..') || file.path.includes('\0'))
-    throw refuse('it is no plain absolute path')
-  const path = names.join('/')
+  const path = plainPath(file)
   const above = parentFolders(path).find((folder) => tinyLinks.has(folder))
   const target = above === undefined ? path : `${tinyLinks.get(above)}${path.slice(above.length)}`
-  if (hidden.includes(target.split('/')[0] ?? '')) throw refuse('the kernel shows its own files there')
-  if (tinyFolders.has(target) || tinyLinks.has(target)) throw refuse('there is a folder')
+  if (tinyFolders.has(target) || tinyLinks.has(target)) throw notLaid(file, 'there is a folder')
   return target
+}
+
+function plainPath(file: EntityFile): string {
+  const names = file.path.split('/').filter((name) => name !== '' && name !== '.')
+  if (!file.path.startsWith('/') || names.length === 0 || names.includes('..') || file.path.includes('\0'))
+    throw notLaid(file, 'it is no plain absolute path')
+  if (hidden.includes(names[0] ?? '')) throw notLaid(file, 'the kernel shows its own files there')
+  return names.join('/')
+}
+
+function notLaid({ path }: EntityFile, why: string): ViolinError {
+  return new ViolinError('refused', `the file ${path} cannot be laid: ${why}`, 'lay it elsewhere')
 }
 
 function text(path: string, content: string): ArchiveEntry {

@@ -1,6 +1,6 @@
 /**
  * One User-Mode Linux process in its jail. UML is no security boundary by itself: a guest's root may become
- * the process that is its kernel. So the jail has nothing but linux.uml, the C library, the initrd and the
+ * the process that is its kernel. So the jail has nothing but linux.uml, the C library, the initrd, the image and the
  * sockets of its vNICs, all read-only, and one tmpfs with a limit for the guest's memory.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -12,6 +12,8 @@ import { commandKernel } from './mconsole.ts'
 /** What runs in the jail, and what stands in it. */
 export interface JailOptions {
   readonly initrd: string
+  /** Tree of the image that its root is made of; null: the initrd is all. */
+  readonly image: string | null
   /** Folder of the sockets that UML connects to, seen inside as {@link jailSockets}. */
   readonly sockets: string
   readonly memoryMiB: number
@@ -37,6 +39,7 @@ const umlPath = '/usr/bin/linux.uml'
 const loaderPath = '/lib64/ld-linux-x86-64.so.2'
 const libcPath = '/lib/x86_64-linux-gnu/libc.so.6'
 const initrdInside = '/initrd'
+const modulesPath = '/usr/lib/uml/modules'
 /** VMs yield to what forwards and to what people do on the host. */
 const niceness = 10
 /**
@@ -83,13 +86,15 @@ function ending(child: ChildProcess): Promise<string> {
   return promise
 }
 
-function jailArguments({ initrd, sockets, memoryMiB, kernelArguments }: JailOptions): string[] {
+function jailArguments({ initrd, image, sockets, memoryMiB, kernelArguments }: JailOptions): string[] {
   const bind = (source: string, target: string): string[] => ['--ro-bind', source, target]
   return [
     ['--unshare-all', '--cap-drop', 'ALL', '--die-with-parent', '--new-session', '--hostname', 'uml'],
     [umlPath, loaderPath, libcPath].flatMap((path) => bind(realpath(path), path)),
     ['--size', String((memoryMiB + tmpfsSlackMiB) * 2 ** 20), '--tmpfs', '/tmp'],
     [...bind(initrd, initrdInside), ...bind(sockets, jailSockets)],
+    // What src/guest/root mounts by hostfs.
+    image === null ? [] : [...bind(image, '/image'), ...bind(realpath(modulesPath), '/modules')],
     ['--dev-bind', '/dev/null', '/dev/null', '--dev-bind', '/dev/urandom', '/dev/urandom'],
     // bubblewrap's own root is a tmpfs without a limit.
     ['--remount-ro', '/', '--chdir', '/tmp', '--clearenv', '--setenv', 'TMPDIR', '/tmp'],
@@ -101,6 +106,7 @@ function jailArguments({ initrd, sockets, memoryMiB, kernelArguments }: JailOpti
     // Without a root device the first file system is a tmpfs, which takes half of the memory and then says so;
     // else it is a ramfs, and a large file ends the machine.
     ['root='],
+    image === null ? [] : ['rdinit=/lib/violin/root'],
     kernelArguments
   ].flat()
 }

@@ -316,7 +316,7 @@ export function failSession(stream: Duplex, error: unknown): void {
 function quoteWords(argv: readonly string[]): string {
   if (argv.some((word) => word.includes('\0')))
     throw new ViolinError('usage', 'an argument has a zero byte', 'pass it on standard input')
-  const words = argv.map((word) => quote(word).replaceAll('\n', () => "'$'\\n''")).join(' ')
+  const words = argv.map((word) => quote(word).replaceAll('\n', () => `'"$newline"'`)).join(' ')
   if (Buffer.byteLength(words) > maxWordsBytes)
     throw new ViolinError(
       'too-large',

@@ -9,7 +9,7 @@ import { same } from '#core/plan.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { SliceWish } from '#slice/contract.ts'
 import type { ConsoleDevice } from '../../vhost/consoles.ts'
-import type { Machine, MachineSetup, StartMachine } from '../contract.ts'
+import { imageFolder, type Machine, type MachineSetup, type StartMachine } from '../contract.ts'
 import { hostsFile } from '../netns/setup.ts'
 import { Agent, type AgentEvents } from './agent.ts'
 import { entityArchive } from './archive.ts'
@@ -123,7 +123,8 @@ class UmlMachine implements Machine {
     const { memoryMiB, nics } = this.#setup.entity
     const devices = [`console:${consoleDevice}`, ...nics.map((_, index) => `nic${index}:${netDevice}`)]
     const kernelArguments = devices.map((device) => `virtio_uml.device=${jailSockets}/${device}`)
-    const jail = startJail({ initrd, sockets, memoryMiB, kernelArguments })
+    const image = imageFolder(this.#setup)
+    const jail = startJail({ initrd, image, sockets, memoryMiB, kernelArguments })
     void jail.ended.then((how) => this.#fail(`${how}: ${jail.lastLines() || 'its console said nothing'}`))
     this.#within(bootMs, () => `it was not up after ${bootMs} ms: ${jail.lastLines()}`)
     return jail
