@@ -22,6 +22,7 @@ import { events } from './verbs/events.ts'
 import { exec } from './verbs/exec.ts'
 import { hosts } from './verbs/hosts.ts'
 import { image } from './verbs/image.ts'
+import { importVerb } from './verbs/import.ts'
 import { init } from './verbs/init.ts'
 import { invite } from './verbs/invite.ts'
 import { join } from './verbs/join.ts'
@@ -62,6 +63,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     doctor,
     apply,
     plan,
+    import: importVerb,
     list,
     show,
     wait,

@@ -9,7 +9,7 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
     verbs: ['doctor', 'init', 'join', 'daemon', 'hosts', 'events', 'image', 'drain', 'leave']
   },
   { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
-  { title: 'VIOLINs', verbs: ['plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
+  { title: 'VIOLINs', verbs: ['import', 'plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'To try', verbs: ['demo', 'lab'] }
 ]

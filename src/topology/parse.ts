@@ -39,7 +39,7 @@ const imageMemoryMiB = 96
 /** What the record can say of memory, MiB: 1 TiB. */
 const maxMemoryMiB: number = 1024 * 1024
 /** Bytes of all files and scripts together: they travel in the record, which holds 64 KiB. */
-const maxFilesBytes: number = 40 * 1024
+export const maxFilesBytes: number = 40 * 1024
 
 /** A file beside the topology file. */
 export interface LocalFile {

@@ -65,6 +65,11 @@ export class Source {
     }
   }
 
+  /** The line on which a key stands, or the deepest part of the path that is in the file. */
+  lineOf(path: Path): number {
+    return Math.max(1, this.#lines.linePos(this.#offset(path, 'key')).line)
+  }
+
   /** A refusal that names the place of a value, or of its key. */
   refuse(path: Path, what: string, remedy: string, at: 'key' | 'value' = 'value'): ViolinError {
     return this.#refuseAt(this.#offset(path, at), what, remedy)

@@ -1,0 +1,332 @@
+/** From a lab of others to a topology file of ours, with the files that it needs beside it. */
+import { Document, isPair, isSeq, visit } from 'yaml'
+import { formatIpv4, isHostAddress, type Subnet } from '#core/ipv4.ts'
+import { type DriverName, type EntityKind, maxNicsPerEntity } from '#core/spec.ts'
+import { ViolinError } from '#core/errors.ts'
+import { firewallPath, frrPath } from '#core/routing/services.ts'
+import { maxFilesBytes } from '../parse.ts'
+import { maxEntities } from '../schema.ts'
+import { type Commands, sortCommands } from './commands.ts'
+import type { ForeignLab, ForeignNode, Notes } from './foreign.ts'
+import { Naming } from './naming.ts'
+import { type Address, chooseSubnets, formatSubnet } from './subnets.ts'
+
+/** Files of one entity at most, as the record has it. */
+const maxFilesPerEntity = 64
+/** Characters of a run script, as the record has it. */
+const maxScript = 32_768
+/** Variables of one entity at most, as the record has it. */
+const maxEnv = 64
+/** vLANs of one VIOLIN at most, as the record has it. */
+const maxLans = 1_024
+/** The least memory that a virtual machine may be given, MiB. */
+const leastMemoryMiB = 64
+
+export interface WriteOptions {
+  /** Of all entities; absent: the language's own default. */
+  readonly driver?: DriverName
+  /** Folder of the files beside the topology file, as it shall name them. */
+  readonly filesFolder: string
+}
+
+export interface Written {
+  readonly name: string
+  readonly yaml: string
+  /** Files to lie beside the topology file, by the paths that it names. */
+  readonly files: ReadonlyMap<string, { readonly data: Uint8Array; readonly mode: number }>
+}
+
+interface Node {
+  readonly foreign: ForeignNode
+  readonly name: string
+  readonly kind: EntityKind
+  readonly nics: readonly { readonly foreign: string; readonly name: string; readonly network: string }[]
+  readonly commands: Commands
+}
+
+/** Writes the topology file; what of the lab does not stand in it is noted. Throws `topology-invalid`. */
+export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptions): Written {
+  if (lab.nodes.length > maxEntities) {
+    throw new ViolinError(
+      'topology-invalid',
+      `${lab.title} has ${lab.nodes.length} nodes, at most ${maxEntities} fit`,
+      'make several labs of it'
+    )
+  }
+  const name = new Naming().name(lab.name, 'lab')
+  const naming = new Naming()
+  const nodes = lab.nodes.map((node) => readNode(node, naming, notes))
+  const lanNames = nameLans(nodes, naming)
+  if (lanNames.size > maxLans) {
+    throw new ViolinError(
+      'topology-invalid',
+      `${lab.title} has ${lanNames.size} networks, at most ${maxLans} fit`,
+      'make several labs of it'
+    )
+  }
+  const subnets = subnetsOf(nodes)
+  const files = new Files(options.filesFolder, notes)
+  const gateways = chooseGateways(nodes)
+  const lans = Object.fromEntries(
+    Array.from(subnets, ([network, subnet]) => {
+      const gateway = gateways.get(network)
+      return [
+        lanNames.get(network) as string,
+        { subnet: formatSubnet(subnet), ...(gateway === undefined ? {} : { gateway }) }
+      ]
+    })
+  )
+  const section = (kind: EntityKind): Record<string, unknown> =>
+    Object.fromEntries(
+      nodes
+        .filter((node) => node.kind === kind)
+        .map((node) => [node.name, entityOf(node, subnets, lanNames, files, notes)])
+    )
+  const [routers, hosts] = [section('router'), section('host')]
+  const renamed = nodes.filter((node) => node.name !== node.foreign.name)
+  for (const node of renamed)
+    notes.add(
+      node.foreign.place,
+      `${JSON.stringify(node.foreign.name.slice(0, 100))} is called ${node.name} here`
+    )
+  const yaml = layOut(`From ${lab.title}.`, {
+    name,
+    ...(options.driver === undefined ? {} : { driver: options.driver }),
+    lans,
+    ...(Object.keys(hosts).length === 0 ? {} : { hosts }),
+    ...(Object.keys(routers).length === 0 ? {} : { routers })
+  })
+  return { name, yaml, files: files.all }
+}
+
+function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
+  const nicNaming = new Naming()
+  const kept = foreign.nics.slice(0, maxNicsPerEntity)
+  for (const { name, place } of foreign.nics.slice(maxNicsPerEntity))
+    notes.add(
+      place,
+      `${name} of ${foreign.name} is left out: an entity has at most ${maxNicsPerEntity} vNICs`
+    )
+  const nics = kept.map((nic) => {
+    const name = nicNaming.nic(nic.name)
+    if (name !== nic.name)
+      notes.add(nic.place, `${nic.name.slice(0, 100)} of ${foreign.name} is called ${name} here`)
+    return { foreign: nic.name, name, network: nic.network }
+  })
+  const networks = new Set(nics.map(({ network }) => network))
+  const names = new Set(nics.filter((nic) => nic.name === nic.foreign).map(({ foreign: one }) => one))
+  return {
+    foreign,
+    name: naming.name(foreign.name, 'node'),
+    kind: foreign.kind ?? (networks.size > 1 ? 'router' : 'host'),
+    nics,
+    commands: sortCommands(foreign.commands, names, notes)
+  }
+}
+
+/** vLANs share one name space with entities, which had the first choice. */
+function nameLans(nodes: readonly Node[], naming: Naming): Map<string, string> {
+  const names = new Map<string, string>()
+  for (const { network } of nodes.flatMap(({ nics }) => nics))
+    if (!names.has(network)) names.set(network, naming.name(network, 'lan'))
+  return names
+}
+
+function subnetsOf(nodes: readonly Node[]): Map<string, Subnet> {
+  const wanted = new Map<string, { network: string; addresses: Address[]; nics: number }>()
+  for (const { nics, commands } of nodes) {
+    for (const { foreign, network } of nics) {
+      const entry = wanted.get(network) ?? { network, addresses: [], nics: 0 }
+      const address = commands.addresses.get(foreign)
+      if (address !== undefined) entry.addresses.push(address)
+      entry.nics++
+      wanted.set(network, entry)
+    }
+  }
+  const several = [...wanted.values()].some(({ addresses }) => addresses.length > 0)
+  return chooseSubnets([...wanted.values()], !several)
+}
+
+/** Where a vLAN with hosts has several routers: the one most default routes lead to, else the first. */
+function chooseGateways(nodes: readonly Node[]): Map<string, string> {
+  const gateways = new Map<string, string>()
+  const networks = new Set(nodes.flatMap(({ nics }) => nics.map(({ network }) => network)))
+  for (const network of networks) {
+    const on = nodes.filter(({ nics }) => nics.some((nic) => nic.network === network))
+    const routers = on.filter(({ kind }) => kind === 'router')
+    const hosts = on.filter(({ kind }) => kind === 'host')
+    if (routers.length < 2 || hosts.length === 0) continue
+    const votes = (router: Node): number => hosts.filter((host) => leadsTo(host, router, network)).length
+    const [first] = routers.toSorted((a, b) => votes(b) - votes(a))
+    gateways.set(network, (first as Node).name)
+  }
+  return gateways
+}
+
+function leadsTo(host: Node, router: Node, network: string): boolean {
+  const nic = router.nics.find((one) => one.network === network)
+  const address = nic === undefined ? undefined : router.commands.addresses.get(nic.foreign)
+  if (address === undefined) return false
+  const via = `via ${formatIpv4(address.ip)}`
+  return host.commands.lines.some(({ text }) => `${text} `.includes(`default ${via} `))
+}
+
+function entityOf(
+  node: Node,
+  subnets: ReadonlyMap<string, Subnet>,
+  lanNames: ReadonlyMap<string, string>,
+  files: Files,
+  notes: Notes
+): Record<string, unknown> {
+  const { foreign } = node
+  const given = new Set<string>()
+  const nics = node.nics.map((nic, place) => {
+    const address = node.commands.addresses.get(nic.foreign)
+    const subnet = subnets.get(nic.network) as Subnet
+    const lan = lanNames.get(nic.network) as string
+    const fits =
+      address !== undefined && address.prefix === subnet.prefix && isHostAddress(subnet, address.ip)
+    const free = fits && files.takeAddress(lan, address.ip)
+    if (free) given.add(nic.foreign)
+    else if (address !== undefined)
+      notes.add(
+        foreign.place,
+        `${node.name}: ${formatIpv4(address.ip)} of ${nic.name} ${fits ? `is taken on ${lan}` : `is outside of ${formatSubnet(subnet)}`}: ${nic.name} has an address of ${lan}, and the script adds this one`
+      )
+    return {
+      ...(nic.name === `eth${place}` ? {} : { name: nic.name }),
+      lan,
+      ...(free ? { ip: formatIpv4(address.ip) } : {})
+    }
+  })
+  const entity: Record<string, unknown> = { nics }
+  if (foreign.memoryMiB !== null) {
+    if (foreign.memoryMiB < leastMemoryMiB)
+      notes.add(foreign.place, `${node.name} has ${leastMemoryMiB} MiB of memory, not ${foreign.memoryMiB}`)
+    entity['memory'] = `${Math.max(leastMemoryMiB, Math.min(foreign.memoryMiB, 999_999))}M`
+  }
+  const env = Object.entries(foreign.env).filter(([key, value]) => isVariable(key, value))
+  if (env.length < Object.keys(foreign.env).length)
+    notes.add(
+      foreign.place,
+      `variables of ${node.name} are left out: their names or values have no place in an environment`
+    )
+  if (env.length > maxEnv)
+    notes.add(
+      foreign.place,
+      `${env.length - maxEnv} variables of ${node.name} are left out: at most ${maxEnv} fit`
+    )
+  if (env.length > 0) entity['env'] = Object.fromEntries(env.slice(0, maxEnv))
+  const script = node.commands.lines
+    .filter(({ takes }) => takes === null || !given.has(takes))
+    .map(({ text }) => text)
+  const run = script.some(doesSomething) ? files.script(node, script) : null
+  const laid = files.of(node)
+  if (Object.keys(laid).length > 0) entity['files'] = laid
+  if (run !== null) entity['run'] = run
+  return entity
+}
+
+/** Neither empty nor a comment nor a command that was taken out. */
+function doesSomething(line: string): boolean {
+  return /^\s*[^\s#:]/.test(line)
+}
+
+function isVariable(key: string, value: string): boolean {
+  return (
+    /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key) &&
+    key !== '__proto__' &&
+    !/[\0\n]/.test(value) &&
+    value.length <= maxScript
+  )
+}
+
+/** What lies beside the topology file, within the bounds of one, and which addresses are given away. */
+class Files {
+  readonly all = new Map<string, { readonly data: Uint8Array; readonly mode: number }>()
+  readonly #folder: string
+  readonly #notes: Notes
+  readonly #addresses = new Set<string>()
+  #left = maxFilesBytes
+
+  constructor(folder: string, notes: Notes) {
+    this.#folder = folder
+    this.#notes = notes
+  }
+
+  /** False: another vNIC of the vLAN has it. */
+  takeAddress(lan: string, ip: number): boolean {
+    const key = `${lan} ${ip}`
+    if (this.#addresses.has(key)) return false
+    this.#addresses.add(key)
+    return true
+  }
+
+  /** The start-up script of a node; null: there is no room for it. */
+  script({ name, foreign }: Node, lines: readonly string[]): string | null {
+    // Where these came from a command that fails stops nothing; here a script that fails is a failed boot.
+    const text = `${lines.join('\n').trim()}\ntrue\n`
+    const data = new TextEncoder().encode(text)
+    if (text.length > maxScript || text.includes('\0') || !this.#fits(data.length)) {
+      this.#notes.add(
+        foreign.place,
+        `the start-up commands of ${name} are left out: ${data.length} bytes do not fit`
+      )
+      return null
+    }
+    return this.#put(`${name}/startup.sh`, data, 0o755)
+  }
+
+  /** Files of a node: path inside → path beside the topology file. */
+  of({ name, foreign }: Node): Record<string, string> {
+    const laid = new Map<string, string>()
+    for (const { path, mode, data, place } of foreign.files) {
+      const why = this.#objection(path, data.length, laid)
+      if (why === null) laid.set(path, this.#put(`${name}${path}`, data, mode))
+      else this.#notes.add(place, `${path.slice(0, 300)} of ${name} is left out: ${why}`)
+    }
+    return Object.fromEntries(laid)
+  }
+
+  #objection(path: string, bytes: number, laid: ReadonlyMap<string, string>): string | null {
+    const steps = path.split('/').slice(1)
+    const bad =
+      !path.startsWith('/') ||
+      path.length > 255 ||
+      /\p{Cc}/u.test(path) ||
+      steps.some((step) => /^\.{0,2}$/.test(step))
+    if (bad) return 'it is no path of a file'
+    if (laid.has(path)) return 'it stands twice'
+    if (path === frrPath || path === firewallPath) return 'it is not acted upon yet'
+    if (laid.size >= maxFilesPerEntity) return `an entity has at most ${maxFilesPerEntity} files`
+    // Only then: what is refused anyway takes no room.
+    return this.#fits(bytes) ? null : `${bytes} bytes do not fit, copy it in with \`violin cp\``
+  }
+
+  #fits(bytes: number): boolean {
+    if (bytes > this.#left) return false
+    this.#left -= bytes
+    return true
+  }
+
+  #put(path: string, data: Uint8Array, mode: number): string {
+    const at = `${this.#folder}/${path}`
+    this.all.set(at, { data, mode })
+    return at
+  }
+}
+
+/** YAML with a line for each vLAN and each vNIC. */
+function layOut(head: string, topology: Record<string, unknown>): string {
+  const document = new Document(topology)
+  document.commentBefore = ` ${head.replaceAll(/\p{C}|\p{Z}/gu, ' ')}`
+  visit(document, {
+    Map: (_, map, path) => {
+      // Document, its map, pair `lans`, the map of vLANs, pair of one; or the list of vNICs.
+      const lans = path[2]
+      const inLans = path.length === 5 && isPair(lans) && String(lans.key) === 'lans'
+      if (inLans || isSeq(path.at(-1))) map.flow = true
+    }
+  })
+  return document.toString({ lineWidth: 110, flowCollectionPadding: true })
+}

@@ -1,0 +1,48 @@
+/** Labs of others run here: imported, applied, and heard to answer through their routers. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import assert from 'node:assert/strict'
+import { dirname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { containerlab, containerlabFiles, kathara } from '../topology/import/samples.ts'
+import { inside, meshOf, succeeded } from './world.ts'
+
+const work = mkdtempSync(join(tmpdir(), 'violin-import-'))
+const lab = await meshOf('p1', 'p2')
+after(async () => {
+  await lab[Symbol.asyncDispose]()
+  rmSync(work, { recursive: true, force: true })
+})
+const home = lab.host('p1')
+
+function lay(folder: string, files: Readonly<Record<string, string>>): string {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(work, folder, path)), { recursive: true })
+    writeFileSync(join(work, folder, path), text)
+  }
+  return join(work, folder)
+}
+
+async function run(source: string, name: string): Promise<void> {
+  const file = join(work, `${name}.violin.yaml`)
+  succeeded(await home.try(['import', source, '-o', file, '--driver', 'netns']))
+  succeeded(await home.try(['apply', file]))
+}
+
+test('a Kathará lab is imported and runs: routes, files, scripts and variables', async () => {
+  await run(lay('shop', kathara), 'shop')
+  await inside(home, 'shop/pc1', 'ping', '-c', '1', '-W', '10', '200.1.1.7')
+  assert.equal(await inside(home, 'shop/pc1', 'cat', '/etc/motd'), 'welcome')
+  assert.equal(await inside(home, 'shop/pc1', 'sh', '-c', 'echo $GREETING'), 'hello there')
+  assert.equal(await inside(home, 'shop/pc2', 'cat', '/started', '/ready'), 'started\nready')
+  assert.match(await inside(home, 'shop/r1', 'ip', 'addr', 'show', 'lo'), /10\.255\.0\.1\/32/)
+  assert.match(await inside(home, 'shop/pc2', 'ip', 'addr', 'show', 'eth0'), /200\.1\.1\.8\/24/)
+})
+
+test('a containerlab file is imported and runs, through two routers', async () => {
+  const folder = lay('frr', { 'frr01.clab.yml': containerlab, ...containerlabFiles })
+  await run(join(folder, 'frr01.clab.yml'), 'frr01')
+  await inside(home, 'frr01/pc1', 'ping', '-c', '1', '-W', '10', 'pc2')
+  assert.equal(await inside(home, 'frr01/pc1', 'cat', '/hello'), 'hello')
+  assert.equal(await inside(home, 'frr01/router1', 'cat', '/etc/frr/daemons'), 'zebra=yes')
+})

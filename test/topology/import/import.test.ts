@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { parse } from 'yaml'
+import { ViolinError } from '#core/errors.ts'
+import type { Topology } from '#core/spec.ts'
+import { readContainerlab } from '#topology/import/containerlab.ts'
+import { type ForeignLab, Notes } from '#topology/import/foreign.ts'
+import { readGraphml } from '#topology/import/graphml.ts'
+import { readKathara } from '#topology/import/kathara.ts'
+import { writeTopology } from '#topology/import/write.ts'
+import { parseTopology } from '#topology/parse.ts'
+import type { FileEntity } from '#topology/schema.ts'
+import { containerlab, containerlabFiles, folderOf, graphml, kathara } from './samples.ts'
+
+interface Imported {
+  /** The YAML as data. */
+  readonly file: {
+    readonly name: string
+    readonly lans: Readonly<Record<string, unknown>>
+    readonly hosts: Readonly<Record<string, FileEntity>>
+    readonly routers: Readonly<Record<string, FileEntity>>
+  }
+  readonly topology: Topology
+  readonly notes: readonly string[]
+  readonly scripts: Readonly<Record<string, string>>
+}
+
+/** Reads and writes a lab, and has our own language take what came out. */
+function imported(read: (notes: Notes) => ForeignLab): Imported {
+  const notes = new Notes()
+  const { yaml, files } = writeTopology(read(notes), notes, { filesFolder: 'lab.files' })
+  const topology = parseTopology(yaml, {
+    file: 'lab.violin.yaml',
+    readFile: (path) => files.get(path) ?? assert.fail(`no file ${path}`)
+  })
+  return {
+    file: parse(yaml) as Imported['file'],
+    topology,
+    notes: notes.all.map(({ file, line, text }) => `${file}:${line}: ${text}`),
+    scripts: Object.fromEntries(
+      Array.from(files, ([path, { data }]) => [path, new TextDecoder().decode(data)])
+    )
+  }
+}
+
+function noted(notes: readonly string[], wanted: readonly RegExp[]): void {
+  for (const one of wanted)
+    assert.ok(
+      notes.some((note) => one.test(note)),
+      `${one} in\n${notes.join('\n')}`
+    )
+  assert.equal(notes.length, wanted.length, notes.join('\n'))
+}
+
+describe('a Kathará lab', () => {
+  const { file, notes, scripts } = imported((told) => readKathara(folderOf(kathara), 'labs/shop', told))
+
+  it('keeps its devices, its collision domains and their addresses', () => {
+    assert.equal(file.name, 'shop')
+    assert.deepEqual(file.lans, {
+      a: { subnet: '195.11.14.0/24' },
+      b: { subnet: '100.0.0.8/30' },
+      c: { subnet: '200.1.1.0/24' }
+    })
+    assert.deepEqual(Object.keys(file.hosts), ['pc1', 'pc2'])
+    assert.deepEqual(file.routers['r1']?.nics, [
+      { lan: 'a', ip: '195.11.14.1' },
+      { lan: 'b', ip: '100.0.0.9' }
+    ])
+    assert.deepEqual(file.routers['r2']?.nics, [
+      { lan: 'c', ip: '200.1.1.1' },
+      { lan: 'b', ip: '100.0.0.10' }
+    ])
+    assert.equal(file.hosts['pc1']?.memory, '128M')
+    assert.deepEqual(file.hosts['pc1']?.env, { GREETING: 'hello there' })
+  })
+
+  it('runs what is left of its scripts, in words that the topology does not trip over', () => {
+    assert.equal(
+      scripts['lab.files/r1/startup.sh'],
+      `echo started > /started
+
+ip address add 10.255.0.1/32 dev lo
+ip route replace 200.1.1.0/24 via 100.0.0.10 dev eth1
+: /etc/init.d/zebra start
+true
+`
+    )
+    assert.match(
+      scripts['lab.files/r2/startup.sh'] as string,
+      /^ip route replace 195.11.14.0\/24 via 100.0.0.9 dev eth1$/m
+    )
+    assert.equal(
+      scripts['lab.files/pc2/startup.sh'],
+      `echo started > /started
+
+ip route replace default via 200.1.1.1
+if true; then
+  ip addr add 200.1.1.8/24 dev eth0
+fi
+cat > /etc/note << EOF
+ip route add default via 1.2.3.4
+EOF
+
+echo ready > /ready
+sysctl -w net.ipv4.tcp_syncookies=1
+true
+`
+    )
+  })
+
+  it('lays its files in', () => {
+    assert.deepEqual(file.hosts['pc1']?.files, {
+      '/etc/motd': 'lab.files/pc1/etc/motd',
+      '/root/run.sh': 'lab.files/pc1/root/run.sh'
+    })
+    assert.equal(scripts['lab.files/pc1/etc/motd'], 'welcome\n')
+  })
+
+  it('names what it does not carry over, with its line', () => {
+    noted(notes, [
+      /^labs\/shop\/lab.conf:8: r1\[image\] is not taken over: .*kathara\/quagga/,
+      /^labs\/shop\/lab.conf:10: the MAC address 02:00:00:00:00:07/,
+      /^labs\/shop\/lab.conf:14: pc1\[port\].*jetway/,
+      /^labs\/shop\/lab.conf:18: is no line of a lab.conf: "what is this"/,
+      /^labs\/shop\/r1.startup:5: zebra is not started/,
+      /^labs\/shop\/pc2.shutdown:0: /,
+      /^labs\/shop\/pc3.startup:0: .*no device pc3/,
+      /^labs\/shop\/shared\/data.txt:0: /,
+      /^labs\/shop\/lab.dep:0: /
+    ])
+  })
+
+  it('that has no device is refused', () => {
+    assert.throws(() => readKathara(folderOf({ 'lab.conf': '# nothing\n' }), 'x', new Notes()), {
+      code: 'topology-invalid'
+    })
+  })
+})
+
+describe('a containerlab file', () => {
+  const read =
+    (text: string) =>
+    (told: Notes): ForeignLab =>
+      readContainerlab(text, 'frr01.clab.yml', folderOf(containerlabFiles), told)
+  const { file, notes, scripts } = imported(read(containerlab))
+
+  it('keeps nodes, links and bridges', () => {
+    assert.equal(file.name, 'frr01')
+    assert.deepEqual(file.lans, {
+      'router1-router2': { subnet: '192.168.1.0/24' },
+      'pc1-router1': { subnet: '192.168.11.0/24' },
+      switch: { subnet: '192.168.12.0/24', gateway: 'router2' },
+      'router1-router2-5': { subnet: '10.128.0.0/24' }
+    })
+    assert.deepEqual(file.routers['router1']?.nics, [
+      { name: 'eth1', lan: 'router1-router2', ip: '192.168.1.1' },
+      { name: 'eth2', lan: 'pc1-router1', ip: '192.168.11.1' },
+      { name: 'eth3', lan: 'router1-router2-5' }
+    ])
+    assert.deepEqual(file.hosts['pc2']?.nics, [{ name: 'eth1', lan: 'switch' }])
+    assert.deepEqual(file.routers['srl']?.nics, [{ name: 'ethernet-1-1', lan: 'switch' }])
+  })
+
+  it('has a node take what its group, its kind and the defaults say', () => {
+    assert.deepEqual(file.routers['router1']?.env, { SITE: 'north' })
+    assert.deepEqual(file.hosts['pc1']?.env, { SITE: 'south', N: '1' })
+    assert.equal(file.hosts['pc1']?.memory, '512M')
+    assert.deepEqual(file.routers['router1']?.files, {
+      '/etc/frr/daemons': 'lab.files/router1/etc/frr/daemons'
+    })
+    assert.equal(
+      scripts['lab.files/pc1/startup.sh'],
+      'ip route replace default via 192.168.11.1\nsh -c "echo hello > /hello"\ntrue\n'
+    )
+  })
+
+  it('names what it does not carry over, with its line', () => {
+    noted(notes, [
+      /yml:2: `mgmt`/,
+      /yml:10: entities start from an image.*alpine:3/,
+      /yml:13: entities start from an image.*frr:8/,
+      /yml:20: \/etc\/frr\/frr.conf of router1 is left out/,
+      /yml:21: \/lib\/modules:\/lib\/modules:ro is not taken over: it lies outside/,
+      /yml:30: `ports`/,
+      /yml:32: "PC1" is called pc1 here/,
+      /yml:43: srl is of kind nokia_srlinux/,
+      /yml:44: `startup-config`/,
+      /yml:50: ethernet-1\/1 of srl is called ethernet-1-1 here/,
+      /yml:51: `mtu`/,
+      /yml:56: a link of type host/,
+      /yml:58: `host-interface`/,
+      /yml:59: the link to host/
+    ])
+  })
+
+  it('that is wrong is refused with its place', () => {
+    const refuses = (text: string, what: RegExp): void => {
+      assert.throws(
+        () => imported(read(text)),
+        (error) =>
+          error instanceof ViolinError && error.code === 'topology-invalid' && what.test(error.message),
+        text
+      )
+    }
+    refuses('topology: { nodes: { a: } }', /^frr01.clab.yml:1:1: is no containerlab file/)
+    refuses('name: x\ntopology:\n  nodes:\n    a: { exec: 7 }', /^frr01.clab.yml:4:16: /)
+    refuses(
+      'name: x\ntopology:\n  nodes: { a: }\n  links:\n    - endpoints: ["a:eth1", "b:eth1"]',
+      /^frr01.clab.yml:5:\d+: no node "b"/
+    )
+    refuses('name: x\ntopology: { nodes: { } }', /has no node/)
+    refuses('a: [', /^frr01.clab.yml:/)
+  })
+})
+
+describe('a graph', () => {
+  const { file, notes, topology } = imported((told) => readGraphml(graphml, 'zoo/little.graphml', told))
+
+  it('becomes routers, with a vLAN for each edge and each shared medium', () => {
+    assert.equal(file.name, 'little-net')
+    assert.deepEqual(Object.keys(file.routers), ['new-york', 'chicago', 'zurich', 'new-york-2', 'node-4'])
+    assert.deepEqual(file.lans, {
+      'new-york-chicago': { subnet: '10.128.0.0/30' },
+      'new-york-chicago-2': { subnet: '10.128.0.4/30' },
+      'chicago-zurich': { subnet: '10.128.0.8/30' },
+      'ix-5': { subnet: '10.128.1.0/24' }
+    })
+    assert.deepEqual(
+      topology.entities.map(({ nics }) => nics.length),
+      [2, 3, 2, 1, 1]
+    )
+  })
+
+  it('names what it does not carry over, with its line', () => {
+    noted(notes, [
+      /graphml:10: "New York" is called new-york here/,
+      /graphml:11: "Chicago" is called chicago/,
+      /graphml:12: "Zürich" is called zurich/,
+      /graphml:13: "New York" is called new-york-2/,
+      /graphml:19: the edge from Zürich to itself/,
+      /graphml:23: the edge is left out: no node "77"/
+    ])
+  })
+
+  it('that is none is refused with its line', () => {
+    const cases: [string, RegExp][] = [
+      ['<svg/>', /g.graphml:1: is no GraphML/],
+      ['<graphml>\n<graph><node id="1"></graph>', /g.graphml:2: is no XML/],
+      ['<graphml>&bomb;</graphml>', /g.graphml:1: is no XML/],
+      ['', /g.graphml:1: is no XML/],
+      ['<graphml><graph/></graphml>', /has no node/],
+      ['<graphml><graph><node id="1"><graph/></node></graph></graphml>', /a graph within a graph/],
+      [`<graphml>${'<desc>'.repeat(100)}`, /nested too deeply/]
+    ]
+    for (const [text, what] of cases) {
+      assert.throws(
+        () => readGraphml(text, 'g.graphml', new Notes()),
+        (error) => error instanceof ViolinError && what.test(error.message),
+        text
+      )
+    }
+  })
+})
