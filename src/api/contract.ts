@@ -137,6 +137,14 @@ export interface Show {
   readonly stale: readonly string[]
 }
 
+/** What an entity's services are given: files made from the topology, or its own in their place. */
+export interface EntityConfig {
+  readonly entity: string
+  readonly files: readonly { readonly path: string; readonly text: string }[]
+  /** The script that starts them; empty: it has none. */
+  readonly start: string
+}
+
 export interface EventRow {
   /** ISO 8601. */
   readonly at: string
@@ -173,6 +181,8 @@ export interface Service {
   }): AsyncIterable<Progress>
   list(request: Record<string, never>): Promise<readonly ListRow[]>
   show(request: { readonly name: string }): Promise<Show>
+  /** What each entity's services are configured with. */
+  config(request: { readonly name: string }): Promise<readonly EntityConfig[]>
   wait(request: {
     readonly name: string
     readonly for: 'running' | 'gone'

@@ -115,6 +115,7 @@ export const methods: Table = {
   },
   list: { request: none, stream: false },
   show: { request: z.strictObject({ name }), stream: false },
+  config: { request: z.strictObject({ name }), stream: false },
   wait: { request: z.strictObject({ name, for: z.enum(['running', 'gone']), timeoutMs }), stream: false },
   delete: { request: z.strictObject({ name, timeoutMs }), stream: true },
   migrate: {

@@ -1,6 +1,7 @@
 /** What an `apply` would do: two specs compared, in words. */
-import type { HostId } from './ids.ts'
+import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
+import { servicesOf } from './routing/services.ts'
 import type { Spec, SpecEntity, SpecLan } from './spec.ts'
 
 export interface Change {
@@ -41,14 +42,13 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
         placement
       )
     )
-  for (const entity of after.entities)
-    changes.push(
-      entityChange(
-        before?.entities.find(({ name }) => name === entity.name),
-        entity,
-        placement
-      )
-    )
+  for (const entity of after.entities) {
+    const former = before?.entities.find(({ name }) => name === entity.name)
+    const change = entityChange(former, entity, placement)
+    const goesOn = former !== undefined && (change.kind === 'keep' || change.kind === 'change')
+    const anew = goesOn && !same(servicesOf(before as Spec, former, noMac), servicesOf(after, entity, noMac))
+    changes.push(anew ? { ...change, kind: 'restart', why: 'what it runs is configured anew' } : change)
+  }
   for (const lan of before?.lans ?? [])
     if (!after.lans.some(({ name }) => name === lan.name))
       changes.push({
@@ -68,6 +68,11 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
         why: 'no longer in the file'
       })
   return changes
+}
+
+/** MACs come from names, which the comparison has otherwise. */
+function noMac(): Mac {
+  return '' as Mac
 }
 
 function lanChange(before: SpecLan | undefined, after: SpecLan, placement: Placement): Change {

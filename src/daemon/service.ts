@@ -7,6 +7,7 @@ import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
 import type { Journal } from './events.ts'
 import type { Histories } from './histories.ts'
+import { configOf } from './show.ts'
 import { softwareVersion, type Host } from './host.ts'
 import type { Departure } from './departure.ts'
 import type { Loads } from './loads.ts'
@@ -50,6 +51,7 @@ export function createService(parts: ServiceParts): Service {
     apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
     show: ({ name }) => show(parts, name),
+    config: ({ name }) => Promise.resolve(configOf(violins.find(name))),
     wait: (request) => violins.wait(request.name, request.for, request.timeoutMs),
     delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),

@@ -2,8 +2,10 @@
 import { macOf } from '#core/derive.ts'
 import type { HostId } from '#core/ids.ts'
 import type { ViolinView } from '#core/records/view.ts'
+import type { MacOf } from '#core/routing/dnsmasq.ts'
+import { servicePaths, servicesOf } from '#core/routing/services.ts'
 import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
-import type { Show, ShowEntity, ShowLan, ViolinState } from '#api/contract.ts'
+import type { EntityConfig, Show, ShowEntity, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { HostStatus } from './statuses.ts'
 
@@ -48,6 +50,19 @@ export function showOf(
       .filter(([host, status]) => status === null && !hasLeft(host))
       .map(([host]) => nameOf(host))
   }
+}
+
+/** What the services of each entity are given, as its record asks for it. */
+export function configOf(violin: ViolinView): EntityConfig[] {
+  const { spec } = violin
+  if (spec === null) return []
+  const macs: MacOf = (entity, nic) => macOf(crypto, violin.id, entity, nic)
+  return spec.entities.map((entity) => {
+    const { files, start } = servicesOf(spec, entity, macs)
+    const own = entity.files.filter(({ path }) => servicePaths.includes(path))
+    const texts = [...files, ...own].map(({ path, data }) => ({ path, text: new TextDecoder().decode(data) }))
+    return { entity: entity.name, files: texts, start }
+  })
 }
 
 /** The state of a whole VIOLIN. */

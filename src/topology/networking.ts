@@ -1,17 +1,20 @@
 /** The words of a topology about ways through it: routing, multicast, translation, services; checked against the rest. */
 import { isIpv6 } from '#core/addresses.ts'
+import { tinyImage } from '#core/image.ts'
 import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
-import { firewallPath, frrPath } from '#core/routing/services.ts'
+import { firewallPath } from '#core/routing/services.ts'
 import { nearest } from '#core/nearest.ts'
 import {
+  type DriverName,
   type EntityKind,
   lanServices,
   type Topology,
   type TopologyEntity,
-  type TopologyLan
+  type TopologyLan,
+  type TopologyNic
 } from '#core/spec.ts'
-import type { FileEntity, FileLan, FileSettings } from './schema.ts'
+import type { FileEntity, FileLan, FileSettings, TopologyFile } from './schema.ts'
 import type { Path, Source } from './source.ts'
 
 /** What an entity's words of this kind say. */
@@ -77,6 +80,35 @@ function readRouter(
   }
 }
 
+/** Whether what an entity does takes programs that the image `tiny` does not have. */
+export function needsRouterImage(
+  file: TopologyFile,
+  name: string,
+  entity: FileEntity,
+  { routing, multicast, nat, anycast }: Words,
+  nics: readonly TopologyNic[],
+  driver: DriverName
+): boolean {
+  const speaks = routing !== undefined && routing !== 'none' && routing !== 'static'
+  const words = [entity.frr, entity.firewall, multicast, nat, anycast]
+  // The kernel of a virtual machine has IPv6 as a module, which `tiny` is too small for.
+  const ipv6 = driver === 'uml' && nics.some(({ lan }) => file.lans[lan]?.ipv6 !== undefined)
+  return (
+    speaks ||
+    ipv6 ||
+    words.some((word) => word !== undefined) ||
+    nics.some(({ lan }) => serves(file, lan, name))
+  )
+}
+
+/** Whether an entity does a service of a vLAN that it is on. */
+function serves(file: TopologyFile, lanName: string, name: string): boolean {
+  const lan = file.lans[lanName] as FileLan
+  const isRouter = file.routers !== undefined && Object.hasOwn(file.routers, name)
+  const isGateway = isRouter && (lan.gateway === undefined || lan.gateway === name)
+  return lanServices.some((service) => lan[service] === name || (lan[service] === true && isGateway))
+}
+
 /** Networks and services of a vLAN. Throws ViolinError `topology-invalid`. */
 export function readNetworks(
   source: Source,
@@ -124,9 +156,22 @@ export function checkNetworking(
   pathOf: (entity: TopologyEntity) => Path
 ): void {
   for (const lan of topology.lans) checkServices(source, topology, lan)
-  refuseLater(source, topology, pathOf)
   for (const entity of topology.entities) {
     const path = pathOf(entity)
+    const ipv6 = topology.lans.find((lan) => lan.ipv6 !== undefined && isOn(entity, lan.name))
+    if (entity.driver === 'uml' && entity.image === tinyImage.name && ipv6 !== undefined)
+      throw source.refuse(
+        [...path, 'image'],
+        `a virtual machine of ${tinyImage.name} has no IPv6, which ${ipv6.name} has`,
+        'leave `image` out, or say `image: router`'
+      )
+    if (entity.driver === 'uml' && entity.files.some((file) => file.path === firewallPath))
+      throw source.refuse(
+        [...path, 'firewall'],
+        'the kernel of a virtual machine has no nftables',
+        'say `driver: netns`, or filter with iptables in its `run:` script',
+        'key'
+      )
     if (entity.nat !== undefined && !isOn(entity, entity.nat))
       throw source.refuse(
         [...path, 'nat'],
@@ -149,29 +194,6 @@ export function checkNetworking(
         ? `such are: ${forwarding.join(', ') || 'none; add `multicast: pim`'}`
         : `did you mean ${meant}?`
     )
-  }
-}
-
-/** What is settled, but not acted upon by every driver and image. */
-function refuseLater(source: Source, topology: Topology, pathOf: (entity: TopologyEntity) => Path): void {
-  const refuse = (path: Path, word: string): never => {
-    throw source.refuse([...path, word], `\`${word}:\` is not yet supported`, 'leave it out', 'key')
-  }
-  for (const { name, services } of topology.lans)
-    for (const service of Object.keys(services ?? {})) refuse(['lans', name], service)
-  for (const entity of topology.entities) {
-    const path = pathOf(entity)
-    const { routing } = entity
-    if (routing !== undefined && routing !== 'static') refuse(path, 'routing')
-    for (const word of ['multicast', 'nat', 'anycast'] as const)
-      if (entity[word] !== undefined) refuse(path, word)
-    for (const [word, file] of [
-      ['frr', frrPath],
-      ['firewall', firewallPath]
-    ] as const)
-      if (entity.files.some((one) => one.path === file)) refuse(path, word)
-    const ipv6 = topology.lans.find((lan) => lan.ipv6 !== undefined && isOn(entity, lan.name))
-    if (entity.driver === 'uml' && ipv6 !== undefined) refuse(['lans', ipv6.name], 'ipv6')
   }
 }
 

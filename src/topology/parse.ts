@@ -19,7 +19,7 @@ import {
   type TopologyNic
 } from '#core/spec.ts'
 import { nearest } from '#core/nearest.ts'
-import { checkNetworking, readNetworks, readWords } from './networking.ts'
+import { checkNetworking, needsRouterImage, readNetworks, readWords } from './networking.ts'
 import {
   type FileEntity,
   type FileNic,
@@ -216,7 +216,9 @@ function readEntity(
     env: { ...file.defaults?.env, ...entity.env }
   }
   const driver = entity.driver ?? file.defaults?.driver ?? file.driver ?? 'uml'
-  const image = settings.image ?? tinyImage.name
+  const words = readWords(source, kind, path, entity, file.defaults)
+  const image =
+    settings.image ?? (needsRouterImage(file, base, entity, words, nics, driver) ? 'router' : tinyImage.name)
   name(source, [...path, 'image'], image, 'an image')
   const memoryMiB = memoryOf(settings.memory, image)
   if (driver === 'uml' && memoryMiB < defaultMemoryMiB) {
@@ -264,7 +266,7 @@ function readEntity(
         env: readEnv(source, [...path, 'env'], settings.env ?? {}),
         files: own.files,
         ...(own.run === undefined ? {} : { run: own.run }),
-        ...readWords(source, kind, path, entity, file.defaults)
+        ...words
       },
       path,
       nicPaths

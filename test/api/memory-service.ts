@@ -90,6 +90,14 @@ export function createMemoryService(): MemoryService {
       host === 'purdue'
         ? Promise.resolve({ id: '12D3KooWpurdue', name: host })
         : Promise.reject(new ViolinError('unknown-host', `no host named ${host}`, 'known hosts: purdue')),
+    config: ({ name }) =>
+      Promise.resolve(
+        find(name).entities.map(({ name: entity }) => ({
+          entity,
+          files: entity === 'a' ? [{ path: '/etc/frr/frr.conf', text: 'hostname a\n' }] : [],
+          start: entity === 'a' ? 'vtysh -b\n' : ''
+        }))
+      ),
     plan: ({ topology }) => Promise.resolve(planOf(topology, violins.get(topology.name))),
     async *apply({ topology, wait }) {
       yield { kind: 'plan', plan: planOf(topology, violins.get(topology.name)) }

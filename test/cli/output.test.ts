@@ -37,6 +37,14 @@ describe('what people see', () => {
     assert.match(stdout, /^b +host +princeton +running +eth0 +lan1 +10\.0\.0\.9\/24 +02:00:00:00:00:01$/m)
   })
 
+  it('of what entities run is their configuration, of all or of one', async () => {
+    const { stdout } = await bench.violin(['show', 'net', '--config'])
+    assert.equal(stdout, '# a: /etc/frr/frr.conf\nhostname a\n\n# a: started by\nvtysh -b\n')
+    const one = await bench.violin(['show', 'net/b', '--config', '--json'])
+    assert.deepEqual(json(one), [{ entity: 'b', files: [], start: '' }])
+    refused(await bench.violin(['show', 'net/c', '--config']), 1, 'net has no entity c; it has a, b')
+  })
+
   it('of an apply is the plan, then progress, on standard error', async () => {
     const { stdout, stderr, status } = await bench.violin([
       'apply',

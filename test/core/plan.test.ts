@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { place } from '#core/placement.ts'
 import { planChanges, same } from '#core/plan.ts'
-import { entity, host, id, lan, meshes, rank, settle, topologies, topology } from './topologies.ts'
+import { entity, host, id, lan, meshes, rank, router, settle, topologies, topology } from './topologies.ts'
 import type { PlacementHost } from '#core/placement.ts'
 import type { Change } from '#core/plan.ts'
 import type { Spec, Topology } from '#core/spec.ts'
@@ -110,5 +110,21 @@ test('values are the same whatever the order of their words, and bytes by their 
       assert.ok(same({ data: a }, { data: a.slice() }))
       assert.equal(same({ data: a }, { data: b }), Buffer.compare(a, b) === 0)
     })
+  )
+})
+
+test('a router whose neighbours changed is configured anew, and the plan says so', () => {
+  const routing = { routing: 'bgp' as const }
+  const two = [router('r', ['a'], routing), router('s', ['a'], routing)]
+  const before = settle(topology(lans, two), hosts)
+  const changes = plan(before, topology(lans, [...two, router('t', ['a'], routing)]))
+  assert.deepEqual(
+    changes.map(({ kind, name, why }) => [kind, name, kind === 'restart' ? why : '']),
+    [
+      ['keep', 'a', ''],
+      ['restart', 'r', 'what it runs is configured anew'],
+      ['restart', 's', 'what it runs is configured anew'],
+      ['add', 't', '']
+    ]
   )
 })

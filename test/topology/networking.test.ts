@@ -91,3 +91,146 @@ describe('a vLAN', () => {
     it(`is refused ${what}`, () =>
       assert.equal(refusal('name: net', 'driver: netns', 'lans:', ...lines), expected))
 })
+
+const lans: readonly string[] = [
+  'name: net',
+  'driver: netns',
+  'lans: { a: { subnet: 10.0.1.0/24 }, b: { subnet: 10.0.2.0/24, ipv6: "fd00:2::/64" } }'
+]
+
+describe('what a router does', () => {
+  it('is its own word, or that of the defaults, which concern routers alone', () => {
+    const { entities } = parse(
+      ...lans,
+      'defaults: { routing: ospf, multicast: pim }',
+      'hosts: { x: { lan: a, anycast: [10.9.0.1, "FD99::1"] } }',
+      'routers: { r: { nics: [{ lan: a }, { lan: b }] }, s: { lan: b, routing: static, nat: b }, t: { lan: b, frr: r.conf } }'
+    )
+    assert.deepEqual(
+      entities.map(({ name, image, routing, multicast, nat, anycast }) => [
+        name,
+        image,
+        routing,
+        multicast,
+        nat,
+        anycast
+      ]),
+      [
+        ['x', 'router', undefined, undefined, undefined, ['10.9.0.1', 'fd99::1']],
+        ['r', 'router', 'ospf', 'pim', undefined, undefined],
+        ['s', 'router', 'static', 'pim', 'b', undefined],
+        ['t', 'router', 'none', undefined, undefined, undefined]
+      ]
+    )
+    assert.deepEqual(
+      entities[3]?.files.map(({ path }) => path),
+      ['/etc/frr/frr.conf']
+    )
+  })
+
+  it('takes the image router only where programs of it are needed', () => {
+    const imageOf = (router: string, ...more: readonly string[]): string | undefined =>
+      parse(...(more.length > 0 ? more : lans), `routers: { r: ${router} }`).entities[0]?.image
+    assert.equal(imageOf('{ lan: a, routing: none }'), 'tiny')
+    assert.equal(imageOf('{ lan: a, firewall: rules.nft }'), 'router')
+    assert.equal(imageOf('{ lan: a, routing: ospf, image: own }'), 'own')
+    assert.equal(imageOf('{ lan: b, driver: uml }'), 'router')
+    assert.equal(imageOf('{ lan: a, driver: uml }'), 'tiny')
+    assert.equal(
+      imageOf('{ lan: a }', 'name: net', 'lans: { a: { subnet: 10.0.0.0/24, dns: true } }'),
+      'router'
+    )
+  })
+
+  const wrong: readonly (readonly [what: string, lines: readonly string[], refusal: RegExp])[] = [
+    [
+      'a vHost that routes',
+      ['hosts: { x: { lan: a, routing: ospf } }'],
+      /^t\.yaml:4:23: `routing` is for a router; /
+    ],
+    [
+      'a router with anycast',
+      ['routers: { r: { lan: a, anycast: 10.9.0.1 } }'],
+      /`anycast` is for a vHost; /
+    ],
+    [
+      'two ways to say how it routes',
+      ['routers: { r: { lan: a, frr: r.conf, routing: bgp } }'],
+      /`routing` and `frr` both/
+    ],
+    [
+      'translation to a vLAN that it is not on',
+      ['routers: { r: { lan: a, nat: b } }'],
+      /^t\.yaml:4:30: r is not on b; it is on a$/
+    ],
+    [
+      'rules for a kernel without nftables',
+      ['routers: { r: { lan: a, firewall: rules.nft, driver: uml } }'],
+      /no nftables; say `driver: netns`/
+    ],
+    [
+      'IPv6 for a machine without',
+      ['hosts: { x: { lan: b, driver: uml, image: tiny } }'],
+      /^t\.yaml:4:43: .*has no IPv6, which b has; /
+    ],
+    [
+      'an anycast address of a vLAN',
+      ['hosts: { x: { lan: a, anycast: 10.0.2.9 } }'],
+      /10\.0\.2\.9 is one of b; /
+    ],
+    ['an anycast address that is none', ['hosts: { x: { lan: a, anycast: nine } }'], /nine is no address; /],
+    [
+      'anycast where nobody would hear of it',
+      ['hosts: { x: { lan: a, anycast: 10.9.0.1 } }', 'routers: { r: { lan: a } }'],
+      /no router beside x speaks/
+    ],
+    [
+      'a rendezvous that is no router',
+      ['rendezvous: s', 'routers: { r: { lan: a, multicast: pim } }'],
+      /^t\.yaml:4:13: s is no router that forwards multicast; did you mean r\?$/
+    ],
+    [
+      'a protocol that is none',
+      ['routers: { r: { lan: a, routing: egp } }'],
+      /is none of none, static, ospf, bgp, rip, isis/
+    ]
+  ]
+  for (const [what, more, expected] of wrong)
+    it(`is refused with ${what}`, () => assert.match(refusal(...lans, ...more), expected))
+})
+
+describe('a service of a vLAN', () => {
+  const of = (lan: string, ...more: readonly string[]): string =>
+    refusal('name: net', 'driver: netns', `lans: { a: ${lan} }`, ...more)
+
+  it('is its router’s, or that of the entity named', () => {
+    const parsed = parse(
+      'name: net',
+      'driver: netns',
+      'lans: { a: { subnet: 10.0.0.0/24, dhcp: true, dns: x } }',
+      'hosts: { x: { lan: a } }',
+      'routers: { r: { lan: a } }'
+    )
+    assert.deepEqual(parsed.lans[0]?.services, { dhcp: '', dns: 'x' })
+    assert.deepEqual(
+      parsed.entities.map(({ image }) => image),
+      ['router', 'router']
+    )
+  })
+
+  it('is refused where nobody could do it', () => {
+    assert.match(
+      of('{ subnet: 10.0.0.0/24, dhcp: true }'),
+      /0 routers are on a; name who does it: `dhcp: NAME`/
+    )
+    assert.match(
+      of('{ ipv6: "fd00::/64", dhcp: true }', 'routers: { r: { lan: a } }'),
+      /a has no IPv4 network/
+    )
+    assert.match(of('{ ipv6: "fd00::/80", ra: true }', 'routers: { r: { lan: a } }'), /fd00::\/80 is no \/64/)
+    assert.match(
+      of('{ subnet: 10.0.0.0/24, dns: rr }', 'routers: { r: { lan: a } }'),
+      /rr is not on a; did you mean r\?/
+    )
+  })
+})

@@ -1,18 +1,57 @@
 import { buildCommand, type Command } from '@stricli/core'
-import type { Show } from '#api/contract.ts'
+import type { EntityConfig, Show } from '#api/contract.ts'
+import { ViolinError } from '#core/errors.ts'
 import type { Context } from '../context.ts'
 import { emphasis, table } from '../print/table.ts'
 import { type JsonFlag, jsonFlag, printJson, violinArgument } from './common.ts'
 
-export const show: Command<Context> = buildCommand<JsonFlag, [name: string], Context>({
+interface Flags extends JsonFlag {
+  readonly config?: boolean
+}
+
+export const show: Command<Context> = buildCommand<Flags, [name: string], Context>({
   docs: { brief: 'Show one VIOLIN: vLANs with their vSwitches, entities, vNICs' },
-  parameters: { flags: jsonFlag, positional: { kind: 'tuple', parameters: [violinArgument] } },
-  async func({ json }, name) {
+  parameters: {
+    flags: {
+      ...jsonFlag,
+      config: {
+        kind: 'boolean',
+        optional: true,
+        withNegated: false,
+        brief: 'The configuration of what its entities run: FRR, nftables, dnsmasq; of one as NAME/ENTITY'
+      }
+    },
+    positional: { kind: 'tuple', parameters: [violinArgument] }
+  },
+  async func({ json, config }, name) {
+    if (config === true) return showConfig(await configOf(this, name), json === true)
     const shown = await this.service.show({ name })
     if (json === true) return printJson(shown)
     process.stdout.write(showText(shown))
   }
 })
+
+/** Of all entities of a VIOLIN, or of one. */
+async function configOf(context: Context, target: string): Promise<readonly EntityConfig[]> {
+  const [name, entity] = target.split('/', 2) as [string, string | undefined]
+  const all = await context.service.config({ name })
+  if (entity === undefined) return all
+  const own = all.filter((one) => one.entity === entity)
+  if (own.length > 0) return own
+  const known = all.map((one) => one.entity).join(', ')
+  throw new ViolinError('unknown-entity', `${name} has no entity ${entity}`, `it has ${known}`)
+}
+
+function showConfig(configs: readonly EntityConfig[], json: boolean): void {
+  if (json) return printJson(configs)
+  const texts = configs.flatMap(({ entity, files, start }) => [
+    ...files.map(({ path, text }) => `${emphasis('bold', `# ${entity}: ${path}`)}\n${text.trimEnd()}\n`),
+    ...(start === '' ? [] : [`${emphasis('bold', `# ${entity}: started by`)}\n${start.trimEnd()}\n`])
+  ])
+  process.stdout.write(
+    texts.length === 0 ? 'its entities run nothing that is configured\n' : texts.join('\n')
+  )
+}
 
 function showText(shown: Show): string {
   const colour = shown.state === 'running' ? 'green' : shown.state === 'degraded' ? 'red' : 'yellow'

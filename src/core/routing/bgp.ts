@@ -39,6 +39,7 @@ export function bgp(spec: Spec, self: SpecEntity, links: readonly Link[]): Secti
       `neighbor ${address} description ${entity.name}`,
       `neighbor ${address} timers connect 1`,
       `neighbor ${address} advertisement-interval 0`,
+      `neighbor ${address} bfd`,
       `neighbor ${address} bfd profile ${bfdProfile}`
     ]),
     ...families

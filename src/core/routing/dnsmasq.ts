@@ -23,8 +23,9 @@ export function dnsmasqConf(spec: Spec, self: SpecEntity, macOf: MacOf): string 
   if (served.length === 0) return null
   const dns = served.filter(({ services }) => services.includes('dns'))
   return [
+    // As it was started: a namespace lets nobody change to another user or group.
     'user=root',
-    'group=root',
+    'group=',
     'leasefile-ro',
     'no-resolv',
     'bind-dynamic',

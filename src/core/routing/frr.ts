@@ -17,7 +17,7 @@ const bfdMultiplier = 3
 
 /** Daemons of FRR in the order in which they start, and what in a configuration is theirs. */
 const daemons: readonly (readonly [name: string, sign: RegExp])[] = [
-  ['bfdd', /^ *(bfd|.* bfd( .*)?)$/m],
+  ['bfdd', /^bfd$/m],
   ['staticd', /^ip(v6)? route /m],
   ['ospfd', /^router ospf( |$)/m],
   ['ospf6d', /^router ospf6( |$)/m],

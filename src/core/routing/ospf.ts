@@ -7,6 +7,8 @@ import { bfdProfile, block, type Section } from './section.ts'
 /** Seconds. BFD sees a death sooner; hellos find neighbours, and dead ones where a neighbour has no BFD. */
 const helloSeconds = 1
 const deadSeconds = 4
+/** Until what was not acknowledged is sent again: the first exchange with a neighbour loses words that came too early. */
+const retransmitSeconds = 1
 /** Milliseconds: from news to new routes at first, between two computations, and at most. */
 const spfMs = '10 50 500'
 /** Milliseconds between two versions of what a router says; FRR's 5,000 would hold back the second news. */
@@ -37,6 +39,9 @@ export function ospf(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
         `${word} dead-interval ${deadSeconds}`,
         // Two need nobody elected to speak for them, and no time to elect.
         ...(neighbours === 1 ? [`${word} network point-to-point`] : []),
+        `${word} retransmit-interval ${retransmitSeconds}`,
+        // The profile alone turns it on for version 3 only.
+        `${word} bfd`,
         `${word} bfd profile ${bfdProfile}`
       ])
     }

@@ -19,7 +19,7 @@ export function pim(spec: Spec, self: SpecEntity): Section {
     interfaces.set(name, [
       'ip pim',
       `ip pim hello ${helloSeconds}`,
-      ...(meets ? [`ip pim bfd profile ${bfdProfile}`] : []),
+      ...(meets ? ['ip pim bfd', `ip pim bfd profile ${bfdProfile}`] : []),
       'ip igmp',
       `ip igmp query-interval ${querySeconds}`,
       `ip igmp query-max-response-time ${answerTenths}`

@@ -6,7 +6,7 @@
 import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
 import { dnsmasqConf, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
-import { natRules } from './nat.ts'
+import { natCommands, natRules } from './nat.ts'
 
 export const frrPath = '/etc/frr/frr.conf'
 export const firewallPath = '/etc/nftables.conf'
@@ -16,11 +16,14 @@ const vtyshConf = 'service integrated-vtysh-config\nusername root nopassword\n'
 const natPath = '/etc/violin/nat.nft'
 const dnsmasqPath = '/etc/dnsmasq.conf'
 
+/** Files that something is started for. */
+export const servicePaths: readonly string[] = [frrPath, firewallPath, natPath, dnsmasqPath]
+
 /** What one entity runs. */
 export interface Services {
   /** Files made from the topology; one that the topology names itself stands instead. */
   readonly files: readonly EntityFile[]
-  /** A shell script (`sh -e`), run when the network is set and the files are laid; empty: nothing to start. */
+  /** A shell script, run when the network is set and the files are laid; empty: nothing to start. */
   readonly start: string
 }
 
@@ -37,19 +40,20 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
       ? []
       : [{ path, mode: 0o644, data: encode(text) }]
   )
-  return { files, start: startScript([...entity.files, ...files]) }
+  return { files, start: startScript([...entity.files, ...files], natCommands(entity)) }
 }
 
-function startScript(files: readonly EntityFile[]): string {
+function startScript(files: readonly EntityFile[], nat: readonly string[]): string {
   const conf = files.find(({ path }) => path === frrPath)
   const has = (path: string): boolean => files.some((file) => file.path === path)
   const lines = [
     // The user's rules first: they may begin by taking all others away.
     ...[firewallPath, natPath].filter(has).map((path) => `nft -f ${path}`),
+    ...nat,
     ...(conf === undefined ? [] : frrStart(frrDaemons(decode(conf.data)))),
     ...(has(dnsmasqPath) ? [`dnsmasq -C ${dnsmasqPath}`] : [])
   ]
-  return lines.map((line) => `${line}\n`).join('')
+  return lines.length === 0 ? '' : ['set -e', ...lines, ''].join('\n')
 }
 
 /** FRR's daemons, and then the configuration of all of them. */

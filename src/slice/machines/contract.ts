@@ -9,13 +9,13 @@ import { ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
-import type { EntityState, SliceWish } from '#slice/contract.ts'
+import type { EntityState, SliceEntity, SliceWish } from '#slice/contract.ts'
 import type { PortSource } from '#slice/forwarder/contract.ts'
 
 /** Everything that a driver is given; whatever it makes lies in `folder` and ends with {@link Machine.stop}. */
 export interface MachineSetup {
   readonly violin: ViolinId
-  readonly entity: SpecEntity
+  readonly entity: SpecEntity & Pick<SliceEntity, 'start'>
   /** MAC of each vNIC, by its name. */
   readonly macs: ReadonlyMap<string, Mac>
   /** For /etc/hosts. */

@@ -167,7 +167,9 @@ test('the network is told to the shell word by word', () => {
     "ip addr add '10.0.1.1/24' broadcast + dev 'e'\\''0'",
     "ip link set 'e'\\''0' up",
     "ip route add 'default' via '10.0.0.254'",
-    'echo 1 > /proc/sys/net/ipv4/ip_forward'
+    'echo 1 > /proc/sys/net/ipv4/ip_forward',
+    'echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects',
+    `echo 0 > /proc/sys/net/ipv4/conf/${quote("e'0")}/send_redirects`
   ])
   assert.match(hostsFile('m', [{ name: 'n', ip: '1.2.3.4' }]), /^1\.2\.3\.4\tn$/m)
 })

@@ -83,10 +83,15 @@ class NetnsMachine implements Machine {
     if (!this.#stopping && !this.#failed) this.#setup.events.up()
     await this.#writeNames(jail, names)
     for (const file of entity.files) await writeFile(jail, file, step)
-    if (entity.run === '') return
-    const script = { path: '/run/violin/run', mode: 0o755, data: Buffer.from(entity.run) }
-    await writeFile(jail, script, step)
-    await runInside(jail, ['/bin/sh', script.path], { env: this.#env, timeoutMs: runMs })
+    for (const [name, text] of [
+      ['start', entity.start ?? ''],
+      ['run', entity.run]
+    ] as const) {
+      if (text === '') continue
+      const script = { path: `/run/violin/${name}`, mode: 0o755, data: Buffer.from(text) }
+      await writeFile(jail, script, step)
+      await runInside(jail, ['/bin/sh', script.path], { env: this.#env, timeoutMs: runMs })
+    }
   }
 
   async #writeNames(jail: Jail, names: SliceWish['names']): Promise<void> {

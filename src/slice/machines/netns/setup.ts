@@ -32,7 +32,12 @@ export function networkScript(entity: SpecEntity): string {
     )
   for (const { to, via } of entity.routes)
     lines.push(`ip ${isIpv6(via) ? '-6 ' : ''}route add ${quote(to)} via ${quote(via)}`)
-  if (entity.kind === 'router') lines.push('echo 1 > /proc/sys/net/ipv4/ip_forward')
+  if (entity.kind === 'router') {
+    lines.push('echo 1 > /proc/sys/net/ipv4/ip_forward')
+    // Who was told of a shorter way keeps it when that one dies, and the router could not tell him of another.
+    for (const where of ['all', ...entity.nics.map(({ name }) => quote(name))])
+      lines.push(`echo 0 > /proc/sys/net/ipv4/conf/${where}/send_redirects`)
+  }
   if (entity.kind === 'router' && entity.nics.some(({ ips }) => ips.some(isIpv6)))
     lines.push('echo 1 > /proc/sys/net/ipv6/conf/all/forwarding')
   return `${lines.join('\n')}\n`

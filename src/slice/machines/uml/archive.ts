@@ -8,12 +8,12 @@ import type { Mac } from '#core/ids.ts'
 import type { EntityFile, SpecEntity } from '#core/spec.ts'
 import { tinyFolders, tinyLinks } from '#images/layout.ts'
 import { type ArchiveEntry, newcArchive, parentFolders } from '#images/newc.ts'
-import type { SliceWish } from '#slice/contract.ts'
+import type { SliceEntity, SliceWish } from '#slice/contract.ts'
 import { environmentOf, hostsFile, networkScript, quote } from '../netns/setup.ts'
 
 /** What of an entity's spec and surroundings its archive is made of. */
 export interface ArchiveInput {
-  readonly entity: SpecEntity
+  readonly entity: SpecEntity & Pick<SliceEntity, 'start'>
   readonly macs: ReadonlyMap<string, Mac>
   readonly names: SliceWish['names']
 }
@@ -29,6 +29,7 @@ export function entityArchive(input: ArchiveInput): Uint8Array<ArrayBuffer> {
     text('violin/network', namingScript(input) + networkScript(entity)),
     text('violin/env', environmentScript(entity))
   ]
+  if (entity.start !== undefined) scripts.push(text('violin/start', entity.start))
   if (entity.run !== '') scripts.push(text('violin/run', entity.run))
   const texts = [
     text('etc/hostname', `${entity.name}\n`),

@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import type { Mac } from '#core/ids.ts'
+import { parseIpv4 } from '#core/ipv4.ts'
+import { resolveTopology } from '#core/resolve.ts'
+import { frrDaemons } from '#core/routing/frr.ts'
+import { protocolOf } from '#core/routing/links.ts'
+import { servicesOf } from '#core/routing/services.ts'
+import type { Routing, Spec, SpecEntity, Topology } from '#core/spec.ts'
+import { entity, lan, nobody, router, topologies, topology } from './topologies.ts'
+
+const macOf = (name: string): Mac => `02:00:00:00:00:0${name.length}` as Mac
+const resolve = (wanted: Topology): Spec => resolveTopology(wanted, nobody, null)
+const of = (spec: Spec, name: string): SpecEntity =>
+  spec.entities.find((candidate) => candidate.name === name) as SpecEntity
+
+/** What an entity is given, by path. */
+function given(spec: Spec, name: string): Record<string, string> {
+  const { files, start } = servicesOf(spec, of(spec, name), macOf)
+  const texts = files.map(({ path, data }) => [path, new TextDecoder().decode(data)] as const)
+  return { ...Object.fromEntries(texts), start }
+}
+
+/** Two vLANs with vHosts, and one between their routers. */
+function chain(routing: Routing, more: Partial<Topology> = {}): Topology {
+  const lans = [
+    lan('a', '10.0.1.0/24', { ipv6: 'fd00:1::/64' }),
+    lan('b', '10.0.2.0/24', { ipv6: 'fd00:2::/64' }),
+    lan('c', '10.0.3.0/24')
+  ]
+  const entities = [
+    entity('h', ['a']),
+    router(
+      'r',
+      [
+        ['a', '10.0.1.1'],
+        ['b', '10.0.2.1']
+      ],
+      { routing }
+    ),
+    router(
+      's',
+      [
+        ['b', '10.0.2.2'],
+        ['c', '10.0.3.1']
+      ],
+      { routing }
+    )
+  ]
+  return { ...topology(lans, entities), ...more }
+}
+
+const head = [
+  'frr defaults traditional',
+  'hostname r',
+  'service integrated-vtysh-config',
+  '!',
+  'bfd',
+  ' profile violin'
+].concat(['  detect-multiplier 3', '  receive-interval 200', '  transmit-interval 200', ' exit', 'exit', '!'])
+
+const golden: Readonly<Record<'ospf' | 'bgp' | 'isis', readonly string[]>> = {
+  ospf: [
+    ...head,
+    'interface eth0',
+    ' ip ospf area 0.0.0.0',
+    ' ip ospf passive',
+    ' ipv6 ospf6 area 0.0.0.0',
+    ' ipv6 ospf6 passive',
+    'exit',
+    '!',
+    'interface eth1',
+    ...['ip ospf', 'ipv6 ospf6'].flatMap((word) => [
+      ` ${word} area 0.0.0.0`,
+      ` ${word} hello-interval 1`,
+      ` ${word} dead-interval 4`,
+      ` ${word} network point-to-point`,
+      ` ${word} retransmit-interval 1`,
+      ` ${word} bfd`,
+      ` ${word} bfd profile violin`
+    ]),
+    'exit',
+    '!',
+    'router ospf',
+    ' ospf router-id 10.0.1.1',
+    ' timers throttle spf 10 50 500',
+    ' timers throttle lsa all 100',
+    ' timers lsa min-arrival 50',
+    'exit',
+    '!',
+    'router ospf6',
+    ' ospf6 router-id 10.0.1.1',
+    ' timers throttle spf 10 50 500',
+    ' timers lsa min-arrival 50',
+    'exit'
+  ],
+  bgp: [
+    ...head,
+    'router bgp 64513',
+    ' bgp router-id 10.0.1.1',
+    ' no bgp ebgp-requires-policy',
+    ' no bgp default ipv4-unicast',
+    ' bgp bestpath as-path multipath-relax',
+    ' timers bgp 3 9',
+    ...['10.0.2.2', 'fd00:2::2'].flatMap((address) => [
+      ` neighbor ${address} remote-as 64514`,
+      ` neighbor ${address} description s`,
+      ` neighbor ${address} timers connect 1`,
+      ` neighbor ${address} advertisement-interval 0`,
+      ` neighbor ${address} bfd`,
+      ` neighbor ${address} bfd profile violin`
+    ]),
+    ...['4 10.0.2.2', '6 fd00:2::2'].flatMap((family) => [
+      ` address-family ipv${family[0]} unicast`,
+      '  redistribute connected',
+      `  neighbor ${family.slice(2)} activate`,
+      '  maximum-paths 8',
+      ' exit-address-family'
+    ]),
+    'exit'
+  ],
+  isis: [
+    ...head,
+    'interface eth0',
+    ' ip router isis violin',
+    ' ipv6 router isis violin',
+    ' isis passive',
+    'exit',
+    '!',
+    'interface eth1',
+    ' ip router isis violin',
+    ' ipv6 router isis violin',
+    ' isis circuit-type level-2-only',
+    ' isis network point-to-point',
+    ' isis hello-interval 1',
+    ' isis hello-multiplier 4',
+    ' isis bfd',
+    ' isis bfd profile violin',
+    'exit',
+    '!',
+    'router isis violin',
+    ' net 49.0001.0000.0000.0002.00',
+    ' is-type level-2-only',
+    ' metric-style wide',
+    ' topology ipv6-unicast',
+    ' lsp-gen-interval 1',
+    ' spf-delay-ietf init-delay 10 short-delay 50 long-delay 500 holddown 1000 time-to-learn 500',
+    'exit'
+  ]
+}
+
+for (const routing of ['ospf', 'bgp', 'isis'] as const)
+  test(`a router that speaks ${routing} to one neighbour is configured so`, () => {
+    const conf = given(resolve(chain(routing)), 'r')['/etc/frr/frr.conf']
+    assert.deepEqual(conf?.trimEnd().split('\n'), golden[routing])
+  })
+
+test('a router that speaks rip has no BFD, and asks nobody on a vLAN where nobody answers', () => {
+  const conf = given(resolve(chain('rip')), 'r')['/etc/frr/frr.conf'] ?? ''
+  assert.deepEqual(conf.trimEnd().split('\n').slice(4), [
+    'router rip',
+    ' version 2',
+    ' timers basic 5 15 10',
+    ' network eth0',
+    ' network eth1',
+    ' passive-interface eth0',
+    'exit',
+    '!',
+    'router ripng',
+    ' timers basic 5 15 10',
+    ' network eth0',
+    ' network eth1',
+    ' passive-interface eth0',
+    'exit'
+  ])
+})
+
+test('the daemons are those of which the configuration speaks, and start before it is read', () => {
+  const daemonsOf = (routing: Routing): string[] =>
+    frrDaemons(given(resolve(chain(routing)), 'r')['/etc/frr/frr.conf'] ?? '')
+  assert.deepEqual(daemonsOf('ospf'), ['zebra', 'bfdd', 'ospfd', 'ospf6d'])
+  assert.deepEqual(daemonsOf('bgp'), ['zebra', 'bfdd', 'bgpd'])
+  assert.deepEqual(daemonsOf('rip'), ['zebra', 'ripd', 'ripngd'])
+  assert.deepEqual(daemonsOf('isis'), ['zebra', 'bfdd', 'isisd'])
+  const start = given(resolve(chain('isis')), 'r')['start'] ?? ''
+  assert.match(start, /^set -e\n(.*\n)*for daemon in zebra bfdd isisd; do .*; done\nvtysh -b\n$/)
+})
+
+test('what nobody asked for is not there: static and silent routers, and vHosts, start nothing', () => {
+  for (const routing of ['static', 'none'] as const)
+    assert.deepEqual(given(resolve(chain(routing)), 'r'), { start: '' })
+  assert.deepEqual(given(resolve(chain('ospf')), 'h'), { start: '' })
+})
+
+test('a file that the topology names stands in place of a made one, and its daemons run', () => {
+  const data = new TextEncoder().encode('router bgp 65000\nip route 10.9.0.0/16 10.0.2.2\n')
+  const own = { path: '/etc/frr/frr.conf', mode: 0o644, data }
+  const wanted = chain('ospf')
+  const entities = wanted.entities.map((one) => (one.name === 'r' ? { ...one, files: [own] } : one))
+  const made = given(resolve({ ...wanted, entities }), 'r')
+  assert.deepEqual(Object.keys(made).toSorted(), ['/etc/frr/vtysh.conf', 'start'])
+  assert.match(made['start'] ?? '', /in zebra staticd bgpd; do/)
+})
+
+test('a vHost with an anycast address speaks what its router does, and carries nobody else', () => {
+  const wanted = chain('ospf')
+  const entities = wanted.entities.map((one) => (one.name === 'h' ? { ...one, anycast: ['10.99.0.1'] } : one))
+  const spec = resolve({ ...wanted, entities })
+  assert.equal(protocolOf(spec, of(spec, 'h')), 'ospf')
+  const conf = given(spec, 'h')['/etc/frr/frr.conf'] ?? ''
+  assert.match(conf, /interface lo\n ip ospf area 0\.0\.0\.0\nexit/)
+  assert.match(conf, /max-metric router-lsa administrative/)
+  // The router meets it: its vLAN is a stub no more.
+  assert.match(
+    given(spec, 'r')['/etc/frr/frr.conf'] ?? '',
+    /interface eth0\n(?! ip ospf passive)( .*\n)*? ip ospf bfd\n/
+  )
+})
+
+test('routers that forward multicast agree on the rendezvous point, and ask every vLAN who listens', () => {
+  const wanted = chain('ospf')
+  const entities = wanted.entities.map((one) =>
+    one.kind === 'router' ? { ...one, multicast: 'pim' as const } : one
+  )
+  const spec = resolve({ ...wanted, entities, rendezvous: 's' })
+  for (const name of ['r', 's']) {
+    const conf = given(spec, name)['/etc/frr/frr.conf'] ?? ''
+    assert.match(conf, /^ip pim rp 10\.0\.2\.2 224\.0\.0\.0\/4$/m)
+    assert.equal(conf.match(/^ ip pim$/gm)?.length, 2)
+    assert.equal(conf.match(/^ ip igmp$/gm)?.length, 2)
+    assert.equal(conf.match(/^ ip pim bfd$/gm)?.length, 1)
+    assert.ok(frrDaemons(conf).includes('pimd'))
+  }
+})
+
+test('a router that translates does so on its way to the vLAN outside alone', () => {
+  const wanted = chain('static')
+  const entities = wanted.entities.map((one) =>
+    one.name === 'r' ? { ...one, nat: 'b', driver: 'netns' as const } : one
+  )
+  const made = given(resolve({ ...wanted, entities }), 'r')
+  assert.match(made['/etc/violin/nat.nft'] ?? '', /oifname \{ "eth1" \} masquerade/)
+  assert.match(made['start'] ?? '', /nft -f \/etc\/violin\/nat\.nft/)
+})
+
+test('a vLAN’s router gives everybody his own address, strangers a free one, and knows the names', () => {
+  const wanted = chain('static')
+  const lans = wanted.lans.map((one) =>
+    one.name === 'a' ? { ...one, services: { dhcp: '', dns: '', ra: '' } } : one
+  )
+  const spec = resolve({ ...wanted, lans })
+  const conf = (given(spec, 'r')['/etc/dnsmasq.conf'] ?? '').split('\n')
+  for (const line of [
+    'interface=eth0',
+    'port=53',
+    'local=/net/',
+    'dhcp-range=set:a,10.0.1.155,10.0.1.254,255.255.255.0,1h',
+    'dhcp-option=tag:a,option:router,10.0.1.1',
+    'dhcp-host=02:00:00:00:00:01,10.0.1.2,h',
+    'enable-ra',
+    'dhcp-range=::,constructor:eth0,ra-only,64'
+  ])
+    assert.ok(conf.includes(line), line)
+  assert.deepEqual(given(spec, 's'), { start: '' })
+})
+
+test('neighbours agree: who is configured to speak to another is spoken to by it, in one protocol', () => {
+  const routings = fc.constantFrom<Routing>('ospf', 'bgp', 'rip', 'isis', 'static')
+  fc.assert(
+    fc.property(topologies, fc.array(routings, { minLength: 12, maxLength: 12 }), (wanted, words) => {
+      const entities = wanted.entities.map((one, place) =>
+        one.kind === 'router' ? { ...one, routing: words[place] as Routing } : one
+      )
+      const spec = resolve({ ...wanted, entities })
+      const conf = new Map(
+        spec.entities.map(({ name }) => [name, given(spec, name)['/etc/frr/frr.conf'] ?? ''])
+      )
+      const seen = new Set<string>()
+      for (const { name, nics } of spec.entities) {
+        const text = conf.get(name) ?? ''
+        const own = /^router bgp (\d+)$/m.exec(text)?.[1]
+        if (own !== undefined) assert.ok(!seen.has(own), `${own} is two systems`)
+        seen.add(own ?? '')
+        for (const [, address, as] of text.matchAll(/^ neighbor (\S+) remote-as (\d+)$/gm)) {
+          const there = spec.entities.find((one) =>
+            one.nics.some(({ ips }) =>
+              ips.some((ip) => parseIpv4(ip.split('/')[0] ?? '') === parseIpv4(address ?? ''))
+            )
+          )
+          const back = conf.get(there?.name ?? '') ?? ''
+          assert.match(back, new RegExp(`^router bgp ${as}$`, 'm'))
+          const mine = nics.map(({ ips }) => ips[0]?.split('/')[0] ?? '')
+          assert.ok(mine.some((ip) => back.includes(` neighbor ${ip} remote-as ${own}\n`)))
+        }
+        // A link is point-to-point at both of its ends, or at none.
+        const ends = (word: string, one: string): number =>
+          (conf.get(one) ?? '').split(`${word} network point-to-point`).length - 1
+        if (protocolOf(spec, of(spec, name)) === 'ospf') {
+          const others = spec.entities.filter((one) => one.name !== name && protocolOf(spec, one) === 'ospf')
+          const alone = nics.filter(
+            ({ lan: on }) => others.flatMap((one) => one.nics).filter((nic) => nic.lan === on).length === 1
+          )
+          assert.equal(ends(' ip ospf', name), alone.length)
+        }
+      }
+    })
+  )
+})

@@ -1,0 +1,229 @@
+/** What routers do besides routing, as people write it: filters, translation, services of a vLAN, multicast, anycast. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { Outcome } from '#lab/host.ts'
+import { giveRouterImage } from '../images/router-image.ts'
+import { apply, exec, inside, meshOf, remove, succeeded, until } from './world.ts'
+
+const settledMs = 60_000
+
+const lab = await meshOf('p1', 'p2')
+const work = mkdtempSync(join(tmpdir(), 'violin-e2e-'))
+after(async () => {
+  await lab[Symbol.asyncDispose]()
+  rmSync(work, { recursive: true, force: true })
+})
+const home = lab.host('p1')
+for (const host of lab.hosts) await giveRouterImage(host.folder)
+
+const ping = (from: string, to: string): Promise<Outcome> =>
+  exec(home, from, 'ping', '-c', '1', '-W', '2', to)
+
+test('a firewall lets through what its file says, from the first frame on', async () => {
+  writeFileSync(
+    join(work, 'rules.nft'),
+    `flush ruleset
+table inet filter {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "eth0" icmp type echo-request accept
+  }
+}
+`
+  )
+  writeFileSync(
+    join(work, 'wall.violin.yaml'),
+    `name: wall
+driver: netns
+lans: { inside: { subnet: 10.0.1.0/24 }, outside: { subnet: 10.0.2.0/24 } }
+hosts: { x: { lan: inside }, y: { lan: outside } }
+routers: { r: { nics: [{ lan: inside }, { lan: outside }], firewall: rules.nft } }
+`
+  )
+  succeeded(await home.try(['apply'], { cwd: work }))
+  succeeded(await ping('wall/x', 'y'))
+  assert.notEqual((await ping('wall/y', 'x')).status, 0)
+  assert.match(
+    await home.violin('show', 'wall/r', '--config'),
+    /# r: \/etc\/nftables\.conf\n(.*\n)*.*policy drop/
+  )
+  await remove(home, 'wall')
+})
+
+for (const driver of ['netns', 'uml'] as const)
+  test(`a router (${driver}) that translates is all that the vLAN outside sees`, async () => {
+    await apply(
+      home,
+      `name: nat
+driver: netns
+lans: { inside: { subnet: 192.168.1.0/24 }, outside: { subnet: 10.0.2.0/24 } }
+hosts: { x: { lan: inside }, y: { lan: outside, image: router } }
+routers: { r: { nics: [{ lan: inside }, { lan: outside, ip: 10.0.2.254 }], nat: outside, driver: ${driver} } }
+`
+    )
+    // Without a way back only translated frames are answered.
+    await inside(home, 'nat/y', 'ip', 'route', 'del', 'default')
+    const server = exec(home, 'nat/y', 'socat', 'TCP-LISTEN:7,reuseaddr,fork', 'SYSTEM:echo $SOCAT_PEERADDR')
+    await until(
+      'who called',
+      () => exec(home, 'nat/x', 'sh', '-c', 'sleep 1 | nc -w 2 10.0.2.1 7'),
+      ({ stdout }) => stdout === '10.0.2.254\n',
+      settledMs
+    )
+    await inside(home, 'nat/y', 'killall', 'socat')
+    await server
+    await remove(home, 'nat')
+  })
+
+test('a vLAN’s router gives addresses, names and a prefix to who asks', async () => {
+  await apply(
+    home,
+    `name: serve
+driver: netns
+lans: { a: { subnet: 10.0.1.0/24, ipv6: 'fd00:1::/64', dhcp: true, dns: true, ra: true }, b: { subnet: 10.0.2.0/24 } }
+hosts: { x: { lan: a }, y: { lan: b } }
+routers: { r: { nics: [{ lan: a, ip: 10.0.1.1 }, { lan: b }] } }
+`
+  )
+  // Its own address again, as the router has it from the file.
+  const script = 'for v in ip router; do eval "echo $v=\\$$v"; done'
+  await inside(
+    home,
+    'serve/x',
+    'sh',
+    '-c',
+    `printf '#!/bin/sh\\n%s\\n' '${script}' >/tmp/told && chmod 755 /tmp/told`
+  )
+  const told = await inside(home, 'serve/x', 'udhcpc', '-i', 'eth0', '-n', '-q', '-f', '-s', '/tmp/told')
+  assert.match(told, /ip=10\.0\.1\.2\nrouter=10\.0\.1\.1/)
+  // A stranger's MAC gets a free one.
+  const mac = 'ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:99; ip link set eth0 up'
+  const stranger = await inside(
+    home,
+    'serve/x',
+    'sh',
+    '-c',
+    `${mac}; udhcpc -i eth0 -n -q -f -s /tmp/told; ip link set eth0 down; ip link set eth0 up`
+  )
+  assert.match(stranger, /ip=10\.0\.1\.(1[5-9]\d|2\d\d)\n/)
+  const found = await exec(home, 'serve/x', 'nslookup', 'y', '10.0.1.1')
+  assert.match(found.stdout, /Address: *10\.0\.2\.1/)
+  await until(
+    'an address of its own making',
+    () => inside(home, 'serve/x', 'ip', '-6', 'addr', 'show', 'dev', 'eth0'),
+    (text) =>
+      (text.match(/inet6 fd00:1:/g)?.length ?? 0) >= 1 && /dynamic|fd00:1::[0-9a-f:]*ff:fe/.test(text),
+    settledMs
+  )
+  await remove(home, 'serve')
+})
+
+test('multicast goes over two routers to who listens, and to nobody else', async (t) => {
+  await apply(
+    home,
+    `name: cast
+driver: netns
+defaults: { routing: ospf, multicast: pim }
+lans: { a: { subnet: 10.0.1.0/24 }, b: { subnet: 10.0.2.0/24, gateway: r }, c: { subnet: 10.0.3.0/24 }, d: { subnet: 10.0.4.0/24 } }
+hosts:
+  sender: { lan: a, image: router, on: p1 }
+  near: { lan: b, image: router, on: p2 }
+  far: { lan: c, image: router, on: p2 }
+  deaf: { lan: d, image: router, on: p1 }
+routers:
+  r: { nics: [{ lan: a }, { lan: b }], on: p1 }
+  s: { nics: [{ lan: b }, { lan: c }, { lan: d }], on: p2 }
+rendezvous: s
+`
+  )
+  const group = '239.1.2.3'
+  const listening = ['near', 'far'].map((name) =>
+    exec(home, `cast/${name}`, 'timeout', '40', 'iperf', '-s', '-u', '-B', group, '-i', '1', '-t', '30')
+  )
+  const counted = "cat /proc/net/dev | awk '/eth0/ { print $3 }'"
+  const before = Number(await inside(home, 'cast/deaf', 'sh', '-c', counted))
+  await until(
+    'both listen',
+    () => inside(home, 'cast/s', 'vtysh', '-c', 'show ip igmp groups'),
+    (text) => text.includes(group),
+    settledMs
+  )
+  await until(
+    'routers know one another',
+    () => inside(home, 'cast/r', 'vtysh', '-c', 'show ip pim neighbor', '-c', 'show ip pim rp-info'),
+    (text) => /10\.0\.2\.\d/.test(text),
+    settledMs
+  )
+  // 100 datagrams a second of 1,000 bytes, for ten seconds.
+  await inside(
+    home,
+    'cast/sender',
+    'iperf',
+    '-c',
+    group,
+    '-u',
+    '-T',
+    '8',
+    '-l',
+    '1000',
+    '-b',
+    '800k',
+    '-t',
+    '10'
+  )
+  for (const outcome of await Promise.all(listening)) {
+    const totals = [...outcome.stdout.matchAll(/(\d+)\/ *(\d+) \(/g)].map(([, lost, sent]) => [
+      Number(lost),
+      Number(sent)
+    ])
+    const sent = totals.reduce((sum, [, one]) => sum + (one ?? 0), 0)
+    t.diagnostic(`${totals.length} reports, ${sent} datagrams: ${outcome.stdout.trim().split('\n').at(-1)}`)
+    assert.ok(sent >= 800, outcome.stdout + outcome.stderr)
+  }
+  const after = Number(await inside(home, 'cast/deaf', 'sh', '-c', counted))
+  assert.ok(after - before < 300, `${after - before} frames reached who did not listen`)
+  await remove(home, 'cast')
+})
+
+test('an anycast address is the nearest vHost’s, and the next one’s when that dies', async (t) => {
+  await apply(
+    home,
+    `name: any
+driver: netns
+defaults: { routing: ospf, restart: never }
+lans:
+  a: { subnet: 10.0.1.0/24, gateway: r }
+  b: { subnet: 10.0.2.0/24 }
+  c: { subnet: 10.0.3.0/24, gateway: s }
+hosts:
+  client: { lan: a, on: p1 }
+  near: { lan: a, anycast: 10.99.0.1, on: p1 }
+  far: { lan: c, anycast: 10.99.0.1, on: p2 }
+routers:
+  r: { nics: [{ lan: a }, { lan: b }], on: p1 }
+  s: { nics: [{ lan: b }, { lan: c }], on: p2 }
+`
+  )
+  for (const name of ['near', 'far'])
+    await inside(
+      home,
+      `any/${name}`,
+      'sh',
+      '-c',
+      'mkdir /srv/www; hostname >/srv/www/index.html; httpd -h /srv/www'
+    )
+  const ask = (): Promise<Outcome> =>
+    exec(home, 'any/client', 'timeout', '2', 'wget', '-q', '-O', '-', 'http://10.99.0.1/')
+  const answeredBy = (name: string) => (outcome: Outcome) => outcome.stdout === `${name}\n`
+  await until('the nearest answers', ask, answeredBy('near'), settledMs)
+  // Its whole machine dies: the second process of a namespace entity is its life.
+  const died = performance.now()
+  await exec(home, 'any/near', 'kill', '-9', '2')
+  await until('the next answers', ask, answeredBy('far'), settledMs)
+  t.diagnostic(`moved in ${Math.round(performance.now() - died)} ms, asking included`)
+  await remove(home, 'any')
+})
