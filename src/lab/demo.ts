@@ -212,7 +212,7 @@ function stay(lab: Lab, steps: Steps): void {
       'v console figure2/vhost1          # Ctrl-] leaves',
       'v exec figure2/vhost4 -- ip route',
       'v delete figure2 --yes',
-      `${violinCommand()} lab down   # takes all of it away`
+      `${violinCommand()} lab down ${lab.plan.name}   # takes all of it away`
     ].join('\n')
   )
 }

@@ -1,5 +1,5 @@
 /**
- * The lab's program: `demo [--keep] [--json]`, `up [--hosts N] [--json]`, `down [--all] [--json]`; `keep` is
+ * The lab's program: `demo [--keep] [--json]`, `up [--hosts N] [--json]`, `down [--all] [--json] [LAB]`; `keep` is
  * what those start for themselves (keeper.ts).
  */
 import { parseArgs } from 'node:util'
@@ -8,7 +8,7 @@ import { demo } from './demo.ts'
 import { keep } from './keeper.ts'
 import { violinCommand } from './host.ts'
 import { isLeft, Lab, sweep } from './lab.ts'
-import { maxHosts, type Place, sites } from './plan.ts'
+import { type LabState, maxHosts, type Place, readStates, sites } from './plan.ts'
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -29,7 +29,7 @@ async function main(): Promise<number> {
     case 'up':
       return up(Number(values.hosts), values.json)
     case 'down':
-      return down(values.all, values.json)
+      return down(meant(values.all, positionals[1]), values.json)
     default:
       throw new ViolinError('usage', `no lab command ${positionals[0] ?? ''}`, 'demo, up or down')
   }
@@ -55,12 +55,32 @@ async function up(count: number, json: boolean): Promise<number> {
   return 0
 }
 
-async function down(all: boolean, json: boolean): Promise<number> {
-  const ended = await sweep(all ? () => true : isLeft)
+async function down(meant: (state: LabState) => boolean, json: boolean): Promise<number> {
+  const ended = await sweep(meant)
   if (json) process.stdout.write(`${JSON.stringify({ ended })}\n`)
   else for (const name of ended) process.stdout.write(`lab ${name} is gone\n`)
   return 0
 }
+
+/** Which labs to end; others on this machine may have labs of their own, so one of several must be named. */
+function meant(all: boolean, name: string | undefined): (state: LabState) => boolean {
+  if (all) return () => true
+  const labs = readStates()
+  if (name !== undefined) {
+    if (labs.some((lab) => lab.name === name)) return (lab) => lab.name === name
+    throw new ViolinError('usage', `no lab ${name} on this machine`, `there are: ${namesOf(labs)}`)
+  }
+  const left = labs.filter(isLeft)
+  if (left.length > 1)
+    throw new ViolinError(
+      'usage',
+      `${left.length} labs linger`,
+      `violin lab down LAB, one of: ${namesOf(left)}`
+    )
+  return isLeft
+}
+
+const namesOf = (labs: readonly LabState[]): string => labs.map(({ name }) => name).join(', ') || 'none'
 
 /** The named sites first, then as many as are wanted, near one another. */
 function placesOf(count: number): Place[] {

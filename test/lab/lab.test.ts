@@ -4,7 +4,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { Lab, leftoversOf, sweep } from '#lab/lab.ts'
 import { type LabPlan, readStates } from '#lab/plan.ts'
 import { identify, isAlive, kill, waitGone } from '#lab/processes.ts'
@@ -41,7 +44,7 @@ test('kill9 ends what runs on a host, and on no other', async () => {
   const [dies, lives] = [h1.spawn(['sleep', '1000']), h2.spawn(['sleep', '1000'])]
   await Promise.all([once(dies, 'spawn'), once(lives, 'spawn')])
   const died = once(dies, 'exit')
-  while (h1.processes().length === 0 || h2.processes().length === 0) await new Promise(setImmediate)
+  while (h1.processes().length === 0 || h2.processes().length === 0) await setImmediate()
   await h1.kill9()
   assert.equal((await died)[1], 'SIGKILL')
   assert.deepEqual(h1.processes(), [])
@@ -80,6 +83,34 @@ test('what is left of a lab whose owner and keeper were killed is swept away', a
   assert.ok((await sweep((one) => one.name === plan.name)).includes(plan.name))
   assert.deepEqual(leftoversOf(plan), [])
 })
+
+test('of several labs that linger one is taken down by its name, and none without', async () => {
+  const [first, second] = [await Lab.create(places), await Lab.create(places)]
+  first.linger()
+  second.linger()
+  const lingers = (lab: Lab): boolean =>
+    readStates().some(({ name, lingers }) => lingers && name === lab.plan.name)
+  while (!lingers(first) || !lingers(second)) await setImmediate()
+  try {
+    const unnamed = await down()
+    assert.equal(unnamed.status, 2, unnamed.stderr)
+    assert.match(unnamed.stderr, new RegExp(first.plan.name))
+    assert.equal((await down('nobody')).status, 2)
+    assert.deepEqual(await down(first.plan.name), { status: 0, stderr: '' })
+    assert.deepEqual(first.leftovers(), [])
+    assert.ok(lingers(second))
+  } finally {
+    await sweep(({ name }) => name === first.plan.name || name === second.plan.name)
+  }
+})
+
+/** Runs `violin lab down`. */
+async function down(...names: readonly string[]): Promise<{ status: number; stderr: string }> {
+  const program = fileURLToPath(new URL('../../src/lab/main.ts', import.meta.url))
+  const child = spawn(process.execPath, [program, 'down', ...names], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, 'close')])
+  return { status: status as number, stderr }
+}
 
 test('a silence is measured by the pings that were not answered', () => {
   const replies = [0, 1, 2, 30, 31, 99].map((seq) => ({ seq, at: seq * 10 }))

@@ -46,16 +46,23 @@ interface DownFlags extends JsonFlag {
   readonly all?: boolean
 }
 
-const down: Command<Context> = buildCommand<DownFlags, [], Context>({
+const down: Command<Context> = buildCommand<DownFlags, [string?], Context>({
   docs: { brief: 'Take the lab away, whatever is left of it' },
   parameters: {
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        { parse: String, placeholder: 'LAB', optional: true, brief: 'Which, where there are several' }
+      ]
+    },
     flags: {
       all: { kind: 'boolean', optional: true, withNegated: false, brief: 'Every lab of this machine' },
       ...jsonFlag
     }
   },
-  func({ all, json }) {
-    becomeProgram('lab', ['down', ...flag('--all', all), ...flag('--json', json)])
+  func({ all, json }, name) {
+    const names = name === undefined ? [] : ['--', name]
+    becomeProgram('lab', ['down', ...flag('--all', all), ...flag('--json', json), ...names])
   }
 })
 
