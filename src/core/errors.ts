@@ -71,10 +71,19 @@ export class ViolinError extends Error {
   }
 }
 
-/** Turns anything thrown into data; what is not a refusal is a defect and is called `internal`. */
+/** What the kernel says (errno(3)) when a disk or a quota is full. */
+const fullDisk: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+
+/** Turns anything thrown into data; what is no refusal and no full disk is a defect and is called `internal`. */
 export function errorData(error: unknown): ErrorData {
   if (error instanceof ViolinError) return error.toData()
   const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && fullDisk.has(Reflect.get(error, 'code')))
+    return {
+      code: 'disk-full',
+      message,
+      remedy: 'make room on the disk of this host’s folder (df -h), then try again'
+    }
   return { code: 'internal', message, remedy: 'run the command again with --debug and report what it prints' }
 }
 

@@ -1,8 +1,9 @@
 /** Checks what this machine must have, each failure with the command that mends it. */
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, readdir } from 'node:fs/promises'
+import { access, readdir, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { defaultListen, loadIdentity, rootKeyFile } from './identity.ts'
 
@@ -40,7 +41,7 @@ export async function doctor(dir: string): Promise<Check[]> {
   }
   checks.push(await rootKey(dir))
   checks.push(await imageBuilder())
-  checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), clock())
+  checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), await disk(dir), clock())
   const root = process.getuid?.() === 0
   checks.push(
     check(
@@ -146,6 +147,22 @@ async function meshPort(dir: string): Promise<Check> {
         ? `${address} is in use (a daemon runs here)`
         : `${address} is in use`,
     'choose another: violin init --listen /ip4/0.0.0.0/tcp/PORT'
+  )
+}
+
+/** A host writes little, but what it signs must be kept. */
+const leastFreeMiB = 64
+
+async function disk(dir: string): Promise<Check> {
+  let at = resolve(dir)
+  while (!(await readable(at, constants.F_OK))) at = dirname(at)
+  const { bavail, bsize } = await statfs(at)
+  const freeMiB = Math.floor((bavail * bsize) / 2 ** 20)
+  return check(
+    'disk',
+    freeMiB >= leastFreeMiB,
+    `${freeMiB} MiB free for ${dir}`,
+    `make room there: df -h ${at}`
   )
 }
 

@@ -71,8 +71,14 @@ async function show({ violins, pointers }: ServiceParts, name: string): Promise<
   } catch (error: unknown) {
     if (!(error instanceof ViolinError) || error.code !== 'unknown-violin') throw error
     const found = await pointers.look(name)
-    if (found === null) throw error
-    return found
+    if (found !== null) return found
+    // A plain name is only looked for here.
+    if (!/^[^@]+@.+$|^[\da-f]{64}$/.test(name)) throw error
+    throw new ViolinError(
+      'unknown-violin',
+      `neither this host nor any that it can ask knows ${name}`,
+      'see that its owner’s host is alive: violin hosts; what this host knows: violin list'
+    )
   }
 }
 

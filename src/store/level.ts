@@ -262,7 +262,9 @@ function refusal(folder: string, error: unknown): ViolinError {
     return new ViolinError(
       'disk-full',
       `the store in ${folder} cannot be written: no space is left on its disk`,
-      'make room there (df -h); what is new is kept in memory and written then',
+      isOpening(error)
+        ? 'make room there (df -h), then start it again'
+        : 'make room there (df -h); what is new is kept in memory and written then',
       { cause: error }
     )
   }
