@@ -16,12 +16,22 @@ import type { World } from './world.ts'
 
 /** What a host sent, for the cost per host. */
 export interface Traffic {
+  /** As those tell that went through the codec. */
   trunkBytes: number
   messages: number
   gossipBytes: number
   syncBytes: number
   livenessBytes: number
 }
+
+interface Identity {
+  readonly signer: VirtualSigner
+  readonly id: HostId
+  readonly key: HostKey
+}
+
+/** Those of the hosts of every world, by place: deriving them costs a small world a twentieth of its time. */
+const identities: Identity[] = []
 
 export class Host {
   readonly place: number
@@ -48,9 +58,10 @@ export class Host {
   constructor(world: World, place: number) {
     this.#world = world
     this.place = place
-    this.signer = signerFor(`host ${place}`)
-    this.id = hostIdOf(this.signer.publicKey)
-    this.key = hostKeyOf(virtualCrypto, this.id)
+    const { signer, id, key } = identityOf(place)
+    this.signer = signer
+    this.id = id
+    this.key = key
     this.worker = new Thread(world.clock)
     this.main = new Thread(world.clock)
     this.daemon = new Thread(world.clock)
@@ -93,4 +104,14 @@ export class Host {
     this.presence = presence
     for (const thread of [this.worker, this.main, this.daemon]) thread.kill()
   }
+}
+
+function identityOf(place: number): Identity {
+  const known = identities[place]
+  if (known !== undefined) return known
+  const signer = signerFor(`host ${place}`)
+  const id = hostIdOf(signer.publicKey)
+  const made = { signer, id, key: hostKeyOf(virtualCrypto, id) }
+  identities[place] = made
+  return made
 }

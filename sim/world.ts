@@ -30,9 +30,6 @@ import { startWeather } from './weather.ts'
 const beginning = 1_800_000_000_000
 /** Time that elections and records get before anything befalls them. */
 const settleMs = 5_000
-/** In larger worlds one message of so many goes through its codec, which costs a third of an election. */
-const wholeCodecHosts = 64
-const codecEvery = 64
 /** Nodes of trees of records by which sets find one another: some states of 10,000 hosts. */
 const sharedTreeNodes = 262_144
 /** A look at whole states takes in so many hosts, or such a part of them: every host is seen within two seconds. */
@@ -226,11 +223,6 @@ export class World {
       this.scenario.violins.map(({ entities }, index) => [this.violin(index).id, entities ?? null])
     )
     return this.#entities.get(violin) ?? null
-  }
-
-  /** Whether a message goes through its codec: all in a small world, one of many in a large one. */
-  samples(): boolean {
-    return this.hosts.length <= wholeCodecHosts || this.clock.count % codecEvery === 0
   }
 
   emptySet(): RecordSet {
