@@ -7,7 +7,8 @@ import type { HostId, PublicKey, ViolinId, WallTime } from '#core/ids.ts'
 import type { HostBody } from '#core/records/bodies.ts'
 import { holdersOf, wantsRecord } from '#core/records/holders.ts'
 import { type Draft, type SignedRecord, maxLifeMs, sealRecord } from '#core/records/record.ts'
-import { type RecordSet, clockToleranceMs } from '#core/records/set.ts'
+import type { RecordSet } from '#core/records/set.ts'
+import { isAhead } from '#core/records/standing.ts'
 import { type View, view } from '#core/records/view.ts'
 import { Connections } from './connections.ts'
 import { Disk } from './disk.ts'
@@ -243,7 +244,8 @@ export class Daemon {
 
   /** What a clock that was ahead has signed is taken by nobody yet: it is said anew. */
   checkClock(): void {
-    if ((this.published?.issuedAt ?? 0) > this.wallNow + clockToleranceMs / 2) this.publish()
+    if (this.published !== null && isAhead(this.published, this.wallNow)) this.publish()
+    this.owner.resign()
   }
 
   // The disk.

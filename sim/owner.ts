@@ -1,9 +1,11 @@
 /** What the owner of a VIOLIN does: signs versions of it and hands them to every host concerned. */
 import { type Chain, ownerChain } from '#core/admission/chain.ts'
+import { resignedUntil } from '#core/admission/renewal.ts'
 import { ascii } from '#core/derive.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { tinyImage } from '#core/image.ts'
 import { type Founding, violinIdOf } from '#core/records/bodies.ts'
+import { wrongClockMs } from '#core/records/clock.ts'
 import { type ViolinRecord, maxLifeMs } from '#core/records/record.ts'
 import { type Spec, hostsPerEntity } from '#core/spec.ts'
 import type { Host } from './host.ts'
@@ -65,6 +67,29 @@ export class Owner {
           : { founding, spec: this.#specOf(name, hosts, former, entities), ended: null }
     })
     if (!records.disk.isFull) this.#handOver(id, new Set([...hosts, ...before]))
+  }
+
+  /** Signs anew what a clock that ran ahead has dated, as daemon/renewal.ts does. */
+  resign(): void {
+    const { records, wallNow, clockAheadMs } = this.#host
+    if (records.chain === null) return
+    const chain = this.#chainOn(records.chain)
+    const isRight = Math.abs(clockAheadMs) <= wrongClockMs
+    for (const violin of records.set.violins()) {
+      const record = records.set.get('violin', this.#signer.publicKey, violin)
+      if (record === null) continue
+      const expiresAt = resignedUntil(record, chain, records.view.slots, wallNow, isRight)
+      if (expiresAt === null) continue
+      const { version, body } = record
+      records.speak(this.#signer, {
+        kind: 'violin',
+        version: version + 1,
+        issuedAt: wallNow,
+        expiresAt,
+        body,
+        chain
+      })
+    }
   }
 
   /** Every second version moves entities that run; the others only list other hosts for them. */

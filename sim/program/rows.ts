@@ -47,13 +47,13 @@ export interface Line {
   readonly ratioTo?: Readonly<Record<string, number>>
 }
 
-/** Time that this process computed, ms: others on the machine do not count. */
 /** Gives what was taken since it began. */
 export function stopwatch(): () => Took {
   const [cpu, real] = [cpuMs(), performance.now()]
   return () => ({ cpuMs: cpuMs() - cpu, realMs: performance.now() - real })
 }
 
+/** Time that this process computed, ms: others on the machine do not count. */
 export function cpuMs(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1_000

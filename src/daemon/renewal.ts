@@ -17,6 +17,7 @@ import {
 } from '#core/admission/renewal.ts'
 import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
+import { maxVersion } from '#core/records/record.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -119,7 +120,7 @@ export class Renewal {
     return renewAsStranger(host, adminAddresses(host, records))
   }
 
-  /** Signs anew what is this owner's and ends soon, or stands under a chain that counts no more. */
+  /** Signs anew what is this owner's and ends soon, is dated ahead, or stands under a chain that counts no more. */
   async resign(): Promise<void> {
     const { host, records, journal } = this.#parts
     const { identity } = host
@@ -127,10 +128,13 @@ export class Renewal {
       const record = records.set.get('violin', identity.owner.publicKey, violin)
       if (record === null) continue
       const { now } = records
-      const expiresAt = resignedUntil(record, host.ownerChain, records.view.slots, now)
+      const clockIsRight = records.clockAheadMs !== null && !records.clockIsWrong
+      const expiresAt = resignedUntil(record, host.ownerChain, records.view.slots, now, clockIsRight)
       const subject = { id: violin, name: record.body.spec?.name ?? violin }
       if (expiresAt !== null) {
-        const version = records.nextVersion('violin', identity.owner.publicKey, violin)
+        const next = records.nextVersion('violin', identity.owner.publicKey, violin)
+        // An end beats every version, whatever its own.
+        const version = record.body.ended === null ? next : Math.min(next, maxVersion)
         const draft = { kind: 'violin', version, issuedAt: now, expiresAt, body: record.body } as const
         await records.publish({ ...draft, chain: host.ownerChain }, identity.owner)
         journal.note('signed-anew', subject, `its record lasts until ${new Date(expiresAt).toISOString()}`)

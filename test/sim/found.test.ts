@@ -11,7 +11,8 @@ const found = [
   { name: 'dropped-while-away', seed: 7_002 },
   { name: 'superseder-gone', seed: 1 },
   { name: 'passed-on-among-dropped', seed: 809_381_049 },
-  { name: 'listed-after-lie', seed: 1_080_204_696 }
+  { name: 'listed-after-lie', seed: 1_080_204_696 },
+  { name: 'dated-ahead', seed: 30_148 }
 ]
 
 function read(name: string): Scenario {

@@ -7,6 +7,7 @@ import { type ErrorCode, ViolinError } from '../errors.ts'
 import type { Crypto, HostId, PublicKey, Signer, WallTime } from '../ids.ts'
 import { Malformed, decodeCbor, encodeCbor, readBytes, readInteger, readList } from '../records/cbor.ts'
 import { type ViolinRecord, maxLifeMs } from '../records/record.ts'
+import { isAhead } from '../records/standing.ts'
 import {
   type Chain,
   isAncestor,
@@ -151,15 +152,20 @@ function sameSlot(a: Chain, b: Chain): boolean {
   return ofA?.token === ofB?.token && ofA?.slot === ofB?.slot
 }
 
-/** Until when a VIOLIN's record should be signed anew; null: it stands well as it is. */
+/**
+ * Until when a VIOLIN's record should be signed anew; null: it stands well as it is. `clockIsRight`: neighbours say
+ * so; a clock that went back would date what stands so that it has ended.
+ */
 export function resignedUntil(
   record: ViolinRecord,
   owner: Chain,
   slots: ReadonlyMap<string, PublicKey>,
-  now: WallTime
+  now: WallTime,
+  clockIsRight: boolean
 ): WallTime | null {
-  if (record.body.ended !== null) return null
   const until = Math.min(now + maxLifeMs.violin, owner.endsAt) as WallTime
+  if (clockIsRight && isAhead(record, now)) return until
+  if (record.body.ended !== null) return null
   const isVoid = record.chain !== null && !keepsSlot(record.chain, slots)
   const isDue = record.endsAt - now < renewBeforeMs && until >= record.endsAt + leastGainMs
   return isVoid || isDue ? until : null

@@ -21,7 +21,12 @@ export function stands<K extends 'host' | 'runs'>(
   return (
     sameBytes(own.chain.bytes, chain.bytes) &&
     sameBytes(encodeCbor(bodyToWire(own.kind, own.body)), encodeCbor(bodyToWire(kind, body))) &&
-    own.issuedAt <= now + clockToleranceMs / 2 &&
+    !isAhead(own, now) &&
     own.expiresAt >= Math.min(now + maxLifeMs[kind] / 2, chain.endsAt)
   )
+}
+
+/** Whether a clock that ran ahead has dated a record so that others do not take it yet. */
+export function isAhead({ issuedAt }: SignedRecord, now: WallTime): boolean {
+  return issuedAt > now + clockToleranceMs / 2
 }

@@ -212,14 +212,25 @@ test('a VIOLIN is signed anew from half a year before its end on, where that mov
   )
   const longer = hostFrom('member', granted(ask(plain, renewer(first), after(yearMs * 0.6)))).ownerChain
   const none = new Map()
-  assert.equal(resignedUntil(record, plain.ownerChain, none, after(hourMs)), null)
-  assert.equal(resignedUntil(record, plain.ownerChain, none, after(0.7 * yearMs)), after(yearMs))
-  assert.equal(resignedUntil(record, longer, none, after(dayMs)), null)
+  assert.equal(resignedUntil(record, plain.ownerChain, none, after(hourMs), true), null)
+  assert.equal(resignedUntil(record, plain.ownerChain, none, after(0.7 * yearMs), true), after(yearMs))
+  assert.equal(resignedUntil(record, longer, none, after(dayMs), true), null)
   const claim = slotOf(plain.chain)
   const slots = new Map([[`${claim?.token} ${claim?.slot}`, one.signer.publicKey]])
-  assert.notEqual(resignedUntil(record, longer, slots, after(dayMs)), null)
+  assert.notEqual(resignedUntil(record, longer, slots, after(dayMs), true), null)
   const ended = violinRecord(plain, freshFounding(plain.owner.publicKey), null)
-  assert.equal(resignedUntil(ended, longer, slots, after(0.7 * yearMs)), null)
+  assert.equal(resignedUntil(ended, longer, slots, after(0.7 * yearMs), true), null)
+})
+
+test('what a clock that ran ahead has dated is signed anew once the clock is right, an end as well', () => {
+  const founding = freshFounding(plain.owner.publicKey)
+  for (const spec of [specOn([plain.chain.host as HostId]), null]) {
+    const record = violinRecord(plain, founding, spec)
+    const until = plain.ownerChain.endsAt
+    assert.equal(resignedUntil(record, plain.ownerChain, new Map(), after(-hourMs), true), until)
+    assert.equal(resignedUntil(record, plain.ownerChain, new Map(), after(-hourMs), false), null)
+    assert.equal(resignedUntil(record, plain.ownerChain, new Map(), after(0), true), null)
+  }
 })
 
 test('a trunk lasts a day without the daemons, and never beyond either membership', () => {
