@@ -14,6 +14,9 @@ const noticedMs = 45
 /** A gap belongs to the fault that it overlaps, begun at most so long before. */
 const afterMs = 4_000
 
+/** Hosts that followed one switch for so long after a partition are one vLAN again. */
+const heldMs = 500
+
 /** Frames of the first and the last moments are not counted. */
 const beginMs = 5_000
 const endMs = 1_000
@@ -155,19 +158,23 @@ function gapFigures(
   ]
 }
 
-/** How long after each partition of the first vLAN until all its hosts follow one switch, and go on to. */
+/**
+ * How long after each partition of the first vLAN until all its hosts follow one switch, and go on to. A planned
+ * handoff after that is another matter.
+ */
 function watchHealing(world: World, healed: number[]): void {
   let healsAt = Infinity
   let oneSince = Infinity
+  const settle = (): void => {
+    if (healsAt !== Infinity) healed.push(Math.max(0, oneSince - healsAt))
+    healsAt = Infinity
+  }
   const look = (): void => {
     const lans = world.hosts.flatMap((host) => (host.running ? (host.slice.lans.get(0) ?? []) : []))
     const actives = lans.filter(({ view }) => view.role === 'active')
     const one = actives.length === 1 && lans.every(({ view }) => view.active === actives[0]?.view.active)
+    if (!one && world.clock.now - Math.max(oneSince, healsAt) >= heldMs) settle()
     oneSince = one ? Math.min(oneSince, world.clock.now) : Infinity
-  }
-  const settle = (): void => {
-    if (healsAt !== Infinity) healed.push(Math.max(0, oneSince - healsAt))
-    healsAt = Infinity
   }
   world.watch((seen) => {
     if (seen.kind === 'view') look()
