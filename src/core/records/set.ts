@@ -144,7 +144,7 @@ export class RecordSet {
   #objection(record: SignedRecord, former: SignedRecord | null, now: WallTime): IgnoredReason | null {
     const known = former ?? (record.kind === 'violin' ? this.#dropped.get(nameOf(record)) : undefined)
     if (known?.hash === record.hash) return 'known'
-    if (record.issuedAt > now + clockToleranceMs) return 'too-new'
+    if (takenFrom(record) > now + clockToleranceMs) return 'too-new'
     if (hasEnded(record, now)) return 'expired'
     if (record.kind !== 'revocation' && this.isRevoked(record.chain)) return 'revoked'
     if (known !== undefined && !beats(record, known)) return 'not-newer'
@@ -335,4 +335,13 @@ function rankOf(record: SignedRecord): readonly number[] {
     case 'runs':
       return [record.version]
   }
+}
+
+/**
+ * A record counts from its date on; a revocation at once, as long as what it shuts out lasts. One that a clock which
+ * ran ahead has dated would otherwise shut nobody out until then, and nobody would know.
+ */
+function takenFrom(record: SignedRecord): number {
+  const { issuedAt } = record
+  return record.kind === 'revocation' && issuedAt <= record.target.endsAt ? -Infinity : issuedAt
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { renewChain } from '#core/admission/chain.ts'
-import type { HostId } from '#core/ids.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
 import type { SignedRecord } from '#core/records/record.ts'
 import { maxViolinsPerOwner } from '#core/records/quota.ts'
 import { clockToleranceMs } from '#core/records/set.ts'
@@ -115,6 +115,19 @@ test('news is accepted with what it replaces, the known and the older are ignore
   assert.equal(set.size, 1)
   assert.equal(set.get('host', first.signer.publicKey, '')?.hash, newer.hash)
   assert.equal(set.get('runs', first.signer.publicKey, id), null)
+})
+
+test('whom a clock that ran ahead revokes is out at once, unless its date is beyond the membership', () => {
+  const ends = member.chain.endsAt
+  const dated = (issuedAt: number): SignedRecord =>
+    revocation(member.chain, admin, false, {
+      issuedAt: issuedAt as WallTime,
+      expiresAt: (ends + dayMs) as WallTime
+    })
+  const set = setOf([hostRecord(member)], start)
+  assert.equal(set.merge(dated(start + dayMs).bytes, start).verdict, 'accepted')
+  assert.ok(set.isRevoked(member.chain))
+  assert.equal(emptySet().merge(dated(ends + 1).bytes, start).reason, 'too-new')
 })
 
 test('clocks may differ by ten minutes, not more', () => {
