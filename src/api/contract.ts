@@ -155,6 +155,20 @@ export interface EventRow {
   readonly host?: string
 }
 
+/** A guest image of a host, or one that is on its way to it. */
+export interface ImageRow {
+  readonly hash: string
+  /** What it is called here. */
+  readonly names: readonly string[]
+  /** Contents of its files; null: it is not here yet. */
+  readonly bytes: number | null
+  readonly files: number | null
+  /** VIOLINs that this host has to do with, and whose entities begin with it. */
+  readonly usedBy: readonly string[]
+  /** Why it is not here yet; empty when it is. */
+  readonly reason: string
+}
+
 /** Everything a daemon can be asked. Methods throw ViolinError; streams may throw on their way. */
 export interface Service {
   about(request: Record<string, never>): Promise<About>
@@ -207,6 +221,11 @@ export interface Service {
    * which of them did not answer (kind `not-reached`).
    */
   events(request: { readonly follow: boolean; readonly violin?: string }): AsyncIterable<EventRow>
+  images(request: Record<string, never>): Promise<readonly ImageRow[]>
+  /** Fetches an image from members that have it, by its name there or by its hash. */
+  pullImage(request: { readonly image: string; readonly from?: string }): AsyncIterable<Progress>
+  /** Removes an image that nothing begins with, by name, hash, or the hash's first digits. */
+  removeImage(request: { readonly image: string }): Promise<{ readonly hash: string }>
   /** Has the next hosts take over what runs here, and takes nothing new; `off`: takes part again. */
   drain(request: { readonly off: boolean; readonly timeoutMs: number }): AsyncIterable<Progress>
   /** Goes from the mesh when all that can move has moved; `stop`: what cannot is stopped. */

@@ -123,6 +123,12 @@ export const methods: Table = {
     stream: false
   },
   move: { request: z.strictObject({ violin: name, entity: name, to: name, timeoutMs }), stream: true },
+  images: { request: none, stream: false },
+  pullImage: {
+    request: optional<Request<'pullImage'>>(z.strictObject({ image: name, from: name.optional() })),
+    stream: true
+  },
+  removeImage: { request: z.strictObject({ image: name }), stream: false },
   drain: { request: z.strictObject({ off: z.boolean(), timeoutMs }), stream: true },
   events: {
     request: optional<Request<'events'>>(z.strictObject({ follow: z.boolean(), violin: name.optional() })),

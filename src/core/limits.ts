@@ -14,6 +14,8 @@ export interface Limits {
   readonly ownerMemoryMiB: number
   /** Processors' worth of time for all VIOLINs together; parts of one count where the kernel can hold to them. */
   readonly cpus: number
+  /** Contents of all images here, above which none is fetched for a VIOLIN, MiB. */
+  readonly imagesMiB: number
   /** Whose VIOLINs are taken: owner keys and host ids; null: everyone's. */
   readonly allow: readonly (PublicKey | HostId)[] | null
   /** Whose are not, also where `allow` names them. */
@@ -23,6 +25,9 @@ export interface Limits {
 /** Entities at once where the operator says nothing. */
 export const standardVms = 200
 
+/** Contents of images where the operator says nothing, MiB: some fifty routers' worth. */
+export const standardImagesMiB = 4_096
+
 /** What holds where the operator says nothing: all of the memory, a quarter of it for one owner. */
 export function standardLimits(machine: { readonly memoryMiB: number; readonly cpus: number }): Limits {
   return {
@@ -30,6 +35,7 @@ export function standardLimits(machine: { readonly memoryMiB: number; readonly c
     memoryMiB: machine.memoryMiB,
     ownerMemoryMiB: Math.floor(machine.memoryMiB / 4),
     cpus: machine.cpus,
+    imagesMiB: standardImagesMiB,
     allow: null,
     refuse: []
   }

@@ -73,10 +73,10 @@ export async function startDaemon(
   const { store, mended } = await openMended(join(dir, 'store'))
   undo.adopt(store, (one) => one.close())
   const generation = await nextGeneration(store)
-  const images = imagesOf(dir)
+  const imageStore = new ImageStore(imagesOf(dir))
   // Made once; a start with the image there costs a look at it.
-  await mkdir(images, { recursive: true, mode: 0o755 })
-  if (host.drivers.includes('uml')) await buildTiny(join(images, 'tiny'))
+  await mkdir(imageStore.folder, { recursive: true, mode: 0o755 })
+  if (host.drivers.includes('uml')) await buildTiny(join(imageStore.folder, 'tiny'))
   const journal = new Journal()
   const settings = await Settings.of(dir, host.memoryMiB)
   const limits = (): Limits => settings.limits
@@ -94,7 +94,7 @@ export async function startDaemon(
       folder: join(dir, 'slices'),
       self: identity.id,
       ports: identity.ports,
-      images,
+      images: imageStore.folder,
       generation,
       share: () => shareOf(identity.id, settings.capsCpus ? limits().cpus : null),
       onEvent: (told) => {
@@ -111,7 +111,13 @@ export async function startDaemon(
     (one) => one.close()
   )
   const claims = new Claims(host, records, peers, limits)
-  const reconciler = undo.adopt(new Reconciler(host, records, slices, claims, journal), (one) => one.close())
+  const images = undo.adopt(new Images({ store: imageStore, mesh, records, peers, journal, limits }), (one) =>
+    one.close()
+  )
+  const reconciler = undo.adopt(new Reconciler(host, records, slices, claims, journal, images), (one) =>
+    one.close()
+  )
+  images.onChange(() => reconciler.kick())
   mesh.on(() => reconciler.kick())
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
@@ -128,7 +134,7 @@ export async function startDaemon(
     statuses,
     loads,
     journal,
-    images: new Images(new ImageStore(images))
+    images
   })
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
@@ -155,6 +161,7 @@ export async function startDaemon(
   // A host that was being drained still is.
   departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
   const service = createService({
+    images,
     pointers,
     refusing,
     host,

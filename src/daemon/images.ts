@@ -1,13 +1,78 @@
-/** The guest images of this host: what their names mean here. */
-import { type ImageHash, tinyImage } from '#core/image.ts'
-import type { Topology } from '#core/spec.ts'
+/**
+ * The guest images of this host: what their names mean here, those that entities wait for and that are fetched
+ * from other members, and what people ask about them.
+ */
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { HostId } from '#core/ids.ts'
+import { type ImageHash, type ImageRef, isImageHash, tinyImage } from '#core/image.ts'
+import type { Limits } from '#core/limits.ts'
+import type { Spec, Topology } from '#core/spec.ts'
+import type { ImageRow, Progress } from '#api/contract.ts'
+import { pullImage, type PullOptions, type PullProgress } from '#images/pull.ts'
 import type { ImageStore } from '#images/store.ts'
+import type { Mesh } from '#mesh/contract.ts'
+import type { Journal } from './events.ts'
+import { ImageExchange, type ImageNames } from './image-exchange.ts'
+import type { Peers } from './peers.ts'
+import type { Records } from './records.ts'
+
+/** What nobody had is asked for again after this, and when a member connects. */
+const retryMs = 10_000
+/** How far a pull is, is told at most this often. */
+const tellEveryMs = 500
+/** Digits by which people call an image, at least. */
+const minDigits = 8
+
+/** An image that entities wait for. */
+export interface WantedImage {
+  readonly name: string
+  /** Who is asked first. */
+  readonly hosts: readonly HostId[]
+}
+
+interface Fetching {
+  wanted: WantedImage
+  reason: string
+  readonly stop: AbortController
+  retry: NodeJS.Timeout | null
+}
+
+export interface ImagesParts {
+  readonly store: ImageStore
+  readonly mesh: Mesh
+  readonly records: Records
+  readonly peers: Peers
+  readonly journal: Journal
+  readonly limits: () => Pick<Limits, 'imagesMiB'>
+}
 
 export class Images {
+  readonly #parts: ImagesParts
   readonly #store: ImageStore
+  readonly #exchange: ImageExchange
+  readonly #fetching = new Map<ImageHash, Fetching>()
+  /** Pulls under way, for whoever waits for one. */
+  readonly #pulls = new Map<ImageHash, Promise<void>>()
+  readonly #closing = new AbortController()
+  #changed: () => void = () => undefined
 
-  constructor(store: ImageStore) {
-    this.#store = store
+  constructor(parts: ImagesParts) {
+    this.#parts = parts
+    this.#store = parts.store
+    this.#exchange = new ImageExchange(parts.mesh, parts.store)
+    parts.mesh.on(({ kind }) => {
+      if (kind === 'member-connected') this.#again()
+    })
+  }
+
+  /** Calls back when an image came, or is nearer. */
+  onChange(changed: () => void): void {
+    this.#changed = changed
+  }
+
+  close(): void {
+    this.#closing.abort(new Error('the daemon ends'))
+    for (const { retry } of this.#fetching.values()) if (retry !== null) clearTimeout(retry)
   }
 
   /** The images that a topology names and this host has. */
@@ -19,4 +84,258 @@ export class Images {
     )
     return new Map(found.flatMap(([name, hash]) => (hash === null ? [] : [[name, hash]])))
   }
+
+  /** Fetches what is wanted and not here, and nothing else; gives why each of these is not here yet. */
+  want(wanted: ReadonlyMap<ImageHash, WantedImage>): ReadonlyMap<ImageHash, string> {
+    for (const [image, { stop, retry }] of this.#fetching) {
+      if (wanted.has(image)) continue
+      stop.abort(new Error('nobody wants it any more'))
+      if (retry !== null) clearTimeout(retry)
+      this.#fetching.delete(image)
+    }
+    const missing = new Map<ImageHash, string>()
+    for (const [image, one] of wanted) {
+      if (this.#store.has(image)) continue
+      const known = this.#fetching.get(image)
+      if (known === undefined) this.#begin(image, one)
+      else known.wanted = one
+      missing.set(image, this.#fetching.get(image)?.reason ?? '')
+    }
+    return missing
+  }
+
+  async rows(): Promise<ImageRow[]> {
+    const stored = await this.#store.list()
+    const rows = stored.map((image): ImageRow => ({
+      ...image,
+      usedBy: this.#usersOf(image.hash),
+      reason: ''
+    }))
+    const coming = [...this.#fetching].map(([hash, { wanted, reason }]): ImageRow => ({
+      hash,
+      names: [wanted.name],
+      bytes: null,
+      files: null,
+      usedBy: this.#usersOf(hash),
+      reason
+    }))
+    return [...rows, ...coming]
+  }
+
+  /** Fetches an image that members have, by its name there or its hash, and gives it the name here. */
+  async *pull(what: string, from: string | undefined): AsyncGenerator<Progress, void, void> {
+    const { image, name, host } = await this.#look(what, from)
+    const hosts = host === null ? [] : [host]
+    const told = new Told()
+    const done = this.#pull(image, hosts, { told: (progress) => told.tell(progress) }).finally(() =>
+      told.end()
+    )
+    for await (const progress of told) yield { kind: 'step', text: progressText(image, progress) }
+    await done
+    if (name !== null) await this.#store.name(name, image)
+    yield { kind: 'done', text: `${name ?? 'the image'} (${short(image)}) is here` }
+    this.#changed()
+  }
+
+  /** Removes an image that no VIOLIN which this host has to do with begins with. Throws ViolinError. */
+  async remove(what: string): Promise<{ readonly hash: string }> {
+    const image = await this.#stored(what)
+    const users = this.#usersOf(image)
+    if (users.length > 0)
+      throw new ViolinError(
+        'refused',
+        `${what} is in use: entities of ${users.join(', ')} begin with it`,
+        'delete them first, or apply them with another image'
+      )
+    await this.#store.remove(image)
+    return { hash: image }
+  }
+
+  #begin(image: ImageHash, wanted: WantedImage): void {
+    const fetching: Fetching = {
+      wanted,
+      reason: `fetches the image ${wanted.name} (${short(image)})`,
+      stop: new AbortController(),
+      retry: null
+    }
+    this.#fetching.set(image, fetching)
+    void this.#fetch(image, fetching)
+  }
+
+  async #fetch(image: ImageHash, fetching: Fetching): Promise<void> {
+    const { name } = fetching.wanted
+    let toldAt = -Infinity
+    try {
+      await this.#pull(image, fetching.wanted.hosts, {
+        accept: (totalBytes) => this.#accept(totalBytes),
+        told: ({ bytes, totalBytes }) => {
+          fetching.reason = `fetches the image ${name} (${short(image)}): ${mib(bytes)} of ${mib(totalBytes)} MiB`
+          if (performance.now() - toldAt < tellEveryMs) return
+          toldAt = performance.now()
+          this.#changed()
+        },
+        signal: fetching.stop.signal
+      })
+      this.#parts.journal.note('image-fetched', null, `the image ${name} (${short(image)}) is here`)
+      this.#fetching.delete(image)
+    } catch (error: unknown) {
+      if (fetching.stop.signal.aborted || this.#closing.signal.aborted) return
+      fetching.reason = `waits for the image ${name} (${short(image)}): ${errorData(error).message}`
+      fetching.retry = setTimeout(() => this.#retry(image, fetching), retryMs)
+    }
+    this.#changed()
+  }
+
+  #again(): void {
+    for (const [image, fetching] of this.#fetching) if (fetching.retry !== null) this.#retry(image, fetching)
+  }
+
+  #retry(image: ImageHash, fetching: Fetching): void {
+    if (fetching.retry !== null) clearTimeout(fetching.retry)
+    fetching.retry = null
+    // Meanwhile somebody may have built it here.
+    if (this.#store.has(image)) this.#fetching.delete(image)
+    else void this.#fetch(image, fetching)
+    this.#changed()
+  }
+
+  /** One pull of an image at a time; a second caller waits for the first one's. */
+  #pull(
+    image: ImageHash,
+    firstHosts: readonly HostId[],
+    options: Pick<PullOptions, 'accept' | 'told'> & Partial<Pick<PullOptions, 'signal'>>
+  ): Promise<void> {
+    const running = this.#pulls.get(image)
+    if (running !== undefined) return running
+    const stops = options.signal === undefined ? [] : [options.signal]
+    const signal = AbortSignal.any([this.#closing.signal, ...stops])
+    const pull = async (): Promise<void> => {
+      const { mesh, peers } = this.#parts
+      await Promise.all(firstHosts.map((host) => peers.reach(host).catch(() => undefined)))
+      const hosts = (): HostId[] => {
+        const there = mesh.members()
+        const first = firstHosts.filter((host) => there.includes(host))
+        return [...first, ...there.filter((host) => !first.includes(host))]
+      }
+      const fetch = this.#exchange.partsOf(image, hosts)
+      await pullImage(this.#store, image, { ...options, fetch, signal })
+    }
+    const pulling = pull().finally(() => this.#pulls.delete(image))
+    this.#pulls.set(image, pulling)
+    return pulling
+  }
+
+  /** What others begin with fills no disk beyond what the operator gives. */
+  async #accept(totalBytes: number): Promise<void> {
+    const stored = await this.#store.list()
+    const all = stored.reduce((sum, { bytes }) => sum + bytes, totalBytes)
+    const { imagesMiB } = this.#parts.limits()
+    if (mib(all) <= imagesMiB) return
+    throw new ViolinError(
+      'too-large',
+      `with its ${mib(totalBytes)} MiB the images here were ${mib(all)}, and ${imagesMiB} are allowed`,
+      'remove some (violin image list), or raise imagesMiB in settings.json'
+    )
+  }
+
+  /** What a member has by that name, or the hash itself. Throws `image-missing`, `ambiguous-name`. */
+  async #look(
+    what: string,
+    from: string | undefined
+  ): Promise<{ readonly image: ImageHash; readonly name: string | null; readonly host: HostId | null }> {
+    const host = from === undefined ? null : this.#hostNamed(from)
+    if (isImageHash(what)) return { image: what, name: null, host }
+    const asked = host === null ? this.#parts.mesh.members() : [host]
+    const answers = await Promise.all(
+      asked.map(async (one) => {
+        const names = await this.#exchange.namesAt(one).catch((): ImageNames => [])
+        return names.flatMap(({ name, hash }) => (name === what ? [{ one, hash }] : []))
+      })
+    )
+    const found = answers.flat()
+    const hashes = new Set(found.map(({ hash }) => hash))
+    const first = found[0]
+    if (first === undefined)
+      throw new ViolinError(
+        'image-missing',
+        `no member in reach has an image ${what}`,
+        what === 'router' ? 'make it: violin image build router' : 'look at `violin image list` there'
+      )
+    if (hashes.size > 1) {
+      const ways = found.map(({ one, hash }) => `${this.#parts.peers.nameOf(one)} (${short(hash)})`)
+      throw new ViolinError(
+        'ambiguous-name',
+        `members mean ${hashes.size} images by ${what}`,
+        `choose one with --from HOST: ${ways.join(', ')}`
+      )
+    }
+    return { image: first.hash, name: what, host: first.one }
+  }
+
+  #hostNamed(name: string): HostId {
+    const members = [...this.#parts.records.view.members.values()]
+    const found = members.filter(({ host, body }) => host === name || body.name === name)
+    if (found.length === 1 && found[0] !== undefined) return found[0].host
+    throw new ViolinError('unknown-host', `there is no one host ${name}`, 'look it up: violin hosts')
+  }
+
+  /** An image of this host, by name, hash, or the hash's first digits. Throws `image-missing`. */
+  async #stored(what: string): Promise<ImageHash> {
+    const named = await this.#store.find(what)
+    if (named !== null) return named
+    const rows = await this.#store.list()
+    const found = what.length >= minDigits ? rows.filter(({ hash }) => hash.startsWith(what)) : []
+    if (found.length === 1 && found[0] !== undefined) return found[0].hash
+    throw new ViolinError('image-missing', `this host has no image ${what}`, 'see violin image list')
+  }
+
+  /** Names of the VIOLINs whose entities begin with an image. */
+  #usersOf(image: ImageHash): string[] {
+    const uses = (spec: Spec | null): boolean =>
+      spec?.entities.some((entity: { readonly image: ImageRef }) => entity.image.hash === image) === true
+    return [...this.#parts.records.view.violins.values()]
+      .filter(({ spec }) => uses(spec))
+      .map(({ name }) => name)
+  }
+}
+
+/** The last progress that was told, for who reads slower. */
+class Told {
+  #last: PullProgress | null = null
+  #ended = false
+  #wake: () => void = () => undefined
+
+  tell(progress: PullProgress): void {
+    this.#last = progress
+    this.#wake()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#wake()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<PullProgress> {
+    let toldAt = -Infinity
+    while (!this.#ended) {
+      const last = this.#last
+      if (last !== null && performance.now() - toldAt >= tellEveryMs) {
+        this.#last = null
+        toldAt = performance.now()
+        yield last
+      } else await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+  }
+}
+
+function progressText(image: ImageHash, { bytes, totalBytes }: PullProgress): string {
+  return `${short(image)}: ${mib(bytes)} of ${mib(totalBytes)} MiB`
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 2 ** 20)
+}
+
+function short(image: ImageHash): string {
+  return image.slice(0, 12)
 }

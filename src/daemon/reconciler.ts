@@ -5,6 +5,7 @@
 import { macOf } from '#core/derive.ts'
 import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
+import type { ImageHash } from '#core/image.ts'
 import { type Part, type Step, partOf, reconcile, type WantedViolin, withoutHosts } from '#core/reconcile.ts'
 import type { RunsBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
@@ -15,6 +16,7 @@ import type { EntityStatus, SliceStatus, SwitchStatus } from '#slice/contract.ts
 import type { Claims } from './claims.ts'
 import { crypto } from './crypto.ts'
 import type { Journal, Subject } from './events.ts'
+import type { Images, WantedImage } from './images.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 import type { SliceTold } from './slices/connection.ts'
@@ -53,6 +55,7 @@ export class Reconciler {
   readonly #slices: Slices
   readonly #journal: Journal
   readonly #claims: Claims
+  readonly #images: Pick<Images, 'want'>
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
@@ -64,7 +67,15 @@ export class Reconciler {
   #leaving = false
   #closed = false
 
-  constructor(host: Host, records: Records, slices: Slices, claims: Claims, journal: Journal) {
+  constructor(
+    host: Host,
+    records: Records,
+    slices: Slices,
+    claims: Claims,
+    journal: Journal,
+    images: Pick<Images, 'want'>
+  ) {
+    this.#images = images
     this.#host = host
     this.#records = records
     this.#slices = slices
@@ -250,11 +261,68 @@ export class Reconciler {
     const { claims, changed, againInMs } = this.#claims.decide()
     if (changed.length > 0) this.#tellLater(tellClaimsMs)
     this.#decideLater(againInMs)
-    return [...this.#records.view.violins.values()].map((one) => ({
-      violin: one.id,
-      part: this.#partOf(one, claims.get(one.id) ?? new Map<string, number>()),
-      ended: one.spec === null
+    const wanted = [...this.#records.view.violins.values()].map((violin) => ({
+      violin,
+      part: this.#partOf(violin, claims.get(violin.id) ?? new Map<string, number>())
     }))
+    const missing = this.#images.want(this.#wantedImages(wanted))
+    return wanted.map(({ violin, part }) => ({
+      violin: violin.id,
+      part: part === null ? null : this.#withImages(violin.id, part, missing),
+      ended: violin.spec === null
+    }))
+  }
+
+  /** The images that entities begin with here, but for those that run. */
+  #wantedImages(
+    wanted: readonly { readonly violin: ViolinView; readonly part: Part | null }[]
+  ): Map<ImageHash, WantedImage> {
+    const images = new Map<ImageHash, WantedImage>()
+    for (const { violin, part } of wanted)
+      for (const { name, image } of part?.entities ?? [])
+        if (image.hash !== null && !this.#isUp(violin.id, name))
+          images.set(image.hash, {
+            name: image.name,
+            hosts: [violin.ownerHost, ...violin.holders].filter((host) => host !== this.#host.identity.id)
+          })
+    return images
+  }
+
+  /** The part without the entities whose image is on its way here; of these it is told what they wait for. */
+  #withImages(violin: ViolinId, part: Part, missing: ReadonlyMap<ImageHash, string>): Part {
+    const reasonOf = ({ name, image }: Part['entities'][number]): string | undefined =>
+      image.hash === null || this.#isUp(violin, name) ? undefined : missing.get(image.hash)
+    for (const entity of part.entities) {
+      const reason = reasonOf(entity)
+      if (reason !== undefined) this.#waits(violin, entity, reason)
+    }
+    return { ...part, entities: part.entities.filter((entity) => reasonOf(entity) === undefined) }
+  }
+
+  #isUp(violin: ViolinId, entity: string): boolean {
+    const state = this.#running.get(violin)?.entities.get(entity)?.state
+    return state === 'running' || state === 'booting'
+  }
+
+  #waits(violin: ViolinId, { name, claim }: Part['entities'][number], reason: string): void {
+    const { entities } = this.#entry(violin)
+    const before = entities.get(name)
+    if (before?.state === 'pending' && before.reason === reason) return
+    const status: EntityStatus = {
+      name,
+      state: 'pending',
+      reason,
+      claim,
+      superseded: null,
+      again: false,
+      bootMs: null,
+      nics: []
+    }
+    entities.set(name, status)
+    this.#claims.heard(violin, status)
+    if (before?.state !== 'pending')
+      this.#journal.note('entity-pending', this.#subject(violin), `${name} is pending: ${reason}`)
+    this.#changed(violin)
   }
 
   #partOf(violin: ViolinView, claims: ReadonlyMap<string, number>): Part | null {

@@ -10,6 +10,7 @@ import type { Histories } from './histories.ts'
 import { configOf } from './show.ts'
 import { softwareVersion, type Host } from './host.ts'
 import type { Departure } from './departure.ts'
+import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
@@ -32,6 +33,7 @@ export interface ServiceParts {
   readonly departure: Departure
   readonly journal: Journal
   readonly histories: Histories
+  readonly images: Images
 }
 
 export function createService(parts: ServiceParts): Service {
@@ -56,6 +58,9 @@ export function createService(parts: ServiceParts): Service {
     delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
     move: ({ violin, entity, to, timeoutMs }) => violins.move(violin, entity, to, timeoutMs),
+    images: () => parts.images.rows(),
+    pullImage: ({ image, from }) => parts.images.pull(image, from),
+    removeImage: ({ image }) => parts.images.remove(image),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),

@@ -20,6 +20,7 @@ const schema = z.strictObject({
   vms: z.int().min(0).max(100_000).optional(),
   memoryMiB: z.int().min(0).optional(),
   ownerMemoryMiB: z.int().min(0).optional(),
+  imagesMiB: z.int().min(0).optional(),
   cpus: z.number().min(0.05).max(4_096).optional(),
   allow: z.array(owner).max(maxListed).nullable().optional(),
   refuse: z.array(owner).max(maxListed).optional(),
@@ -100,7 +101,7 @@ export class Settings {
   }
 
   #limitsOf(file: File): Limits {
-    const { vms, memoryMiB, ownerMemoryMiB, cpus, allow, refuse } = file
+    const { vms, memoryMiB, ownerMemoryMiB, imagesMiB, cpus, allow, refuse } = file
     const standard = standardLimits({ memoryMiB: this.#memoryMiB, cpus: availableParallelism() })
     return {
       vms: vms ?? standard.vms,
@@ -108,6 +109,7 @@ export class Settings {
       // A quarter of what is given, where no share is named.
       ownerMemoryMiB: ownerMemoryMiB ?? Math.floor((memoryMiB ?? standard.memoryMiB) / 4),
       cpus: cpus ?? standard.cpus,
+      imagesMiB: imagesMiB ?? standard.imagesMiB,
       allow: allow ?? null,
       refuse: refuse ?? []
     }

@@ -8,7 +8,8 @@
  *     FOLDER/.new-…            one that is being made
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
 import {
@@ -45,11 +46,8 @@ export class ImageStore {
     return join(this.folder, image, 'root')
   }
 
-  async has(image: ImageHash): Promise<boolean> {
-    return stat(join(this.folder, image, 'manifest')).then(
-      () => true,
-      () => false
-    )
+  has(image: ImageHash): boolean {
+    return existsSync(join(this.folder, image, 'manifest'))
   }
 
   /** What a name means here; null: nothing. */
@@ -57,7 +55,7 @@ export class ImageStore {
     if (!isName(name)) return null
     const text = await readFile(this.#nameFile(name), 'utf8').catch(ifThere)
     const image = text?.trim() ?? ''
-    return isImageHash(image) && (await this.has(image)) ? image : null
+    return isImageHash(image) && this.has(image) ? image : null
   }
 
   /** Its manifest as it travels, checked against its hash; null: it is not here. Throws `store-damaged`. */
@@ -113,7 +111,7 @@ export class ImageStore {
     try {
       await rename(staging, join(this.folder, image))
     } catch (error: unknown) {
-      if (!(await this.has(image))) throw error
+      if (!this.has(image)) throw error
       await rm(staging, { recursive: true, force: true })
     }
   }

@@ -98,6 +98,15 @@ export function createMemoryService(): MemoryService {
           start: entity === 'a' ? 'vtysh -b\n' : ''
         }))
       ),
+    images: () =>
+      Promise.resolve([
+        { hash: 'ab'.repeat(32), names: ['router'], bytes: 1, files: 1, usedBy: ['net'], reason: '' },
+        { hash: 'cd'.repeat(32), names: [], bytes: null, files: null, usedBy: [], reason: 'is on its way' }
+      ]),
+    async *pullImage({ image, from }) {
+      yield { kind: 'done', text: `${image} is here, from ${from ?? 'anyone'}` }
+    },
+    removeImage: ({ image }) => Promise.resolve({ hash: image }),
     plan: ({ topology }) => Promise.resolve(planOf(topology, violins.get(topology.name))),
     async *apply({ topology, wait }) {
       yield { kind: 'plan', plan: planOf(topology, violins.get(topology.name)) }

@@ -76,6 +76,7 @@ const anyLimits: fc.Arbitrary<Limits> = fc.record({
   vms: fc.integer({ min: 0, max: 12 }),
   memoryMiB: fc.integer({ min: 0, max: 2_048 }),
   ownerMemoryMiB: fc.integer({ min: 0, max: 1_024 }),
+  imagesMiB: fc.constant(0),
   cpus: fc.constant(1),
   allow: fc.option(fc.array(anyOwner, { maxLength: 3 })),
   refuse: fc.array(anyOwner, { maxLength: 2 })

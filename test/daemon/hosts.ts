@@ -185,13 +185,23 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     journal,
     log: quiet
   })
+  const images = new Images({
+    store: new ImageStore(joinPath(dir, 'images')),
+    mesh,
+    records,
+    peers,
+    journal,
+    limits: () => settings.limits
+  })
   const reconciler = new Reconciler(
     host,
     records,
     slices,
     new Claims(host, records, peers, () => settings.limits),
-    journal
+    journal,
+    images
   )
+  images.onChange(() => reconciler.kick())
   played.heard = (violin, told) => reconciler.heard(violin, told)
   mesh.on(() => reconciler.kick())
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
@@ -203,7 +213,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     statuses,
     loads: new Loads(host, records, mesh, () => settings.limits),
     journal,
-    images: new Images(new ImageStore(joinPath(dir, 'images')))
+    images
   })
   const admission = new Admission(dir, host, records, mesh, journal, store)
   const say = (): Promise<void> =>

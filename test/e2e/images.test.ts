@@ -4,9 +4,10 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import type { ImageRow } from '#api/contract.ts'
 import type { Outcome } from '#lab/host.ts'
 import { giveRouterImage } from '../images/router-image.ts'
-import { exec, inside, meshOf, refused, succeeded } from './world.ts'
+import { exec, inside, meshOf, refused, remove, succeeded } from './world.ts'
 
 const lab = await meshOf('here', 'there')
 const work = mkdtempSync(join(tmpdir(), 'violin-e2e-'))
@@ -130,3 +131,42 @@ for (const router of ['vm', 'ns'] as const) {
     assert.match(typed.stdout, /^42-/m)
   })
 }
+
+const far = `
+name: far
+lans:
+  lan1: { subnet: 10.0.9.0/24 }
+hosts:
+  a: { lan: lan1, on: here }
+routers:
+  r: { lan: lan1, on: there, driver: netns, image: router }
+`
+
+test('a host that lacks an image fetches it from one that has it, and says how far it is', async () => {
+  const images = async (): Promise<readonly ImageRow[]> => (await there.json('image', 'list')) as ImageRow[]
+  assert.deepEqual(await images(), [])
+  succeeded(await here.try(['apply', '-'], { input: far }))
+  await inside(here, 'far/a', 'ping', '-c', '1', '-W', '5', 'r')
+  const events = await there.violin('events')
+  assert.match(events, /r is pending: fetches the image router/)
+  assert.match(events, /the image router \([0-9a-f]{12}\) is here/)
+  const [fetched, ...others] = await images()
+  assert.deepEqual(others, [])
+  assert.deepEqual(fetched?.usedBy, ['far'])
+  refused(await there.try(['image', 'remove', fetched?.hash ?? '']), /in use.*far/)
+  assert.match(await inside(here, 'far/r', 'vtysh', '-h'), /Usage/)
+  await remove(here, 'far')
+  await there.violin('image', 'remove', fetched?.hash.slice(0, 12) ?? '')
+  assert.deepEqual(await images(), [])
+})
+
+test('an image is pulled by its name at a member, and then applied from here', async () => {
+  succeeded(await there.try(['image', 'pull', 'router', '--from', 'here']))
+  const rows = (await there.json('image', 'list')) as ImageRow[]
+  assert.deepEqual(
+    rows.map(({ names }) => names),
+    [['router']]
+  )
+  succeeded(await there.try(['plan', '-'], { input: far.replaceAll('far', 'own') }))
+  refused(await there.try(['image', 'pull', 'no-such']), /no member in reach has an image no-such/)
+})

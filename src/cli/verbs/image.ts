@@ -1,10 +1,12 @@
 import { buildCommand, buildRouteMap, type Command, type RouteMap } from '@stricli/core'
 import { ViolinError } from '#core/errors.ts'
 import type { Context } from '../context.ts'
+import { showProgress } from '../print/progress.ts'
+import { table } from '../print/table.ts'
 import { askProgram } from '../program.ts'
 import { type JsonFlag, jsonFlag, printJson } from './common.ts'
 
-const images = ['tiny', 'router'] as const
+const builders = ['tiny', 'router'] as const
 
 interface Built {
   readonly name: string
@@ -13,17 +15,28 @@ interface Built {
   readonly seconds: number
 }
 
-const build: Command<Context> = buildCommand<JsonFlag, [image: (typeof images)[number]], Context>({
+/** One of this host or of members; the daemon proposes its own. */
+const imageArgument = {
+  parse: (text: string): string => text,
+  placeholder: 'IMAGE',
+  brief: 'Its name or hash',
+  async proposeCompletions(this: Context): Promise<readonly string[]> {
+    const images = await this.service.images({}).catch(() => [])
+    return images.flatMap(({ names, hash }) => (names.length > 0 ? names : [hash.slice(0, 12)]))
+  }
+} as const
+
+const build: Command<Context> = buildCommand<JsonFlag, [image: (typeof builders)[number]], Context>({
   docs: {
-    brief: "Build an image from Debian's packages into this host's folder",
+    brief: "Build one from Debian's packages into this host's folder",
     fullDescription:
-      'tiny: busybox alone, 2 MB, which every host makes by itself. router: FRR, nftables and measuring tools.'
+      'tiny: busybox alone, 2 MB, which every host makes by itself. router: FRR, packet filters and measuring tools.'
   },
   parameters: {
     flags: jsonFlag,
     positional: {
       kind: 'tuple',
-      parameters: [{ parse: imageNamed, placeholder: 'tiny|router', brief: 'Which one' }]
+      parameters: [{ parse: builderNamed, placeholder: 'tiny|router', brief: 'Which one' }]
     }
   },
   async func({ json }, image) {
@@ -34,14 +47,71 @@ const build: Command<Context> = buildCommand<JsonFlag, [image: (typeof images)[n
   }
 })
 
-export const image: RouteMap<Context> = buildRouteMap({
-  routes: { build },
-  docs: { brief: 'Guest images: build them' }
+const list: Command<Context> = buildCommand<JsonFlag, [], Context>({
+  docs: { brief: 'The images of this host, and what begins with them' },
+  parameters: { flags: jsonFlag },
+  async func({ json }) {
+    const images = await this.service.images({})
+    if (json === true) return printJson(images)
+    const rows = images.map(({ names, hash, bytes, files, usedBy, reason }) => [
+      names.join(', ') || null,
+      hash.slice(0, 12),
+      bytes === null ? null : `${Math.ceil(bytes / 2 ** 20)} MiB`,
+      files === null ? null : String(files),
+      usedBy.join(', ') || null,
+      reason || null
+    ])
+    process.stdout.write(table(['image', 'hash', 'size', 'files', 'used by', ''], rows))
+  }
 })
 
-function imageNamed(text: string): (typeof images)[number] {
-  const found = images.find((name) => name === text)
+interface PullFlags extends JsonFlag {
+  readonly from?: string
+}
+
+const pull: Command<Context> = buildCommand<PullFlags, [image: string], Context>({
+  docs: {
+    brief: 'Fetch one from members that have it',
+    fullDescription:
+      'Every byte is checked against its hash, so it may come from anyone; what a name means, that member says.'
+  },
+  parameters: {
+    flags: {
+      from: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        placeholder: 'HOST',
+        brief: 'Whose image is meant by the name'
+      },
+      ...jsonFlag
+    },
+    positional: { kind: 'tuple', parameters: [imageArgument] }
+  },
+  async func({ from, json }, image) {
+    const pulling = this.service.pullImage({ image, ...(from === undefined ? {} : { from }) })
+    await showProgress(pulling, json === true)
+  }
+})
+
+const remove: Command<Context> = buildCommand<JsonFlag, [image: string], Context>({
+  docs: { brief: 'Remove one that nothing begins with' },
+  parameters: { flags: jsonFlag, positional: { kind: 'tuple', parameters: [imageArgument] } },
+  async func({ json }, image) {
+    const removed = await this.service.removeImage({ image })
+    if (json === true) return printJson(removed)
+    process.stdout.write(`${image} is removed\n`)
+  }
+})
+
+export const image: RouteMap<Context> = buildRouteMap({
+  routes: { build, list, pull, remove },
+  docs: { brief: 'What machines begin with: build it, list, pull, remove' }
+})
+
+function builderNamed(text: string): (typeof builders)[number] {
+  const found = builders.find((name) => name === text)
   if (found === undefined)
-    throw new ViolinError('usage', `no image ${text}`, `there are ${images.join(' and ')}`)
+    throw new ViolinError('usage', `no image ${text}`, `there are ${builders.join(' and ')}`)
   return found
 }
