@@ -22,7 +22,7 @@ const packages: readonly string[] = [
   ...['base-files', 'base-passwd', 'busybox-static', 'dash', 'libc-bin', 'kmod', 'netbase'],
   ...['frr', 'iproute2', 'nftables', 'iptables', 'conntrack', 'ethtool'],
   ...['dnsmasq-base', 'radvd', 'smcroute'],
-  ...['iputils-ping', 'traceroute', 'mtr-tiny', 'tcpdump', 'iperf', 'iperf3', 'socat', 'ssmping']
+  ...['iputils-ping', 'traceroute', 'mtr-tiny', 'tcpdump', 'iperf', 'iperf3', 'socat', 'ssmping', 'uftp']
 ]
 
 /** For people and for scripts that are not run; perl comes along with packages whose scripts are not run. */
