@@ -175,12 +175,15 @@ export interface Service {
   hosts(request: Record<string, never>): Promise<readonly HostRow[]>
   invite(request: InviteRequest): Promise<{ readonly token: string; readonly expiresAt: string }>
   cancelInvite(request: { readonly token: string }): Promise<Record<string, never>>
-  /** Shuts a member out everywhere, for good. */
+  /**
+   * Shuts a host out everywhere, for good: a member by its name or id, any other by its id. `isKnown` false: it
+   * never showed a membership here, and is cut as soon as it shows one that this host gave.
+   */
   revoke(request: {
     readonly host: string
     /** Also all that came in through it. */
     readonly andBelow?: boolean
-  }): Promise<{ readonly id: string; readonly name: string }>
+  }): Promise<{ readonly id: string; readonly name: string; readonly isKnown: boolean }>
   /** Runs nothing of an owner on this host, or takes that back; `everywhere`: shuts its key out of the mesh. */
   refuse(request: {
     readonly owner: string

@@ -99,8 +99,7 @@ function objection(path: string, root: string): string | null {
   try {
     const link = lstatSync(path).isSymbolicLink()
     const info = statSync(path)
-    if (link && !`${realpathSync(path)}`.startsWith(`${root}${sep}`))
-      return 'a link that leads out of the lab'
+    if (link && !realpathSync(path).startsWith(`${root}${sep}`)) return 'a link that leads out of the lab'
     if (link && info.isDirectory()) return 'a link to a folder'
     if (!info.isFile() && !info.isDirectory()) return 'it is no file'
     if (info.isFile() && info.size > maxFileBytes) return `it is larger than ${maxFileBytes} bytes`

@@ -44,7 +44,7 @@ export class Admission {
   readonly #store: Store
   readonly #toldInvites = new Set<string>()
   /** Slots granted here whose host has not published its record yet: not to be given to another. */
-  readonly #granted = new Map<string, Map<number, HostId>>()
+  readonly #granted = new Map<PublicKey, Map<number, Chain>>()
 
   constructor(dir: string, host: Host, records: Records, mesh: Mesh, journal: Journal, store: Store) {
     this.#store = store
@@ -161,28 +161,30 @@ export class Admission {
   }
 
   /**
-   * Shuts a member out everywhere, for good. Signed by this host's key where it let the member in, directly or
-   * through others, or renewed it; else by the root key if it still lies here. `andBelow`: with all that came in
-   * through it. Throws ViolinError.
+   * Shuts a host out everywhere, for good. Signed by this host's key where it let the host in, directly or
+   * through others, or renewed it; else by the root key if it still lies here. A peer id is its key: one that
+   * nothing is known of here is cut in the chains that it comes to show (`isKnown` false), where the signer
+   * stands above it. `andBelow`: with all that came in through it. Throws ViolinError.
    */
-  async revoke(wanted: string, andBelow = false): Promise<{ id: HostId; name: string }> {
-    const records = this.#records
-    const { identity } = this.#host
-    const known = [...records.view.members.values()].map((member) => ({
-      id: member.host,
-      name: member.body.name,
-      member
-    }))
-    const { id, name, member } = findHost(wanted, known)
-    if (id === identity.id)
+  async revoke(
+    wanted: string,
+    andBelow = false
+  ): Promise<{ readonly id: HostId; readonly name: string; readonly isKnown: boolean }> {
+    const { members } = this.#records.view
+    const key = publicKeyOf(wanted)
+    const isUnlisted = key !== null && !members.has(wanted as HostId)
+    const known = [...members.values()].map((member) => ({ id: member.host, name: member.body.name }))
+    const { id, name } = isUnlisted ? { id: wanted as HostId, name: wanted } : findHost(wanted, known)
+    if (id === this.#host.identity.id)
       throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
-    await this.#revoke(member.record.chain as Chain, andBelow, name)
-    this.#journal.note(
-      'revoked',
-      null,
-      `${name} (${id}) was shut out of the mesh${andBelow ? ', with all that it let in' : ''}`
-    )
-    return { id, name }
+    const host = publicKeyOf(id) as PublicKey
+    const target = this.#records.chainOf(host) ?? this.#grantedTo(host)
+    await this.#revoke(host, target, andBelow, name)
+    const called = name === id ? id : `${name} (${id})`
+    const whole = `${called} was shut out of the mesh${andBelow ? ', with all that it let in' : ''}`
+    const when = ': nothing is known of it here, it is cut when it shows that this host let it in'
+    this.#journal.note('revoked', null, target === null ? whole + when : whole)
+    return { id, name, isKnown: target !== null }
   }
 
   /**
@@ -201,27 +203,38 @@ export class Admission {
         `no VIOLIN of ${owner} is known here`,
         'run this on a host that runs one of them, or shut out its host: violin revoke HOST'
       )
-    await this.#revoke(target, false, `the owner ${owner}`)
+    await this.#revoke(target.subject, target, false, `the owner ${owner}`)
     this.#journal.note('owner-revoked', null, `the owner ${owner} was shut out of the mesh`)
   }
 
-  async #revoke(target: Chain, andBelow: boolean, name: string): Promise<void> {
+  async #revoke(key: PublicKey, target: Chain | null, andBelow: boolean, name: string): Promise<void> {
     const records = this.#records
-    const { identity, chain } = this.#host
-    const root = isAncestor(target, identity.host.publicKey) ? null : await this.#rootSigner(name)
-    const signer = root ?? identity.host
+    const { chain } = this.#host
+    const signer = await this.#revoker(target, name)
     const { now } = records
+    // What was revoked with all below it stays so.
+    const former = records.set.get('revocation', signer.publicKey, key)
     await records.publish(
       {
         kind: 'revocation',
-        version: records.nextVersion('revocation', signer.publicKey, target.subject),
+        version: records.nextVersion('revocation', signer.publicKey, key),
         issuedAt: now,
-        expiresAt: (target.endsAt + outlastsMs) as WallTime,
-        body: { key: target.subject, andBelow, target: target.links },
-        chain: root === null ? chain : null
+        expiresAt: (target === null ? now + maxLifeMs.revocation : target.endsAt + outlastsMs) as WallTime,
+        body: { key, andBelow: andBelow || former?.body.andBelow === true, target: target?.links ?? [] },
+        chain: signer === this.#host.identity.host ? chain : null
       },
       signer
     )
+  }
+
+  /** Whose word cuts the target: this host's, or the root's if it lies here; of an unknown one, the root's first. */
+  async #revoker(target: Chain | null, name: string): Promise<Signer> {
+    const { identity, chain } = this.#host
+    if (target !== null)
+      return isAncestor(target, identity.host.publicKey) ? identity.host : this.#rootSigner(name)
+    return chain.role === 'admin' && (await loadRootSeed(this.#dir)) === null
+      ? identity.host
+      : this.#rootSigner(name)
   }
 
   async #rootSigner(name: string): Promise<Signer> {
@@ -273,21 +286,22 @@ export class Admission {
     return host === identity.host.publicKey ? chain : this.#records.set.chainOf(host)
   }
 
-  #pending(token: string): Map<number, PublicKey> {
-    const slots = new Map<number, PublicKey>()
-    for (const [slot, host] of this.#granted.get(token) ?? []) {
-      const key = publicKeyOf(host)
-      if (key !== null) slots.set(slot, key)
-    }
-    return slots
+  #pending(token: PublicKey): ReadonlyMap<number, PublicKey> {
+    return new Map(Array.from(this.#granted.get(token) ?? [], ([slot, { subject }]) => [slot, subject]))
+  }
+
+  #grantedTo(host: PublicKey): Chain | null {
+    const all = [...this.#granted.values()].flatMap((slots) => [...slots.values()])
+    return all.find(({ subject }) => subject === host) ?? null
   }
 
   #noteGrant(bytes: Uint8Array, host: HostId): void {
     const chain = verifyChain(bytes, this.#host.identity.mesh, crypto)
-    const claim = isRefusal(chain) ? null : slotOf(chain)
+    if (isRefusal(chain)) return
+    const claim = slotOf(chain)
     if (claim === null) return
-    const slots = this.#granted.get(claim.token) ?? new Map<number, HostId>()
-    this.#granted.set(claim.token, slots.set(claim.slot, host))
+    const slots = this.#granted.get(claim.token) ?? new Map<number, Chain>()
+    this.#granted.set(claim.token, slots.set(claim.slot, chain))
     this.#journal.note('admitted', null, `${host} was let in by an invite`)
   }
 }

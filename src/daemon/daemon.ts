@@ -1,9 +1,7 @@
 /** The host's daemon, put together: what starts it, in which order, and what its end leaves running. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isRefusal, verifyChain } from '#core/admission/chain.ts'
 import { errorData } from '#core/errors.ts'
-import type { HostId } from '#core/ids.ts'
 import { serveApi } from '#api/server.ts'
 import { ImageStore } from '#images/store.ts'
 import { buildTiny } from '#images/tiny.ts'
@@ -14,7 +12,6 @@ import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
 import { imagesOf } from './build.ts'
 import { Claims } from './claims.ts'
-import { crypto } from './crypto.ts'
 import { Departure } from './departure.ts'
 import { Journal } from './events.ts'
 import { Handoffs } from './handoff.ts'
@@ -31,7 +28,7 @@ import { shareOf } from './slices/share.ts'
 import type { Limits } from '#core/limits.ts'
 import { Pointers } from './pointers.ts'
 import { Reconciler } from './reconciler.ts'
-import { Records, isMembership } from './records.ts'
+import { Records } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
 import { Seat } from './seat.ts'
 import { createService } from './service.ts'
@@ -239,10 +236,7 @@ function startMesh(
     listen: options.listen.length > 0 ? options.listen : identity.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,
-    admit: (peer: HostId, presented: Uint8Array) => {
-      const chain = verifyChain(presented, identity.mesh, crypto)
-      return !isRefusal(chain) && isMembership(chain, peer, records)
-    },
+    admit: (peer, presented) => records.admits(peer, presented),
     remembered: () => rememberedPeers(identity.id, records, store),
     mdns: true,
     log: options.log

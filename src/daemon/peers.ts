@@ -183,7 +183,7 @@ export class Peers {
 
   #hasLapsed(peer: HostId): boolean {
     const key = publicKeyOf(peer)
-    const chain = key === null ? null : this.#records.set.chainOf(key)
+    const chain = key === null ? null : this.#records.chainOf(key)
     return chain !== null && chain.endsAt <= this.#records.now
   }
 

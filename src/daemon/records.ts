@@ -2,8 +2,8 @@
  * The records of this host at work: kept in the store, spread by gossip, repaired with neighbours, seen
  * through the view. Correctness rests on the repair alone; gossip makes it fast.
  */
-import type { Chain } from '#core/admission/chain.ts'
-import { publicKeyOf } from '#core/admission/host-id.ts'
+import { type Chain, isRefusal, verifyChain } from '#core/admission/chain.ts'
+import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { keepsSlot } from '#core/admission/seat.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
@@ -44,6 +44,8 @@ const repairTimeoutMs = 20_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
 const maxDoubles = 4
+/** What so many peers showed is remembered before those that are not connected are forgotten. */
+const maxShown = 1024
 const section = 'records'
 
 type Change = Parameters<Store['write']>[0][number]
@@ -86,6 +88,8 @@ export class Records {
   readonly #topics = new Map<string, Scope>()
   /** Hosts whose records revocations took out; a host that is let in anew has another key. */
   readonly #cut = new Set<HostId>()
+  /** What members showed when they connected: some have no record yet, or none any more. */
+  readonly #shown = new Map<HostId, Chain>()
   /** Hosts that answered an exchange since this daemon's start. */
   readonly #answered = new Map<HostId, number>()
   /** Exchanges under way, by peer: one at a time with each. */
@@ -142,9 +146,31 @@ export class Records {
     return this.#clock.aheadMs(steady(), this.now)
   }
 
-  /** Whether a revocation took this host's record out. */
+  /** Whether a revocation took this host's record out, or cuts what it showed when it connected. */
   wasCut(host: HostId): boolean {
-    return this.#cut.has(host)
+    return this.#cut.has(host) || this.set.isRevoked(this.#shown.get(host) ?? null)
+  }
+
+  /** Whether what a peer showed makes it a member: a living chain to this mesh's root that ends with its key. */
+  admits(peer: HostId, presented: Uint8Array): boolean {
+    const chain = verifyChain(presented, this.set.root, crypto)
+    if (isRefusal(chain) || chain.kind !== 'host' || chain.host !== peer) return false
+    const isMember =
+      chain.endsAt > this.now && !this.set.isRevoked(chain) && keepsSlot(chain, this.view.slots)
+    if (isMember) this.#noteShown(peer, chain)
+    return isMember
+  }
+
+  #noteShown(peer: HostId, chain: Chain): void {
+    this.#shown.set(peer, chain)
+    if (this.#shown.size <= maxShown) return
+    for (const one of this.#shown.keys())
+      if (one !== peer && this.#mesh?.isMember(one) !== true) this.#shown.delete(one)
+  }
+
+  /** The chain of a host as its record, a revocation or itself showed it; null: unknown. */
+  chainOf(host: PublicKey): Chain | null {
+    return this.set.chainOf(host) ?? this.#shown.get(hostIdOf(host)) ?? null
   }
 
   /** Whether a host's records and this host's were compared since this daemon's start. */
@@ -479,15 +505,4 @@ export function revokedHosts(hosts: Iterable<HostId>, records: Records): Readonl
     if ((key !== null && revoked.has(key)) || records.wasCut(host)) out.add(host)
   }
   return out
-}
-
-/** Whether what a peer showed makes it a member: a living chain to this mesh's root that ends with its key. */
-export function isMembership(chain: Chain, peer: HostId, records: Records): boolean {
-  return (
-    chain.kind === 'host' &&
-    chain.host === peer &&
-    chain.endsAt > records.now &&
-    !records.set.isRevoked(chain) &&
-    keepsSlot(chain, records.view.slots)
-  )
 }

@@ -88,7 +88,7 @@ export function createMemoryService(): MemoryService {
     refuse: ({ owner }) => Promise.resolve({ owner, text: `${owner} is refused on this host` }),
     revoke: ({ host }) =>
       host === 'purdue'
-        ? Promise.resolve({ id: '12D3KooWpurdue', name: host })
+        ? Promise.resolve({ id: '12D3KooWpurdue', name: host, isKnown: true })
         : Promise.reject(new ViolinError('unknown-host', `no host named ${host}`, 'known hosts: purdue')),
     config: ({ name }) =>
       Promise.resolve(

@@ -86,7 +86,11 @@ describe('over its socket the API', () => {
     assert.deepEqual(await client.hosts({}), await direct.hosts({}))
     assert.deepEqual(await client.invite(invite), await direct.invite(invite))
     assert.deepEqual(await client.cancelInvite({ token: 'token-1' }), {})
-    assert.deepEqual(await client.revoke({ host: 'purdue' }), { id: '12D3KooWpurdue', name: 'purdue' })
+    assert.deepEqual(await client.revoke({ host: 'purdue' }), {
+      id: '12D3KooWpurdue',
+      name: 'purdue',
+      isKnown: true
+    })
     assert.deepEqual(await client.plan({ topology }), await direct.plan({ topology }))
     assert.deepEqual(await client.list({}), await direct.list({}))
     assert.deepEqual(await client.show({ name: 'net' }), await direct.show({ name: 'net' }))

@@ -5,13 +5,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
-import { isRefusal, verifyChain } from '#core/admission/chain.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import { Admission } from '#daemon/admission.ts'
 import { Claims } from '#daemon/claims.ts'
-import { crypto } from '#daemon/crypto.ts'
 import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
 import { Handoffs } from '#daemon/handoff.ts'
@@ -21,7 +19,7 @@ import { Images } from '#daemon/images.ts'
 import { Loads } from '#daemon/loads.ts'
 import { Peers, rememberedPeers } from '#daemon/peers.ts'
 import { Reconciler } from '#daemon/reconciler.ts'
-import { Records, isMembership } from '#daemon/records.ts'
+import { Records } from '#daemon/records.ts'
 import { Renewal, renewLapsed } from '#daemon/renewal.ts'
 import { Pointers } from '#daemon/pointers.ts'
 import type { refuseOwner } from '#daemon/refusing.ts'
@@ -165,10 +163,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     listen: identity.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,
-    admit: (peer, shown) => {
-      const chain = verifyChain(shown, identity.mesh, crypto)
-      return !isRefusal(chain) && isMembership(chain, peer, records)
-    },
+    admit: (peer, shown) => records.admits(peer, shown),
     remembered: () => rememberedPeers(identity.id, records, store),
     mdns: false,
     log: quiet

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
-import { rename } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
+import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
+import { publicKeyOf } from '#core/admission/host-id.ts'
+import { type Token, parseToken } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
+import { crypto, freshSeed, keyOfSeed, signerOf } from '#daemon/crypto.ts'
+import { join } from '#daemon/founding.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
-import { collect, meshOf, oneLan, type TestHost, until } from './hosts.ts'
+import { redeem } from '#daemon/stranger.ts'
+import { createMesh } from '#mesh/mesh.ts'
+import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
 type Three = [TestHost, TestHost, TestHost]
 
@@ -46,4 +53,101 @@ test('only who let a member in, or the root key, revokes it', async () => {
   await member.admission.revoke('princeton')
   await until([other], () => !other.mesh.members().includes(idOf(founder)))
   assert.equal(other.records.view.members.has(idOf(founder)), false)
+})
+
+/** A host that redeems an invite at one member, and then says nothing of itself: it connects, no more. */
+async function quietHost(
+  inviter: TestHost,
+  witness: TestHost,
+  stack: AsyncDisposableStack
+): Promise<{
+  readonly id: HostId
+  readonly meet: (host: TestHost) => Promise<HostId>
+  /** Resolves when it has lost all members. */
+  readonly parted: Promise<void>
+}> {
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 1, role: 'admin' })
+  const seed = freshSeed()
+  const { answer } = await redeem(
+    parseToken(token, crypto, keyOfSeed) as Token,
+    { seed, signer: signerOf(seed), name: 'quiet', networkKey: null },
+    witness.mesh.addresses()
+  )
+  const mesh = await createMesh({
+    hostSeed: seed,
+    listen: [],
+    meshId: answer.root,
+    presentation: () => answer.bytes,
+    admit: () => true,
+    remembered: () => [],
+    mdns: false,
+    log: () => {}
+  })
+  stack.defer(() => mesh.close())
+  const meet = (host: TestHost): Promise<HostId> =>
+    mesh.dial(host.mesh.addresses(), AbortSignal.timeout(5_000))
+  const parted = new Promise<void>((resolve) =>
+    mesh.on(({ kind }) => {
+      if (kind === 'member-disconnected' && mesh.members().length === 0) resolve()
+    })
+  )
+  return { id: mesh.self, meet, parted }
+}
+
+/** Whether a host holds a revocation of that one's key. */
+function knows({ records }: TestHost, revoked: HostId): boolean {
+  const key = publicKeyOf(revoked)
+  return records.set.entries('mesh').some((one) => one.kind === 'revocation' && one.body.key === key)
+}
+
+test('a host that joined and says nothing is revoked by its id, though who revokes it has never seen it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, witness] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await rm(rootKeyFile(founder.dir))
+  const quiet = await quietHost(founder, witness, stack)
+  const out = await founder.admission.revoke(quiet.id, true)
+  assert.deepEqual(out, { id: quiet.id, name: quiet.id, isKnown: false })
+  await until([witness], () => knows(witness, quiet.id))
+  for (const member of [founder, witness]) {
+    await assert.rejects(quiet.meet(member), refusal('not-a-member'))
+    assert.equal(member.mesh.isMember(quiet.id), false)
+  }
+  assert.deepEqual(
+    [founder, witness].map(({ mesh }) => mesh.members().length),
+    [1, 1]
+  )
+  // Once more is no mistake, and takes nothing back.
+  assert.equal((await founder.admission.revoke(quiet.id)).isKnown, false)
+  await assert.rejects(witness.admission.revoke(quiet.id), refusal('refused'))
+})
+
+test('a quiet host that is connected is cut off by every member when it is revoked', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, witness] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const quiet = await quietHost(founder, witness, stack)
+  await quiet.meet(founder)
+  await quiet.meet(witness)
+  const isIn = ({ mesh }: TestHost): boolean => mesh.isMember(quiet.id)
+  await until([founder, witness], () => isIn(founder) && isIn(witness))
+  assert.equal(founder.records.view.members.has(quiet.id), false)
+  assert.equal((await founder.admission.revoke(quiet.id)).isKnown, true)
+  await until([founder, witness], () => !isIn(founder) && !isIn(witness))
+  await quiet.parted
+  await assert.rejects(quiet.meet(witness), refusal('not-a-member'))
+})
+
+test('who stands above nobody revokes no key that it does not know, and an admin not who let it in', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'admin' })
+  const dir = joinPath(founder.dir, '..', 'admin')
+  await join(dir, token, { name: 'admin', listen: ['/ip4/127.0.0.1/tcp/0'] })
+  const admin = await startHost(dir)
+  stack.defer(() => admin.close())
+  // It has not met the founder, knows nothing of it, and revokes its key.
+  assert.equal((await admin.admission.revoke(idOf(founder), true)).isKnown, false)
+  await admin.mesh.dial(founder.mesh.addresses(), AbortSignal.timeout(10_000))
+  await until([founder, admin], () => knows(founder, idOf(founder)) && admin.records.view.members.size === 2)
+  assert.ok(founder.mesh.isMember(idOf(admin)) && admin.mesh.isMember(idOf(founder)))
+  assert.equal(founder.records.view.members.size, 2)
 })

@@ -9,9 +9,9 @@ interface Flags extends JsonFlag {
 
 export const revoke: Command<Context> = buildCommand<Flags, [host: string], Context>({
   docs: {
-    brief: 'Shut a member out everywhere, for good',
+    brief: 'Shut a host out everywhere, for good',
     fullDescription:
-      'By a host that let it in, directly or through others, or with the root key in the folder of this host.'
+      'By a host that let it in, directly or through others, or with the root key in the folder of this host. A host that is not listed, for it stayed quiet since it joined or its record ended, is named by its id.'
   },
   parameters: {
     flags: {
@@ -30,6 +30,10 @@ export const revoke: Command<Context> = buildCommand<Flags, [host: string], Cont
     await confirm(`${host} is shut out for good${andBelow ? ', with all that it let in' : ''}?`, yes)
     const out = await this.service.revoke({ host, andBelow })
     if (json === true) return printJson(out)
-    process.stdout.write(`${out.name} (${out.id}) is shut out\n`)
+    const called = out.name === out.id ? out.id : `${out.name} (${out.id})`
+    const text = out.isKnown
+      ? `${called} is shut out`
+      : `${called} is not known here: it is shut out as soon as it shows a membership, if this host let it in`
+    process.stdout.write(`${text}\n`)
   }
 })

@@ -176,6 +176,22 @@ export function isAncestor(chain: Chain, key: PublicKey): boolean {
   return chain.path.slice(0, -1).some((link) => link.subject === key && isHostLink(link))
 }
 
+/**
+ * Whether `key` stands above another key that the chain shows, be it its subject, one on its way, or a witness's:
+ * {@link isAncestor} of that one. The root stands above all.
+ */
+export function standsAbove(chain: Chain, key: PublicKey, below: PublicKey): boolean {
+  if (key === chain.root) return true
+  const linkOf = (subject: PublicKey): Link | undefined =>
+    chain.links.find((link) => link.subject === subject)
+  let link = linkOf(below)
+  while (link !== undefined && link.kind !== 'founding') {
+    if (link.issuer === key) return isHostLink(linkOf(key))
+    link = linkOf(link.issuer)
+  }
+  return false
+}
+
 /** The slot through which the chain's host came in (its own link, or where a renewal says so); null: none. */
 export function slotOf(chain: Chain): { readonly token: PublicKey; readonly slot: number } | null {
   const link = chain.kind === 'owner' ? chain.path.at(-2) : chain.path.at(-1)

@@ -93,7 +93,10 @@ export interface RevocationBody {
   readonly key: PublicKey
   /** Also all that it let in. */
   readonly andBelow: boolean
-  /** Links of a chain that ends with the key: shows by bytes that the author stands above it. */
+  /**
+   * Links of a chain that ends with the key: shows by bytes that the author stands above it. Empty where the
+   * author knows none: the revocation then cuts only chains in which the author stands above the key.
+   */
   readonly target: readonly Link[]
 }
 
@@ -231,8 +234,12 @@ function revocationFromWire(value: unknown): RevocationBody {
   return {
     key: readKey(wire.key, 'key'),
     andBelow: readFlag(wire.andBelow, 'andBelow'),
-    target: linksFromWire(wire.target)
+    target: isEmptyList(wire.target) ? [] : linksFromWire(wire.target)
   }
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
 }
 
 function violinFromWire(value: unknown): ViolinBody {

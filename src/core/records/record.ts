@@ -69,8 +69,8 @@ interface Signed<K extends RecordKind> {
 
 export type HostRecord = Signed<'host'>
 export type RevocationRecord = Signed<'revocation'> & {
-  /** The verified chain that ends with the revoked key. */
-  readonly target: Chain
+  /** The verified chain that ends with the revoked key; null: the author knew none. */
+  readonly target: Chain | null
 }
 export type ViolinRecord = Signed<'violin'>
 export type RunsRecord = Signed<'runs'>
@@ -239,6 +239,7 @@ function authorised(record: SignedRecord, root: PublicKey, crypto: Crypto): Sign
       }
       return record
     case 'revocation': {
+      if (record.body.target.length === 0) return conditional(record)
       const target = verified(record.body.target, root, crypto)
       if (target.subject !== record.body.key) throw new Malformed("the chain shown is not the revoked key's")
       if (!isAncestor(target, record.author)) throw new Malformed('only who stands above a key revokes it')
@@ -246,6 +247,15 @@ function authorised(record: SignedRecord, root: PublicKey, crypto: Crypto): Sign
       return { ...record, target }
     }
   }
+}
+
+/** A plain member stands above nobody; an admin above whom the cut chains show. */
+function conditional(record: SignedRecord & Signed<'revocation'>): RevocationRecord {
+  const { chain } = record
+  if (chain !== null && (chain.kind !== 'host' || chain.role !== 'admin'))
+    throw new Malformed('only an admin revokes a key without its chain')
+  checkLife(record, record.issuedAt)
+  return { ...record, target: null }
 }
 
 function checkLife(record: SignedRecord, from: number): void {

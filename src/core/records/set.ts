@@ -6,13 +6,14 @@
  *
  * Invariant: no record is kept whose author a kept revocation cuts.
  */
-import type { Chain } from '../admission/chain.ts'
+import { type Chain, standsAbove } from '../admission/chain.ts'
 import { rememberVerified } from '../admission/verified.ts'
 import type { Crypto, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { RecordKind } from './bodies.ts'
 import { Quota } from './quota.ts'
 import {
   type Rejected,
+  type RevocationRecord,
   type Scope,
   type SignedRecord,
   type ViolinRecord,
@@ -75,8 +76,8 @@ export class RecordSet {
   readonly #trees: Map<Domain, Tree>
   readonly #claims: SlotClaims
   readonly #quota: Quota
-  /** Revoked keys; true: with all that they let in. */
-  #cuts: ReadonlyMap<PublicKey, boolean>
+  /** The revocations of each key, one for each of their authors. */
+  #cuts: Cuts
   /**
    * Versions of VIOLINs that this host holds no more, by domain and place: what they replaced, or would have,
    * does not come back from a host that has not heard of them.
@@ -137,7 +138,7 @@ export class RecordSet {
     if (former !== null) this.#take(former)
     if (record.kind === 'violin') this.#dropped.delete(nameOf(record))
     this.#put(record)
-    const cut = record.kind === 'revocation' ? this.#cut(record.key as PublicKey, record.body.andBelow) : []
+    const cut = record.kind === 'revocation' ? this.#cut(record) : []
     return { verdict: 'accepted', reason: '', record, removed: former === null ? cut : [former, ...cut] }
   }
 
@@ -222,17 +223,27 @@ export class RecordSet {
 
   /** Whether a kept revocation cuts this chain. The mesh root's (null) never. */
   isRevoked(chain: Chain | null): boolean {
-    if (chain === null || this.#cuts.size === 0) return false
+    return this.revocationOf(chain) !== null
+  }
+
+  /** A kept revocation that cuts this chain; null: none does. */
+  revocationOf(chain: Chain | null): RevocationRecord | null {
+    if (chain === null || this.#cuts.size === 0) return null
     const own = chain.kind === 'owner' ? 2 : 1
     // An invite falls with any key above it: who is out lets nobody in.
     const from = chain.kind === 'token' ? 0 : chain.path.length - own
+    const cutOf = (key: PublicKey, isOwn: boolean): RevocationRecord | undefined =>
+      this.#cuts.get(key)?.find((cut) => (isOwn || cut.body.andBelow) && cuts(cut, chain))
     const isAbove = (key: PublicKey): boolean => chain.path.some(({ subject }) => subject === key)
-    return chain.path.some((link, place) => {
-      const cut = this.#cuts.get(link.subject)
-      if (cut !== undefined && (cut || place >= from)) return true
+    for (const [place, link] of chain.path.entries()) {
+      const cut = cutOf(link.subject, place >= from)
+      if (cut !== undefined) return cut
       // Who is out could sign itself in again under a new key, by an invite of another that is not used up.
-      return place >= from && link.kind === 'joined' && this.#cuts.has(link.witness) && !isAbove(link.witness)
-    })
+      if (place < from || link.kind !== 'joined' || isAbove(link.witness)) continue
+      const ofWitness = cutOf(link.witness, true)
+      if (ofWitness !== undefined) return ofWitness
+    }
+    return null
   }
 
   /** The chain of a host key as its record shows it, or as the revocation does that cut it; null: unknown. */
@@ -240,7 +251,7 @@ export class RecordSet {
     const own = this.get('host', host, '')
     if (own !== null) return own.chain
     for (const record of recordsOf(under(this.tree('revocations'), host, placeOf)))
-      if (record.kind === 'revocation') return record.target
+      if (record.kind === 'revocation' && record.target !== null) return record.target
     return null
   }
 
@@ -249,8 +260,8 @@ export class RecordSet {
     return this.#claims.usedSlots(token)
   }
 
-  #cut(key: PublicKey, andBelow: boolean): readonly SignedRecord[] {
-    this.#cuts = new Map(this.#cuts).set(key, andBelow || this.#cuts.get(key) === true)
+  #cut(revocation: RevocationRecord): readonly SignedRecord[] {
+    this.#cuts = withCut(this.#cuts, revocation)
     const cut = [...this.all()].filter(
       (record) => record.kind !== 'revocation' && this.isRevoked(record.chain)
     )
@@ -259,13 +270,12 @@ export class RecordSet {
   }
 
   #recount(): void {
-    const cuts = new Map<PublicKey, boolean>()
+    const all = new Map<PublicKey, RevocationRecord[]>()
     for (const record of recordsOf(this.tree('revocations'))) {
       if (record.kind !== 'revocation') continue
-      const { key, andBelow } = record.body
-      cuts.set(key, andBelow || cuts.get(key) === true)
+      all.set(record.body.key, [...(all.get(record.body.key) ?? []), record])
     }
-    this.#cuts = cuts
+    this.#cuts = all
   }
 
   #put(record: SignedRecord): void {
@@ -285,6 +295,19 @@ export class RecordSet {
     this.#quota.count(record, -1)
     this.#revision++
   }
+}
+
+/** Whether a revocation counts in a chain that shows its key: always where its author showed that it may. */
+function cuts(revocation: RevocationRecord, chain: Chain): boolean {
+  return revocation.target !== null || standsAbove(chain, revocation.author, revocation.body.key)
+}
+
+type Cuts = ReadonlyMap<PublicKey, readonly RevocationRecord[]>
+
+function withCut(all: Cuts, revocation: RevocationRecord): Cuts {
+  const { key } = revocation.body
+  const others = (all.get(key) ?? []).filter(({ author }) => author !== revocation.author)
+  return new Map(all).set(key, [...others, revocation])
 }
 
 /** What is reconciled together with this record. */
@@ -315,7 +338,7 @@ function hasEnded(record: SignedRecord, now: WallTime): boolean {
 }
 
 /**
- * Which of two records under one key stands: the end of a VIOLIN above every version, a wider and longer
+ * Which of two records under one key stands: the end of a VIOLIN above every version, a wider, proven and longer
  * revocation above another (it is final), else the higher version, then the lower hash. A total order.
  */
 export function beats(a: SignedRecord, b: SignedRecord): boolean {
@@ -330,7 +353,7 @@ function rankOf(record: SignedRecord): readonly number[] {
     case 'violin':
       return [record.body.ended === null ? 0 : 1, record.version]
     case 'revocation':
-      return [record.body.andBelow ? 1 : 0, record.endsAt, record.version]
+      return [record.body.andBelow ? 1 : 0, record.target === null ? 0 : 1, record.endsAt, record.version]
     case 'host':
     case 'runs':
       return [record.version]
@@ -339,9 +362,12 @@ function rankOf(record: SignedRecord): readonly number[] {
 
 /**
  * A record counts from its date on; a revocation at once, as long as what it shuts out lasts. One that a clock which
- * ran ahead has dated would otherwise shut nobody out until then, and nobody would know.
+ * ran ahead has dated would otherwise shut nobody out until then, and nobody would know. Where what it shuts out is
+ * not shown, its author's own membership is the measure.
  */
 function takenFrom(record: SignedRecord): number {
   const { issuedAt } = record
-  return record.kind === 'revocation' && issuedAt <= record.target.endsAt ? -Infinity : issuedAt
+  if (record.kind !== 'revocation') return issuedAt
+  const lasting = record.target ?? record.chain
+  return lasting !== null && issuedAt <= lasting.endsAt ? -Infinity : issuedAt
 }

@@ -51,7 +51,7 @@ export interface View {
   readonly displaced: ReadonlySet<HostId>
   /** The host key that keeps each slot which several claim, by `TOKEN SLOT`. */
   readonly slots: ReadonlyMap<string, PublicKey>
-  /** Keys with a revocation in force; true: with all that they let in. */
+  /** Keys that a revocation in force cuts in whatever chain; true: with all that they let in. */
   readonly revoked: ReadonlyMap<PublicKey, boolean>
   readonly violins: ReadonlyMap<ViolinId, ViolinView>
   readonly runs: ReadonlyMap<ViolinId, ReadonlyMap<HostId, RunsRecord>>
@@ -203,7 +203,7 @@ function displacedBy(
 function revokedBy(revocations: Tree | null, now: WallTime): ReadonlyMap<PublicKey, boolean> {
   const revoked = new Map<PublicKey, boolean>()
   for (const record of recordsOf(revocations)) {
-    if (record.kind !== 'revocation' || record.endsAt <= now) continue
+    if (record.kind !== 'revocation' || record.target === null || record.endsAt <= now) continue
     revoked.set(record.body.key, record.body.andBelow || revoked.get(record.body.key) === true)
   }
   return revoked

@@ -53,7 +53,8 @@ const samples: readonly SignedRecord[] = [
   revocation(first.chain, null),
   violinRecord(first, founding, specOn(hosts)),
   violinRecord(member, founding, null),
-  runsRecord(member, violinId(founding))
+  runsRecord(member, violinId(founding)),
+  revocation(member.signer.publicKey, first)
 ]
 
 function open(bytes: Uint8Array): SignedRecord {
@@ -76,7 +77,7 @@ test('every kind of record opens to what was sealed', () => {
 
 test('hosts and revocations are mesh-wide, the rest is with its VIOLIN', () => {
   const id = violinId(founding)
-  assert.deepEqual(samples.map(scopeOf), ['mesh', 'mesh', 'mesh', id, id, id])
+  assert.deepEqual(samples.map(scopeOf), ['mesh', 'mesh', 'mesh', id, id, id, 'mesh'])
 })
 
 test('one flipped bit anywhere in a record is refused', () => {
@@ -118,7 +119,7 @@ test('any field replaced by anything and signed again by its author opens whole 
     fc.array(fc.integer(), { maxLength: 11 }),
     fc.dictionary(fc.string({ maxLength: 5 }), fc.integer())
   )
-  const authors = [member.signer, first.signer, root, first.owner, member.owner, member.signer]
+  const authors = [member.signer, first.signer, root, first.owner, member.owner, member.signer, first.signer]
   const which = fc.integer({ min: 0, max: samples.length - 1 })
   fc.assert(
     fc.property(
@@ -192,7 +193,7 @@ test('nobody speaks for another', () => {
       crypto
     )
   const refused =
-    /speaks for itself|not the author|chain is not|owners|said by a host|stands above|only revokes/
+    /speaks for itself|not the author|chain is not|owners|said by a host|stands above|only revokes|only an admin/
   assert.throws(() => seal({ kind: 'host', body: hostBody(first), chain: member.chain }), refused)
   assert.throws(() => seal({ kind: 'host', body: hostBody(member), chain: first.chain }), refused)
   assert.throws(
@@ -203,6 +204,7 @@ test('nobody speaks for another', () => {
   const body = { founding: foundingOf(first.owner.publicKey), spec: specOn(hosts), ended: null }
   assert.throws(() => seal({ kind: 'violin', body, chain: member.ownerChain }, member.owner), refused)
   assert.throws(() => seal({ kind: 'violin', body, chain: member.chain }), refused)
+  assert.throws(() => revocation(first.signer.publicKey, member), refused)
   assert.throws(() => revocation(first.chain, member), refused)
   assert.throws(() => revocation(member.chain, member), refused)
 })

@@ -69,14 +69,17 @@ export function hostRecord(host: TestHost, change: Partial<HostBody> = {}, times
   return sealRecord(draft, root.publicKey, host.signer, crypto) as HostRecord
 }
 
-/** A revocation of the end of `target`, by a host, or by the root where it is left out. */
+/** A revocation of the end of `target`, or of a key without its chain; by a host, or by the root where it is null. */
 export function revocation(
-  target: Chain,
+  target: Chain | PublicKey,
   by: TestHost | null,
   andBelow = false,
   times: Times = {}
 ): RevocationRecord {
-  const body = { key: target.subject, andBelow, target: target.links }
+  const body =
+    typeof target === 'string'
+      ? { key: target, andBelow, target: [] }
+      : { key: target.subject, andBelow, target: target.links }
   const draft = { kind: 'revocation', body, chain: by?.chain ?? null, ...timed(times, 400 * dayMs) } as const
   const signer: Signer = by?.signer ?? root
   return sealRecord(draft, root.publicKey, signer, crypto) as RevocationRecord

@@ -72,7 +72,11 @@ const pools: Readonly<Record<string, readonly SignedRecord[]>> = {
     revocation(memberTokenChain, admin),
     revocation(memberTokenChain, admin, true, { version: 2, expiresAt: after(399 * dayMs) }),
     revocation(admin.chain, first, true),
-    revocation(first.chain, null)
+    revocation(first.chain, null),
+    revocation(member.signer.publicKey, admin),
+    revocation(member.signer.publicKey, admin, true, { expiresAt: after(410 * dayMs) }),
+    revocation(admin.signer.publicKey, first, true),
+    revocation(first.signer.publicKey, admin)
   ]
 }
 const everything = Object.values(pools).flat()
@@ -178,6 +182,40 @@ test('a revocation of all below cuts tokens, hosts and owner keys there; without
   const below = setOf([hostRecord(member), revocation(admin.chain, first, true)])
   assert.ok(below.isRevoked(member.chain))
   assert.equal(view(below, start).members.size, 0)
+})
+
+test('a key that showed no chain is revoked where its chains show the author above it, and nowhere else', () => {
+  const set = setOf([
+    hostRecord(first),
+    revocation(member.signer.publicKey, admin),
+    revocation(first.signer.publicKey, admin, true)
+  ])
+  assert.equal(set.merge(hostRecord(member).bytes, start).reason, 'revoked')
+  assert.ok(set.isRevoked(member.ownerChain))
+  assert.ok(!set.isRevoked(first.chain) && !set.isRevoked(admin.chain))
+  // Nor may the view take it for a key that is out in whatever chain.
+  assert.deepEqual([...view(set, start).revoked], [])
+  const wish = { role: 'member', notAfter: after(yearMs) } as const
+  const renewed = hostFrom('member', renewChain(first.chain, first.signer, member.chain, wish, crypto))
+  assert.ok(!set.isRevoked(renewed.chain))
+  assert.ok(setOf([revocation(member.signer.publicKey, null)]).isRevoked(renewed.chain))
+})
+
+test('a key without a chain is revoked with all below it, and with whom it let in as a witness', () => {
+  const below = setOf([hostRecord(member), revocation(admin.signer.publicKey, first, true)])
+  assert.equal(below.size, 1)
+  assert.ok(below.isRevoked(member.chain))
+  const { token } = invite(first, 'shared token', { slots: 2 })
+  const smuggled = join(token, 'smuggled', witnessOf(admin))
+  assert.ok(setOf([revocation(admin.signer.publicKey, first)]).isRevoked(smuggled.chain))
+})
+
+test('a revocation that shows its key’s chain stands above one that does not, until it says less', () => {
+  const bare = revocation(member.signer.publicKey, admin, false, { expiresAt: after(410 * dayMs) })
+  const shown = revocation(member.chain, admin)
+  assert.deepEqual(contents(setOf([bare, shown])), contents(setOf([shown])))
+  const wider = revocation(member.signer.publicKey, admin, true)
+  assert.deepEqual(contents(setOf([shown, wider])), contents(setOf([wider])))
 })
 
 test('a renewed host is no longer cut with the admin that once invited it', () => {

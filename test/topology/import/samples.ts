@@ -6,7 +6,7 @@ export function folderOf(files: Readonly<Record<string, string>>): Folder {
   return {
     files: Object.keys(files).toSorted(),
     skipped: [],
-    read: (path) => ({ data: new TextEncoder().encode(files[path] as string), mode: 0o644 })
+    read: (path) => ({ data: new TextEncoder().encode(files[path]), mode: 0o644 })
   }
 }
 
