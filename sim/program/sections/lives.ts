@@ -1,6 +1,6 @@
 /** How soon a death is seen, that weather kills nobody, and what watching costs a host. */
 import type { Row } from '../rows.ts'
-import { commandOf, runOne, runSome, sum, valuesOf } from './runs.ts'
+import { commandOf, runOne, runSome, sum, upperBound, valuesOf } from './runs.ts'
 import { type Point, type Section, exponent } from './section.ts'
 
 const usualSizes = [100, 1_000] as const
@@ -13,8 +13,6 @@ const longRuns = 100
 const seenWithinMs = 4_000
 /** As steep as a logarithm from 100 to 10,000. */
 const flat = 0.15
-/** Rule of three: none seen in n hours bounds the rate, at 95 % confidence, by 3 / n. */
-const ruleOfThree = 3
 
 export const lives: Section = {
   name: 'lives',
@@ -74,8 +72,8 @@ function weatherRows(long: boolean): Row[] {
     {
       name: 'false deaths: upper bound at 95 %',
       unit: 'per 1,000 host-hours',
-      values: [(1_000 * ruleOfThree) / hours],
-      note: 'rule of three: none in n hours bounds the rate by 3 / n',
+      values: [(1_000 * upperBound(sum(valuesOf(figures, 'false deaths')))) / hours],
+      note: 'Poisson: none in n hours bounds the rate by 3 / n, one by 4.7 / n',
       ...about
     }
   ]

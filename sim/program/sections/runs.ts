@@ -57,6 +57,23 @@ export function valuesOf(figures: readonly Figure[], name: string): number[] {
   return figures.filter((one) => one.name === name).flatMap((one) => one.values)
 }
 
+/** Of something seen so often as many are expected at most, at 95 %: of what was never seen three (Poisson). */
+export function upperBound(seen: number): number {
+  const chance = (expected: number): number => {
+    let term = Math.exp(-expected)
+    let total = term
+    for (let count = 1; count <= seen; count++) total += term *= expected / count
+    return total
+  }
+  let [low, high] = [seen, 4 * seen + 4]
+  while (high - low > 1e-6) {
+    const middle = (low + high) / 2
+    if (chance(middle) > 0.05) low = middle
+    else high = middle
+  }
+  return high
+}
+
 export function sum(values: readonly number[]): number {
   return values.reduce((total, one) => total + one, 0)
 }

@@ -1,7 +1,7 @@
 /** Loss of 5 % and stalls of 300 ms: nobody may take a vSwitch over from an active that forwards. */
 import { denser, stallsPerHour } from '../../scenarios/elections.ts'
 import type { Row } from '../rows.ts'
-import { commandOf, runSome, sum, valuesOf } from './runs.ts'
+import { commandOf, runSome, sum, upperBound, valuesOf } from './runs.ts'
 import type { Section } from './section.ts'
 
 /** What a world of so many touches stays in the processor's cache: an hour of a switch costs less than in a larger one. */
@@ -9,9 +9,7 @@ const hosts = 60
 const usualRuns = 10
 /** Dense weather then has the stalls of 10,000 plain switch-hours. */
 const longRuns = 320
-/** Rule of three: none seen in n hours bounds the rate, at 95 % confidence, by 3 / n. */
-const ruleOfThree = 3
-const bound = 'rule of three: none in n bounds the rate by 3 / n'
+const bound = 'Poisson: none in n bounds the rate by 3 / n, one by 4.7 / n'
 
 export const weather: Section = {
   name: 'weather',
@@ -35,7 +33,7 @@ function plain(runs: number): Row[] {
     {
       name: 'false takeovers: upper bound at 95 %',
       unit: 'per 1,000 switch-hours',
-      values: [(1_000 * ruleOfThree) / hours],
+      values: [(1_000 * upperBound(sum(valuesOf(figures, 'switches that changed')))) / hours],
       note: bound,
       ...about
     }
@@ -60,7 +58,7 @@ function dense(runs: number): Row[] {
     {
       name: 'dense weather: upper bound at 95 %',
       unit: 'per million stalls',
-      values: [(1_000_000 * ruleOfThree) / stalls],
+      values: [(1_000_000 * upperBound(sum(valuesOf(figures, 'switches that changed')))) / stalls],
       note: bound,
       ...about
     }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { lineOf } from '../../../sim/program/rows.ts'
+import { upperBound } from '../../../sim/program/sections/runs.ts'
 import { exponent } from '../../../sim/program/sections/section.ts'
 
 const program = new URL('../../../bin/violin-sim', import.meta.url).pathname
@@ -76,6 +77,11 @@ test('a goal judges the value that it names, and nothing measured misses it', ()
   assert.equal(lineOf({ ...row, goal: { of: 'max', atMost: 5 } }).ok, false)
   assert.equal(lineOf({ ...row, goal: { atLeast: 1 } }).ok, true)
   assert.equal(lineOf({ ...row, values: [], goal: { atMost: 5 } }).ok, false)
+})
+
+test('what was never seen may be expected three times, what was seen once 4.7 times (Poisson, 95 %)', () => {
+  const table = [2.996, 4.744, 6.296, 7.754, 9.154]
+  for (const [seen, bound] of table.entries()) assert.ok(Math.abs(upperBound(seen) - bound) < 1e-3, `${seen}`)
 })
 
 test('the exponent of a power is found, and of what is flat it is nothing', () => {
