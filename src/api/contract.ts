@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { SessionRequest } from '#core/session.ts'
-import type { Restart, Topology } from '#core/spec.ts'
+import type { DriverName, Jetway, Restart, Topology } from '#core/spec.ts'
 
 export interface About {
   readonly id: string
@@ -64,6 +64,20 @@ export type Progress =
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'done'; readonly text: string }
 
+/** What `attach` tells; the stream lasts as long as the host is attached. */
+export type AttachRow =
+  | Progress
+  | {
+      readonly kind: 'attached'
+      readonly violin: string
+      readonly lan: string
+      /** What this host is called inside. */
+      readonly entity: string
+      /** Its interface on this host. */
+      readonly device: string
+      readonly ips: readonly string[]
+    }
+
 export interface ListRow {
   readonly name: string
   readonly id: string
@@ -98,7 +112,8 @@ export interface ShowLan {
 export interface ShowEntity {
   readonly name: string
   readonly kind: 'host' | 'router'
-  readonly driver: 'uml' | 'netns'
+  /** `tap`: a real host that is attached. */
+  readonly driver: DriverName
   readonly host: string | null
   readonly hostId: string | null
   /** Who may run it, in order. */
@@ -114,6 +129,21 @@ export interface ShowEntity {
     readonly ips: readonly string[]
     readonly up: boolean
   }[]
+}
+
+export interface ShowJetway {
+  readonly name: string
+  readonly lan: string
+  readonly mode: Jetway['mode']
+  readonly bridge: string | null
+  readonly host: string
+  readonly hostId: string
+  /** Its address on the vLAN; a bridge has none. */
+  readonly ip: string | null
+  /** Its owner wants it open. */
+  readonly enabled: boolean
+  readonly state: 'shut' | 'opening' | 'open' | 'refused' | 'failed' | 'unreachable'
+  readonly reason: string
 }
 
 export interface Show {
@@ -132,7 +162,7 @@ export interface Show {
   readonly signedTwice: readonly { readonly owner: string; readonly at: string }[]
   readonly lans: readonly ShowLan[]
   readonly entities: readonly ShowEntity[]
-  readonly jetways: readonly never[]
+  readonly jetways: readonly ShowJetway[]
   /** Co-hosts that did not answer; what only they know is null. */
   readonly stale: readonly string[]
 }
@@ -219,6 +249,34 @@ export interface Service {
     readonly to: string
     readonly timeoutMs: number
   }): AsyncIterable<Progress>
+  /** Opens or shuts a jetway. */
+  jetway(request: {
+    readonly violin: string
+    readonly jetway: string
+    readonly open: boolean
+    readonly timeoutMs: number
+  }): AsyncIterable<Progress>
+  /** The operator lets an owner have jetways on this host, or none any more. */
+  letJetways(request: {
+    readonly owner: string
+    readonly undo?: boolean
+    /** Bridges of this host that they may join. */
+    readonly bridges?: readonly string[]
+    /** What of this host's own may be reached through them: networks, `host`. */
+    readonly reach?: readonly string[]
+  }): Promise<{ readonly owner: string; readonly text: string }>
+  /** Puts this host on a vLAN until the reader goes, or `detach`. */
+  attach(request: {
+    readonly violin: string
+    readonly lan: string
+    /** Absent: the next free one. */
+    readonly ip?: string
+  }): AsyncIterable<AttachRow>
+  /** Takes this host off vLANs, all of them where none is named. */
+  detach(request: {
+    readonly violin?: string
+    readonly lan?: string
+  }): Promise<{ readonly from: readonly string[] }>
   /**
    * What happened on this host; with `violin`, what happened to that VIOLIN on all its hosts, in one order, and
    * which of them did not answer (kind `not-reached`).

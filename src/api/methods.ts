@@ -5,7 +5,15 @@
 import * as z from 'zod'
 import type { ErrorData } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import { lanServices, maxNicsPerEntity, restarts, routings, type Topology } from '#core/spec.ts'
+import {
+  drivers,
+  jetwayModes,
+  lanServices,
+  maxNicsPerEntity,
+  restarts,
+  routings,
+  type Topology
+} from '#core/spec.ts'
 import type { Service } from './contract.ts'
 
 /** Methods that are plain requests; `session` is an upgraded connection instead. */
@@ -49,8 +57,8 @@ const topology = z.strictObject({
     .array(
       z.strictObject({
         name,
-        kind: z.enum(['host', 'router']),
-        driver: z.enum(['uml', 'netns']),
+        kind: z.enum(['host', 'router', 'jetway']),
+        driver: z.enum(drivers),
         image: name,
         memoryMiB: z.int().min(1).max(1_048_576),
         on: name.optional(),
@@ -68,7 +76,14 @@ const topology = z.strictObject({
         routing: z.enum(routings).optional(),
         multicast: z.enum(['pim']).optional(),
         nat: name.optional(),
-        anycast: z.array(name).max(64).optional()
+        anycast: z.array(name).max(64).optional(),
+        jetway: z
+          .strictObject({
+            mode: z.enum(jetwayModes),
+            bridge: z.string().max(15),
+            enabled: z.boolean().optional()
+          })
+          .optional()
       })
     )
     .max(1_024),
@@ -129,6 +144,29 @@ export const methods: Table = {
     stream: true
   },
   removeImage: { request: z.strictObject({ image: name }), stream: false },
+  jetway: {
+    request: z.strictObject({ violin: name, jetway: name, open: z.boolean(), timeoutMs }),
+    stream: true
+  },
+  letJetways: {
+    request: optional<Request<'letJetways'>>(
+      z.strictObject({
+        owner: name,
+        undo: z.boolean().optional(),
+        bridges: z.array(z.string().max(15)).max(64).optional(),
+        reach: z.array(z.string().max(18)).max(256).optional()
+      })
+    ),
+    stream: false
+  },
+  attach: {
+    request: optional<Request<'attach'>>(z.strictObject({ violin: name, lan: name, ip: name.optional() })),
+    stream: true
+  },
+  detach: {
+    request: optional<Request<'detach'>>(z.strictObject({ violin: name.optional(), lan: name.optional() })),
+    stream: false
+  },
   drain: { request: z.strictObject({ off: z.boolean(), timeoutMs }), stream: true },
   events: {
     request: optional<Request<'events'>>(z.strictObject({ follow: z.boolean(), violin: name.optional() })),

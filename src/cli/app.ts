@@ -11,6 +11,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { Context } from './context.ts'
 import { version } from './version.ts'
 import { apply } from './verbs/apply.ts'
+import { attach, detach } from './verbs/attach.ts'
 import { consoleVerb } from './verbs/console.ts'
 import { cp } from './verbs/cp.ts'
 import { daemon } from './verbs/daemon.ts'
@@ -25,6 +26,7 @@ import { image } from './verbs/image.ts'
 import { importVerb } from './verbs/import.ts'
 import { init } from './verbs/init.ts'
 import { invite } from './verbs/invite.ts'
+import { jetway } from './verbs/jetway.ts'
 import { join } from './verbs/join.ts'
 import { leave } from './verbs/leave.ts'
 import { list } from './verbs/list.ts'
@@ -41,7 +43,6 @@ const laterVerbs: ReadonlySet<string> = new Set([
   'bugreport',
   'nic',
   'link',
-  'jetway',
   'capture',
   'top',
   'kernel',
@@ -71,6 +72,9 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     console: consoleVerb,
     cp,
     migrate,
+    jetway,
+    attach,
+    detach,
     events,
     image,
     delete: deleteVerb,

@@ -11,6 +11,7 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
   { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
   { title: 'VIOLINs', verbs: ['import', 'plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
+  { title: 'Real hosts and networks', verbs: ['attach', 'detach', 'jetway'] },
   { title: 'To try', verbs: ['demo', 'lab'] }
 ]
 

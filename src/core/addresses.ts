@@ -75,8 +75,13 @@ export function assignAddresses(topology: Topology, previous: Spec | null): Read
       throw invalid(`${key} is on ${nic.lan}, which is no vLAN`, 'declare it under lans')
   const addresses = new Map<string, string[]>(nics.map(({ key }) => [key, []]))
   const before = previousNics(previous)
+  // What joins a bridge of a host has no address of its own there.
+  const bridges = new Set(
+    topology.entities.flatMap(({ jetway, nics: own }) => (jetway?.mode === 'bridge' ? own : []))
+  )
+  const addressed = nics.filter(({ nic }) => !bridges.has(nic))
   for (const family of families)
-    for (const [key, address] of assign(family, topology.lans, nics, before))
+    for (const [key, address] of assign(family, topology.lans, addressed, before))
       addresses.get(key)?.push(address)
   return addresses
 }

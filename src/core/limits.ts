@@ -2,7 +2,7 @@
  * What a host's operator lets VIOLINs take, decided by that host alone, whatever a record says.
  */
 import type { HostId, PublicKey, ViolinId } from './ids.ts'
-import type { SpecEntity } from './spec.ts'
+import type { Jetway, SpecEntity } from './spec.ts'
 
 /** What this host gives, and to whom. */
 export interface Limits {
@@ -20,6 +20,18 @@ export interface Limits {
   readonly allow: readonly (PublicKey | HostId)[] | null
   /** Whose are not, also where `allow` names them. */
   readonly refuse: readonly (PublicKey | HostId)[]
+  /** Who may have doors to the real network here; nobody else may. */
+  readonly jetways: readonly JetwayLeave[]
+}
+
+/** An operator's leave to open jetways. */
+export interface JetwayLeave {
+  /** An owner key, or a host whose owner keys are meant. */
+  readonly owner: PublicKey | HostId
+  /** Bridges of this host that they may join. */
+  readonly bridges: readonly string[]
+  /** What of this host's own may be reached from inside: networks as CIDR, `host` for the host itself. */
+  readonly reach: readonly string[]
 }
 
 /** Entities at once where the operator says nothing. */
@@ -37,7 +49,8 @@ export function standardLimits(machine: { readonly memoryMiB: number; readonly c
     cpus: machine.cpus,
     imagesMiB: standardImagesMiB,
     allow: null,
-    refuse: []
+    refuse: [],
+    jetways: []
   }
 }
 
@@ -53,7 +66,7 @@ export interface Claim {
   readonly running?: boolean
 }
 
-/** What a namespace with an idle shell takes, rounded up, MiB: so that their number has a bound, too. */
+/** What a namespace with an idle shell takes, or a door, rounded up, MiB: so that their number has a bound, too. */
 const namespaceMiB = 2
 
 /** What an entity takes of its host's memory, MiB. */
@@ -71,9 +84,48 @@ export function ownerRefusal(
 ): string | null {
   if (refuse.includes(ownerHost) || owners.some((owner) => refuse.includes(owner)))
     return "this host's operator refuses its owner"
-  const named = (list: readonly string[]): boolean =>
-    list.includes(ownerHost) || (owners.length > 0 && owners.every((owner) => list.includes(owner)))
-  return allow === null || named(allow) ? null : "this host's operator does not allow its owner"
+  return allow === null || names(allow, { owners, ownerHost })
+    ? null
+    : "this host's operator does not allow its owner"
+}
+
+/** Whether a list names the owner host of a VIOLIN, or all of its owner keys. */
+function names(list: readonly string[], { owners, ownerHost }: Pick<Claim, 'owners' | 'ownerHost'>): boolean {
+  return list.includes(ownerHost) || (owners.length > 0 && owners.every((owner) => list.includes(owner)))
+}
+
+/** What the operator lets the jetways of a VIOLIN do, by all that names its owners; null: there may be none. */
+export function jetwayLeave(
+  whose: Pick<Claim, 'owners' | 'ownerHost'>,
+  { jetways }: Pick<Limits, 'jetways'>
+): Pick<JetwayLeave, 'bridges' | 'reach'> | null {
+  if (
+    !names(
+      jetways.map(({ owner }) => owner),
+      whose
+    )
+  )
+    return null
+  const own = jetways.filter(
+    ({ owner }) => owner === whose.ownerHost || whose.owners.some((one) => one === owner)
+  )
+  return {
+    bridges: own.flatMap(({ bridges }) => bridges),
+    reach: own.flatMap(({ reach }) => reach)
+  }
+}
+
+/** Why a jetway stays shut on this host; null: it may be open. */
+function jetwayRefusal(
+  claim: Pick<Claim, 'owners' | 'ownerHost'>,
+  { mode, bridge }: Jetway,
+  limits: Limits
+): string | null {
+  const leave = jetwayLeave(claim, limits)
+  if (leave === null) return "this host's operator allows its owner no jetway"
+  if (mode === 'bridge' && !leave.bridges.includes(bridge))
+    return `this host's operator allows its owner no jetway to ${bridge}`
+  return null
 }
 
 /**
@@ -93,7 +145,8 @@ export function refusals(
     const whole = ownerRefusal(claim, limits)
     const reasons = refused.get(claim.violin) ?? new Map<string, string>()
     for (const entity of claim.entities) {
-      const reason = whole ?? take(taken, claim.ownerHost, memoryOf(entity), limits)
+      const shut = entity.jetway === undefined ? null : jetwayRefusal(claim, entity.jetway, limits)
+      const reason = whole ?? shut ?? take(taken, claim.ownerHost, memoryOf(entity), limits)
       if (reason !== null) reasons.set(entity.name, reason)
     }
     if (reasons.size > 0) refused.set(claim.violin, reasons)

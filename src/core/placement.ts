@@ -2,6 +2,7 @@
  * Where entities run and who may switch a vLAN: a pure function of the topology, what hosts said of
  * themselves, and what stood before. It runs at the owner's host inside `apply`, never in the background.
  */
+import { isAttached } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { memoryOf } from './limits.ts'
@@ -86,6 +87,8 @@ function placeEntity(
     room.load += 1
     return { hosts: [room.host.id], pinned: entity.on !== undefined, why }
   }
+  // It is that host, whatever is heard of it now.
+  if (isAttached(entity)) return { hosts: [entity.on as HostId], pinned: true, why: 'attached' }
   if (entity.on !== undefined) {
     const wanted = findHost(
       entity.on,
@@ -214,7 +217,10 @@ function placeSwitch(
       why: 'named by the file'
     }
   const ports = new Map<HostId, number>()
-  for (const entity of topology.entities) {
+  const onLan = topology.entities.filter(({ nics }) => nics.some((nic) => nic.lan === lan.name))
+  const toStay = onLan.filter((entity) => !isAttached(entity))
+  // Who is only attached switches what is between such hosts, and else nothing: it comes and goes.
+  for (const entity of toStay.length > 0 ? toStay : onLan) {
     const count = entity.nics.filter((nic) => nic.lan === lan.name).length
     for (const [place, host] of entities.get(entity.name)?.hosts.entries() ?? [])
       if (count > 0) ports.set(host, (ports.get(host) ?? 0) + (place === 0 ? count : 0))

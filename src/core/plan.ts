@@ -101,6 +101,6 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
     (word) => !same(before[word], after[word])
   )
   // Where else it may run is no part of the machine, so that one goes on.
-  const running = words.every((word) => ['pinned', 'hosts', 'restart'].includes(word))
+  const running = words.every((word) => ['pinned', 'hosts', 'restart', 'jetway'].includes(word))
   return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${words.join(', ')}` }
 }

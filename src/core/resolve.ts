@@ -3,10 +3,12 @@
  * of vHosts, and the routers' way to every vLAN. Pure; where each entity runs was decided in placement.ts.
  */
 import { assignAddresses, bare, isIpv6 } from './addresses.ts'
+import { topologyOf } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
 import {
+  type Jetway,
   type LanService,
   lanServices,
   type Spec,
@@ -45,15 +47,7 @@ export function resolveTopology(
   previous: Spec | null,
   images: ReadonlyMap<string, ImageHash> = new Map()
 ): Spec {
-  const addresses = assignAddresses(topology, previous)
-  const addressed = topology.entities.map((entity): Addressed => ({
-    entity,
-    nics: entity.nics.map(({ name, lan }) => ({
-      name,
-      lan,
-      ips: addresses.get(`${entity.name}:${name}`) ?? []
-    }))
-  }))
+  const addressed = addressedEntities(topology, previous)
   const lans = topology.lans.map((lan): SpecLan => ({
     name: lan.name,
     ...(lan.subnet === undefined ? {} : { subnet: lan.subnet }),
@@ -81,7 +75,8 @@ export function resolveTopology(
       ...(entity.routing === undefined ? {} : { routing: entity.routing }),
       ...(entity.multicast === undefined ? {} : { multicast: entity.multicast }),
       ...(entity.nat === undefined ? {} : { nat: entity.nat }),
-      ...(entity.anycast === undefined ? {} : { anycast: entity.anycast })
+      ...(entity.anycast === undefined ? {} : { anycast: entity.anycast }),
+      ...(entity.jetway === undefined ? {} : { jetway: settledJetway(entity.name, entity.jetway, previous) })
     }
   })
   const rendezvous =
@@ -97,6 +92,94 @@ function imageOf({ name, image }: TopologyEntity, images: ReadonlyMap<string, Im
     'image-missing',
     `${name} begins with the image ${image}, which this host does not have`,
     image === 'router' ? 'make it: violin image build router' : 'fetch it: violin image pull NAME'
+  )
+}
+
+function addressedEntities(topology: Topology, previous: Spec | null): Addressed[] {
+  const addresses = assignAddresses(topology, previous)
+  return topology.entities.map((entity) => ({
+    entity,
+    nics: entity.nics.map(({ name, lan }) => ({
+      name,
+      lan,
+      ips: addresses.get(`${entity.name}:${name}`) ?? []
+    }))
+  }))
+}
+
+/** Where the file does not say, a jetway stays as it is; a new one is shut. */
+function settledJetway(
+  name: string,
+  { mode, bridge, enabled }: NonNullable<TopologyEntity['jetway']>,
+  previous: Spec | null
+): Jetway {
+  const before = previous?.entities.find((entity) => entity.name === name)?.jetway
+  return { mode, bridge, enabled: enabled ?? before?.enabled ?? false }
+}
+
+/** A real host that is to be on a vLAN of a spec. */
+export interface Attaching {
+  readonly name: string
+  readonly host: HostId
+  readonly lan: string
+  /** An address of the vLAN, with its prefix length or without; absent: the next free one. */
+  readonly ip?: string
+}
+
+/**
+ * The entity that a real host is on a vLAN: its addresses, and its ways to the other vLANs. Throws ViolinError
+ * `topology-invalid` as {@link resolveTopology}.
+ */
+export function attachedEntity(spec: Spec, { name, host, lan, ip }: Attaching): SpecEntity {
+  const entity: TopologyEntity = {
+    name,
+    kind: 'host',
+    driver: 'tap',
+    image: tinyImage.name,
+    memoryMiB: 1,
+    on: host,
+    restart: 'on-failure',
+    nics: [{ name: 'tap0', lan, ...(ip === undefined ? {} : { ip: withoutPrefix(spec, lan, ip) }) }],
+    env: {},
+    files: []
+  }
+  const topology: Topology = {
+    name: spec.name,
+    lans: spec.lans.map(({ name: one, subnet, ipv6 }) => ({
+      name: one,
+      ...(subnet === undefined ? {} : { subnet }),
+      ...(ipv6 === undefined ? {} : { ipv6 }),
+      vswitch: []
+    })),
+    entities: [...spec.entities.map(topologyOf), entity]
+  }
+  const addressed = addressedEntities(topology, spec)
+  return {
+    name,
+    kind: 'host',
+    driver: 'tap',
+    image: tinyImage,
+    memoryMiB: 1,
+    nics: addressed.at(-1)?.nics ?? [],
+    routes: [false, true].flatMap((ipv6) => lanRoutes(name, topology, addressed, ipv6).routes),
+    env: {},
+    files: [],
+    run: '',
+    hosts: [host],
+    pinned: true,
+    restart: 'on-failure',
+    generation: 0
+  }
+}
+
+function withoutPrefix(spec: Spec, lan: string, ip: string): string {
+  const [address = '', prefix] = ip.split('/')
+  const subnet = spec.lans.find(({ name }) => name === lan)?.subnet ?? ''
+  if (prefix === undefined || subnet.endsWith(`/${prefix}`)) return address
+  throw new ViolinError(
+    'topology-invalid',
+    `/${prefix} is not the prefix length of ${lan}, ${subnet}`,
+    `write ${address}, or ${address}/${subnet.split('/')[1]}`
   )
 }
 
@@ -128,11 +211,37 @@ function routesOf(
   addressed: readonly Addressed[],
   ipv6: boolean
 ): SpecRoute[] {
+  // A real host's way out is its own, and what a jetway's is it does not learn from inside.
+  if (entity.driver === 'tap') return lanRoutes(entity.name, topology, addressed, ipv6).routes
   if (entity.kind === 'host') return hostRoutes(nics, topology, addressed, ipv6)
-  return (entity.routing ?? 'static') === 'static' ? routerRoutes(entity.name, topology, addressed, ipv6) : []
+  const isStatic = (entity.routing ?? 'static') === 'static'
+  return isStatic ? routerRoutes(entity.name, topology, addressed, ipv6) : []
 }
 
-/** A vHost's way out: the router of the first of its vLANs that has one. */
+/** A router's ways: to every vLAN, and to the real network where there is a jetway to it. */
+function routerRoutes(
+  self: string,
+  topology: Topology,
+  addressed: readonly Addressed[],
+  ipv6: boolean
+): SpecRoute[] {
+  const { routes, nextHop } = lanRoutes(self, topology, addressed, ipv6)
+  for (const { entity, nics } of addressed) {
+    const [nic] = nics
+    const address = nic === undefined || !isWayOut(entity) ? undefined : addressOf(nic, ipv6)
+    const via = address === undefined ? undefined : nextHop.get(nic?.lan as string)
+    // Translation is of IPv4.
+    if (via !== undefined && !ipv6) return [...routes, { to: 'default', via: via ?? (address as string) }]
+  }
+  return routes
+}
+
+/** Open or not: what is behind it may come and go without a change inside. */
+function isWayOut({ jetway }: TopologyEntity): boolean {
+  return jetway?.mode === 'nat'
+}
+
+/** A vHost's way out: the router, or else the jetway, of the first of its vLANs that has one. */
 function hostRoutes(
   nics: readonly SpecNic[],
   topology: Topology,
@@ -141,8 +250,9 @@ function hostRoutes(
 ): SpecRoute[] {
   for (const nic of nics) {
     const lan = topology.lans.find(({ name }) => name === nic.lan) as TopologyLan
-    const router = gatewayOf(lan, addressed)?.nics.find((one) => one.lan === nic.lan)
-    const via = router === undefined ? undefined : addressOf(router, ipv6)
+    const gateway = gatewayOf(lan, addressed) ?? (ipv6 ? undefined : jetwayOf(lan, addressed))
+    const own = gateway?.nics.find((one) => one.lan === nic.lan)
+    const via = own === undefined ? undefined : addressOf(own, ipv6)
     if (via !== undefined) return [{ to: 'default', via }]
   }
   return []
@@ -158,20 +268,28 @@ function gatewayOf(lan: TopologyLan, addressed: readonly Addressed[]): Addressed
   )
 }
 
-/** Shortest way (in routers) from one router to every vLAN it is not on; ties go to the file's order. */
-function routerRoutes(
+/** The jetway that is the way out of a vLAN without a router. */
+function jetwayOf(lan: TopologyLan, addressed: readonly Addressed[]): Addressed | undefined {
+  return addressed.find(({ entity, nics }) => isWayOut(entity) && nics.some((nic) => nic.lan === lan.name))
+}
+
+/**
+ * Shortest way (in routers) from one place to every vLAN it is not on, and the next hop to each, null where it is on
+ * it; ties go to the file's order.
+ */
+function lanRoutes(
   self: string,
   topology: Topology,
   addressed: readonly Addressed[],
   ipv6: boolean
-): SpecRoute[] {
+): { readonly routes: SpecRoute[]; readonly nextHop: ReadonlyMap<string, string | null> } {
   const routers = addressed.flatMap(({ entity, nics }) => {
     const own = nics.filter((nic) => addressOf(nic, ipv6) !== undefined)
     return entity.kind === 'router' ? [{ name: entity.name, nics: own }] : []
   })
-  const own = routers.find(({ name }) => name === self)
+  const own = addressed.find(({ entity }) => entity.name === self)
   const nextHop = new Map<string, string | null>()
-  for (const nic of own?.nics ?? []) nextHop.set(nic.lan, null)
+  for (const nic of own?.nics ?? []) if (addressOf(nic, ipv6) !== undefined) nextHop.set(nic.lan, null)
   const queue = [...nextHop.keys()]
   for (let lan = queue.shift(); lan !== undefined; lan = queue.shift()) {
     const via = nextHop.get(lan) as string | null
@@ -185,11 +303,12 @@ function routerRoutes(
       }
     }
   }
-  return topology.lans.flatMap((lan) => {
+  const routes = topology.lans.flatMap((lan) => {
     const via = nextHop.get(lan.name)
     const to = ipv6 ? lan.ipv6 : lan.subnet
     return typeof via === 'string' && to !== undefined ? [{ to, via }] : []
   })
+  return { routes, nextHop }
 }
 
 /** Names to addresses inside a VIOLIN (each entity by its first vNIC), for /etc/hosts. */

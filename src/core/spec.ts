@@ -5,8 +5,10 @@
 import type { HostId } from './ids.ts'
 import type { ImageRef } from './image.ts'
 
-export type EntityKind = 'host' | 'router'
-export type DriverName = 'uml' | 'netns'
+export type EntityKind = 'host' | 'router' | 'jetway'
+/** What runs an entity. `tap`: no machine, but a device of the overlay host itself, or of its jetway. */
+export type DriverName = 'uml' | 'netns' | 'tap'
+export const drivers: readonly DriverName[] = ['uml', 'netns', 'tap']
 /** What becomes of an entity whose machine or host dies: elsewhere, again where it was, or not at all. */
 export const restarts = ['failover', 'on-failure', 'never'] as const
 export type Restart = (typeof restarts)[number]
@@ -16,6 +18,18 @@ export type Routing = (typeof routings)[number]
 /** What one entity on a vLAN does for the others there: addresses, names, router advertisements. */
 export const lanServices = ['dhcp', 'dns', 'ra'] as const
 export type LanService = (typeof lanServices)[number]
+
+/** By address translation, or as one more member of a bridge of the host's. */
+export const jetwayModes = ['nat', 'bridge'] as const
+
+/** A door between a vLAN and the real network of the overlay host that it is on. */
+export interface Jetway {
+  readonly mode: (typeof jetwayModes)[number]
+  /** The host's bridge that it joins; empty for `nat`. */
+  readonly bridge: string
+  /** Its owner wants it open. */
+  readonly enabled: boolean
+}
 
 /** A file laid into an entity before it starts. */
 export interface EntityFile {
@@ -60,6 +74,8 @@ export interface TopologyEntity {
   readonly nat?: string
   /** Of a vHost: addresses that others may have, too, and that routers lead to the nearest. */
   readonly anycast?: readonly string[]
+  /** Of a jetway only; `enabled` absent: as it is, shut at first. */
+  readonly jetway?: Omit<Jetway, 'enabled'> & { readonly enabled?: boolean }
 }
 
 export interface TopologyLan {
@@ -122,6 +138,8 @@ export interface SpecEntity {
   readonly multicast?: 'pim'
   readonly nat?: string
   readonly anycast?: readonly string[]
+  /** Of a jetway only. */
+  readonly jetway?: Jetway
 }
 
 export interface SpecLan {

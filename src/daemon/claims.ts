@@ -19,6 +19,7 @@ import { bodyLimits, type RunsBody } from '#core/records/bodies.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { EntityStatus } from '#slice/contract.ts'
+import type { Doors } from './doors/doors.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 
@@ -59,6 +60,7 @@ export class Claims {
   readonly #records: Records
   readonly #coHosts: CoHosts
   readonly #limits: () => Limits
+  readonly #doors: Pick<Doors, 'mayRun'>
   readonly #held = new Map<ViolinId, Map<string, Holding>>()
   /** By what others were told last of the claims of a VIOLIN; absent: nothing in this life. */
   readonly #told = new Map<ViolinId, string>()
@@ -66,8 +68,15 @@ export class Claims {
   readonly #trunks = new Map<HostId, { readonly up: Set<ViolinId>; lostAt: number }>()
   readonly #startedAt = performance.now()
 
-  constructor(host: Host, records: Records, coHosts: CoHosts, limits: () => Limits) {
+  constructor(
+    host: Host,
+    records: Records,
+    coHosts: CoHosts,
+    limits: () => Limits,
+    doors: Pick<Doors, 'mayRun'>
+  ) {
     this.#limits = limits
+    this.#doors = doors
     this.#host = host
     this.#records = records
     this.#coHosts = coHosts
@@ -179,9 +188,9 @@ export class Claims {
         rows.set(name, told.set(host, { claim, state }))
       }
     }
-    for (const name of held.keys())
-      if (!spec.entities.some((entity) => entity.name === name)) held.delete(name)
-    return spec.entities
+    const entities = spec.entities.filter((entity) => this.#doors.mayRun(violin, entity))
+    for (const name of held.keys()) if (!entities.some((entity) => entity.name === name)) held.delete(name)
+    return entities
       .filter(({ hosts }) => hosts.includes(sight.self))
       .map((entity): Asked => {
         const { name, hosts, generation, restart } = entity

@@ -11,8 +11,10 @@ import { openMended } from '#store/level.ts'
 import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
 import { imagesOf } from './build.ts'
+import { Attachments } from './attachments.ts'
 import { Claims } from './claims.ts'
 import { Departure } from './departure.ts'
+import { Doors } from './doors/doors.ts'
 import { Journal } from './events.ts'
 import { Handoffs } from './handoff.ts'
 import { Holders } from './holders.ts'
@@ -20,6 +22,7 @@ import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Images } from './images.ts'
+import { Jetways } from './jetways.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { rereadSettings } from './refusing.ts'
@@ -86,6 +89,7 @@ export async function startDaemon(
   )
   await renewLapsed(dir, host, records)
   const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
+  const doors = new Doors({ self: identity.id, records, limits, journal })
   const slices: Slices = undo.adopt(
     new Slices({
       folder: join(dir, 'slices'),
@@ -94,6 +98,7 @@ export async function startDaemon(
       images: imageStore.folder,
       generation,
       share: () => shareOf(identity.id, settings.capsCpus ? limits().cpus : null),
+      door: (violin, wanted) => doors.tap(violin, wanted),
       onEvent: (told) => {
         if (told.kind === 'died') reconciler.ended(told.violin, told.reason)
         else if (told.event.kind === 'trunk-wanted') trunks.want(told.violin, told.event.peer)
@@ -103,16 +108,18 @@ export async function startDaemon(
     }),
     (one) => one.close()
   )
+  undo.defer(() => doors.close())
   const peers = undo.adopt(
     new Peers({ self: identity.id, signer: identity.host, records, store, mesh, journal, log }),
     (one) => one.close()
   )
-  const claims = new Claims(host, records, peers, limits)
+  const claims = new Claims(host, records, peers, limits, doors)
   const images = undo.adopt(new Images({ store: imageStore, mesh, records, peers, journal, limits }), (one) =>
     one.close()
   )
-  const reconciler = undo.adopt(new Reconciler(host, records, slices, claims, journal, images), (one) =>
-    one.close()
+  const reconciler = undo.adopt(
+    new Reconciler(host, records, slices, claims, doors, journal, images),
+    (one) => one.close()
   )
   images.onChange(() => reconciler.kick())
   mesh.on(() => reconciler.kick())
@@ -133,6 +140,7 @@ export async function startDaemon(
     journal,
     images
   })
+  const attachments = new Attachments({ host, records, doors, violins, statuses, reconciler, journal })
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
   )
@@ -169,6 +177,8 @@ export async function startDaemon(
     admission,
     violins,
     sessions: new Sessions(identity, records, slices, mesh),
+    jetways: new Jetways({ violins, statuses, peers }),
+    attachments,
     departure,
     journal,
     histories: new Histories({
@@ -209,6 +219,7 @@ export async function startDaemon(
   }, refreshEveryMs)
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
+  void attachments.sweep()
   void pointers.putAll()
   const owned = undo.move()
   const entrance = door.move()

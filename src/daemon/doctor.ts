@@ -22,7 +22,9 @@ const tools: readonly { readonly path: string; readonly package: string; readonl
   { path: '/usr/bin/busybox', package: 'busybox-static', why: 'the guest image is made of it' },
   { path: '/usr/bin/bwrap', package: 'bubblewrap', why: 'jails machines and slices' },
   { path: '/usr/sbin/ip', package: 'iproute2', why: 'network namespaces and TAPs' },
-  { path: '/usr/bin/setpriv', package: 'util-linux', why: 'drops privileges of slices' }
+  { path: '/usr/bin/setpriv', package: 'util-linux', why: 'drops privileges of slices' },
+  { path: '/usr/sbin/nft', package: 'nftables', why: 'guards jetways and attached hosts' },
+  { path: '/usr/sbin/conntrack', package: 'conntrack', why: 'ends the flows of a jetway that is shut' }
 ]
 
 /** Runs every check; nothing on the machine is changed. */

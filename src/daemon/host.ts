@@ -6,7 +6,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import { stands } from '#core/records/standing.ts'
-import type { DriverName } from '#core/spec.ts'
+import { type DriverName, drivers } from '#core/spec.ts'
 import { crypto } from './crypto.ts'
 import { type Identity, saveMembership } from './identity.ts'
 import type { Records } from './records.ts'
@@ -61,10 +61,10 @@ async function driversHere(): Promise<DriverName[]> {
       () => true,
       () => false
     )
-  const drivers: DriverName[] = []
-  if ((await there('/usr/bin/linux.uml')) && (await there('/usr/bin/bwrap'))) drivers.push('uml')
-  if (process.getuid?.() === 0 && (await there('/dev/net/tun'))) drivers.push('netns')
-  return drivers
+  const found: DriverName[] = []
+  if ((await there('/usr/bin/linux.uml')) && (await there('/usr/bin/bwrap'))) found.push('uml')
+  if (process.getuid?.() === 0 && (await there('/dev/net/tun'))) found.push('netns', 'tap')
+  return found
 }
 
 /** What changes in the own record while the daemon runs. */
@@ -108,9 +108,7 @@ export async function publishHost(host: Host, records: Records, state: HostState
 
 /** Drivers that a host's record names. */
 export function driversOf(body: HostBody): DriverName[] {
-  return (['uml', 'netns'] as const).filter((driver) =>
-    body.protocols.some(({ name }) => name === `driver-${driver}`)
-  )
+  return drivers.filter((driver) => body.protocols.some(({ name }) => name === `driver-${driver}`))
 }
 
 /** Runnable processes for each processor over the last minute (getloadavg(3)). */

@@ -17,6 +17,7 @@ import type { Claims } from './claims.ts'
 import { crypto } from './crypto.ts'
 import type { Journal, Subject } from './events.ts'
 import type { Images, WantedImage } from './images.ts'
+import type { Doors } from './doors/doors.ts'
 import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 import type { SliceTold } from './slices/connection.ts'
@@ -56,6 +57,7 @@ export class Reconciler {
   readonly #journal: Journal
   readonly #claims: Claims
   readonly #images: Pick<Images, 'want'>
+  readonly #doors: Doors
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
   readonly #retries = new Map<ViolinId, Retry>()
@@ -72,6 +74,7 @@ export class Reconciler {
     records: Records,
     slices: Slices,
     claims: Claims,
+    doors: Doors,
     journal: Journal,
     images: Pick<Images, 'want'>
   ) {
@@ -80,6 +83,7 @@ export class Reconciler {
     this.#records = records
     this.#slices = slices
     this.#claims = claims
+    this.#doors = doors
     this.#journal = journal
     records.onChange((changed) => {
       this.kick()
@@ -96,6 +100,8 @@ export class Reconciler {
     // By a wrong clock what shall run may look over, and what is over may look alive.
     if (this.#records.clockIsWrong && !this.#leaving) return
     const wanted = this.#wanted()
+    // At once, whatever a slice is busy with.
+    for (const { violin, part } of wanted) this.#shutDoors(violin, part)
     // What could not be started counts as well: there may be something of it to clear away.
     const known = new Set([...this.#slices.all().map(({ violin }) => violin), ...this.#running.keys()])
     const running = new Map(Array.from(known, (violin) => [violin, this.#running.get(violin)?.part ?? null]))
@@ -230,7 +236,9 @@ export class Reconciler {
     const before = running.entities.get(name)
     running.entities.set(name, entity)
     this.#claims.heard(violin, entity)
-    if (before?.state !== state) {
+    // What is on its way out fails of nothing that concerns anybody.
+    const isLeaving = state === 'failed' && !this.#claims.held(violin).has(name)
+    if (before?.state !== state && !isLeaving) {
       const why = reason === '' ? '' : `: ${reason}`
       this.#journal.note(`entity-${state}`, this.#subject(violin), `${name} is ${state}${why}`)
     }
@@ -252,8 +260,13 @@ export class Reconciler {
     this.#journal.note('slice-ended', this.#subject(violin), reason)
     this.#running.delete(violin)
     this.#claims.ended(violin)
+    this.#shutDoors(violin, null)
     this.#changed(violin)
     this.#retry(violin)
+  }
+
+  #shutDoors(violin: ViolinId, part: Part | null): void {
+    this.#doors.keep(violin, new Set(part?.entities.map(({ name }) => name)))
   }
 
   #wanted(): WantedViolin[] {
@@ -391,7 +404,9 @@ export class Reconciler {
   async #carryOut(step: Step): Promise<void> {
     const { violin } = step
     if (step.kind === 'stop') {
+      this.#shutDoors(violin, null)
       await this.#slices.remove(violin)
+      await this.#doors.settled(violin)
       this.#running.delete(violin)
       this.#journal.note('stopped', this.#subject(violin), step.why)
       this.#changed(violin)
@@ -411,6 +426,8 @@ export class Reconciler {
     }
     const slice = await this.#slices.ensure(violin)
     await slice.call('configure', part)
+    // Who is told that this version runs may count on what it shuts being shut.
+    await this.#doors.settled(violin)
     running.part = part
     const held = this.#claims.held(violin)
     for (const name of running.entities.keys())

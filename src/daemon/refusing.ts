@@ -38,6 +38,25 @@ export async function refuseOwner(
   return { owner, text }
 }
 
+/** Lets an owner have jetways on this host, or none any more. Throws ViolinError. */
+export async function letJetways(
+  parts: Parts,
+  request: {
+    readonly owner: string
+    readonly undo: boolean
+    readonly bridges: readonly string[]
+    readonly reach: readonly string[]
+  }
+): Promise<{ owner: string; text: string }> {
+  const owner = ownerOf(parts, request.owner)
+  const { undo, bridges, reach } = request
+  await parts.settings.letJetways(owner, undo ? null : { bridges, reach })
+  const text = `${nameOf(parts, owner)} may ${undo ? 'not ' : ''}have jetways on this host`
+  parts.journal.note(undo ? 'jetways-forbidden' : 'jetways-allowed', null, text)
+  parts.reconciler.kick()
+  return { owner, text }
+}
+
 /** Reads the settings again where they changed, and goes by them. */
 export async function rereadSettings({
   settings,

@@ -5,7 +5,9 @@ import type { SessionRequest } from '#core/session.ts'
 import type { About, HostRow, Service, Show } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
+import type { Attachments } from './attachments.ts'
 import type { Journal } from './events.ts'
+import type { Jetways } from './jetways.ts'
 import type { Histories } from './histories.ts'
 import { configOf } from './show.ts'
 import { softwareVersion, type Host } from './host.ts'
@@ -15,7 +17,7 @@ import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Pointers } from './pointers.ts'
-import { refuseOwner } from './refusing.ts'
+import { letJetways, refuseOwner } from './refusing.ts'
 import type { Sessions } from './sessions.ts'
 import type { Violins } from './violins.ts'
 
@@ -30,6 +32,8 @@ export interface ServiceParts {
   readonly admission: Admission
   readonly violins: Violins
   readonly sessions: Sessions
+  readonly jetways: Jetways
+  readonly attachments: Attachments
   readonly departure: Departure
   readonly journal: Journal
   readonly histories: Histories
@@ -61,6 +65,11 @@ export function createService(parts: ServiceParts): Service {
     images: () => parts.images.rows(),
     pullImage: ({ image, from }) => parts.images.pull(image, from),
     removeImage: ({ image }) => parts.images.remove(image),
+    jetway: ({ violin, jetway, open, timeoutMs }) => parts.jetways.set(violin, jetway, open, timeoutMs),
+    letJetways: ({ owner, undo = false, bridges = [], reach = [] }) =>
+      letJetways(parts.refusing, { owner, undo, bridges, reach }),
+    attach: (request) => parts.attachments.attach(request),
+    detach: async ({ violin, lan }) => ({ from: await parts.attachments.detach(violin, lan) }),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),

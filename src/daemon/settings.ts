@@ -9,13 +9,15 @@ import * as z from 'zod'
 import { isHostId } from '#core/admission/host-id.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
-import { type Limits, standardLimits } from '#core/limits.ts'
+import { parseNetwork } from '#core/networks.ts'
+import { type JetwayLeave, type Limits, standardLimits } from '#core/limits.ts'
+import { isInterface } from '#core/records/spec-body.ts'
 
 /** Whom the lists name: an owner key or a host id. */
 export type Owner = PublicKey | HostId
 
 const maxListed = 4_096
-const owner = z.string().refine((text) => isOwner(text), 'neither an owner key nor a host id')
+const owner = z.string().refine(isOwner, 'neither an owner key nor a host id')
 const schema = z.strictObject({
   vms: z.int().min(0).max(100_000).optional(),
   memoryMiB: z.int().min(0).optional(),
@@ -24,10 +26,26 @@ const schema = z.strictObject({
   cpus: z.number().min(0.05).max(4_096).optional(),
   allow: z.array(owner).max(maxListed).nullable().optional(),
   refuse: z.array(owner).max(maxListed).optional(),
-  /** Doors to the real network that this host opens: none are acted on yet. */
-  jetways: z.array(z.string()).max(0).optional()
+  /** Who may have doors to the real network here. */
+  jetways: z
+    .array(
+      z.strictObject({
+        owner,
+        bridges: z.array(z.string().refine(isInterface, 'no name of an interface')).max(64).optional(),
+        reach: z
+          .array(z.string().refine(isReach, 'neither `host` nor a network as 10.1.0.0/16'))
+          .max(256)
+          .optional()
+      })
+    )
+    .max(maxListed)
+    .optional()
 })
 type File = z.infer<typeof schema>
+
+function isReach(text: string): boolean {
+  return text === 'host' || parseNetwork(text)?.isIpv6 === false
+}
 
 /** Whether a text can stand in the lists of settings. */
 export function isOwner(text: string): text is Owner {
@@ -79,11 +97,29 @@ export class Settings {
 
   /** Refuses an owner from now on, or takes that back; stored before it counts. */
   async refuse(whose: Owner, undo: boolean): Promise<void> {
+    await this.#store((file) => {
+      const others = (file.refuse ?? []).filter((one) => one !== whose)
+      return { ...file, refuse: undo ? others : [...others, whose] }
+    })
+  }
+
+  /** Lets an owner have jetways from now on, in place of what it was let before; null: none any more. */
+  async letJetways(whose: Owner, leave: Omit<JetwayLeave, 'owner'> | null): Promise<void> {
+    await this.#store(({ jetways = [], ...file }) => {
+      const others = jetways.filter(({ owner: one }) => one !== whose)
+      const own =
+        leave === null ? [] : [{ owner: whose, bridges: [...leave.bridges], reach: [...leave.reach] }]
+      return { ...file, jetways: [...others, ...own] }
+    })
+  }
+
+  /** Writes the file anew and goes by it. Throws as {@link of} where it would not be valid. */
+  async #store(edit: (file: File) => File): Promise<void> {
     await this.reload()
-    const others = (this.#file.refuse ?? []).filter((one) => one !== whose)
-    const file = { ...this.#file, refuse: undo ? others : [...others, whose] }
+    const text = `${JSON.stringify(edit(this.#file), null, 2)}\n`
+    this.#parse(text)
     const fresh = `${this.#path}.new`
-    await writeFile(fresh, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flush: true })
+    await writeFile(fresh, text, { mode: 0o600, flush: true })
     await rename(fresh, this.#path)
     await this.reload()
   }
@@ -101,7 +137,7 @@ export class Settings {
   }
 
   #limitsOf(file: File): Limits {
-    const { vms, memoryMiB, ownerMemoryMiB, imagesMiB, cpus, allow, refuse } = file
+    const { vms, memoryMiB, ownerMemoryMiB, imagesMiB, cpus, allow, refuse, jetways } = file
     const standard = standardLimits({ memoryMiB: this.#memoryMiB, cpus: availableParallelism() })
     return {
       vms: vms ?? standard.vms,
@@ -111,7 +147,12 @@ export class Settings {
       cpus: cpus ?? standard.cpus,
       imagesMiB: imagesMiB ?? standard.imagesMiB,
       allow: allow ?? null,
-      refuse: refuse ?? []
+      refuse: refuse ?? [],
+      jetways: (jetways ?? []).map((one) => ({
+        owner: one.owner,
+        bridges: one.bridges ?? [],
+        reach: one.reach ?? []
+      }))
     }
   }
 }

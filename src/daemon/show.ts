@@ -1,11 +1,12 @@
 /** What people see of a VIOLIN: its record and what its hosts say of themselves, put together. Pure. */
 import { macOf } from '#core/derive.ts'
+import { expectedEntities, isAttached, openJetways } from '#core/doors.ts'
 import type { HostId } from '#core/ids.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { MacOf } from '#core/routing/dnsmasq.ts'
 import { servicePaths, servicesOf } from '#core/routing/services.ts'
 import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
-import type { EntityConfig, Show, ShowEntity, ShowLan, ViolinState } from '#api/contract.ts'
+import type { EntityConfig, Show, ShowEntity, ShowJetway, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { HostStatus } from './statuses.ts'
 
@@ -19,8 +20,9 @@ export function showOf(
   hasLeft: (host: HostId) => boolean
 ): Show {
   const { spec } = violin
-  const entities =
-    spec?.entities.map((entity) => {
+  const entities = (spec?.entities ?? [])
+    .filter(({ jetway }) => jetway === undefined)
+    .map((entity) => {
       const shown = showEntity(violin, entity, statuses, nameOf)
       if (!entity.hosts.every(hasLeft)) return shown
       return {
@@ -28,7 +30,7 @@ export function showOf(
         state: 'stopped' as const,
         reason: 'its hosts left the mesh: apply again to place it'
       }
-    }) ?? []
+    })
   const lans = spec?.lans.map((lan) => showLan(violin, spec, lan, statuses, nameOf)) ?? []
   return {
     name: violin.name,
@@ -45,7 +47,7 @@ export function showOf(
     })),
     lans,
     entities,
-    jetways: [],
+    jetways: (spec?.entities ?? []).flatMap((entity) => showJetway(violin, entity, statuses, nameOf)),
     stale: [...statuses]
       .filter(([host, status]) => status === null && !hasLeft(host))
       .map(([host]) => nameOf(host))
@@ -71,7 +73,7 @@ export function stateOf(violin: ViolinView, statuses: StatusMap): ViolinState {
     return [...statuses.values()].some((status) => status?.runs !== null && status !== null)
       ? 'stopping'
       : 'gone'
-  const states = violin.spec.entities.map((entity) => entityState(violin, entity, statuses).state)
+  const states = expectedEntities(violin.spec).map((entity) => entityState(violin, entity, statuses).state)
   const switched = violin.spec.lans.every(
     (lan) => lan.hosts.length === 0 || switchOf(lan.name, statuses).active !== null
   )
@@ -126,6 +128,8 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     const why = state === 'refused' ? reason.slice(refusedMark.length) : reason
     return { host: failure.host, state, reason: why, ...none }
   }
+  if (isAttached(entity))
+    return { host: first, state: 'stopped', reason: 'nobody holds it there: violin detach', ...none }
   if (first !== hosts[0] && entity.restart !== 'failover')
     return { host: hosts[0] ?? null, state: 'unreachable', reason: 'its host does not answer', ...none }
   const trouble = statuses.get(first)?.trouble ?? ''
@@ -167,7 +171,7 @@ function showEntity(
   const { state, reason, bootMs, up, host } = entityState(violin, entity, statuses)
   return {
     name: entity.name,
-    kind: entity.kind,
+    kind: entity.kind === 'router' ? 'router' : 'host',
     driver: entity.driver,
     host: host === null ? null : nameOf(host),
     hostId: host,
@@ -184,6 +188,45 @@ function showEntity(
       up: up.get(nic.name) ?? false
     }))
   }
+}
+
+/** Who opens what its host refuses, and how. */
+export function jetwayRemedy({ owner }: Pick<ViolinView, 'owner'>, host: string): string {
+  return `its operator lets you, on ${host}: violin jetway allow ${owner} (docs/jetway.md)`
+}
+
+function showJetway(
+  violin: ViolinView,
+  entity: SpecEntity,
+  statuses: StatusMap,
+  nameOf: (host: HostId) => string
+): ShowJetway[] {
+  const { name, jetway, nics, hosts } = entity
+  const [nic] = nics
+  if (jetway === undefined || nic === undefined) return []
+  const { mode, bridge, enabled } = jetway
+  const isWanted = violin.spec !== null && openJetways(violin.spec).has(name)
+  const { state, reason, host } = entityState(violin, entity, statuses)
+  const shut = enabled ? 'another bridge of this vLAN is open' : ''
+  return [
+    {
+      name,
+      lan: nic.lan,
+      mode,
+      bridge: mode === 'bridge' ? bridge : null,
+      host: nameOf(host ?? (hosts[0] as HostId)),
+      hostId: host ?? (hosts[0] as HostId),
+      ip: nic.ips[0] ?? null,
+      enabled,
+      state: isWanted ? openState(state) : 'shut',
+      reason: isWanted ? reason : shut
+    }
+  ]
+}
+
+function openState(state: ShowEntity['state']): ShowJetway['state'] {
+  if (state === 'running') return 'open'
+  return state === 'pending' || state === 'booting' || state === 'stopped' ? 'opening' : state
 }
 
 function showLan(

@@ -1,6 +1,7 @@
 /** What people ask about VIOLINs: create and change, look, wait, move a vSwitch, delete. */
 import { randomBytes } from 'node:crypto'
 import { ascii, hex } from '#core/derive.ts'
+import { expectedEntities, withAttached } from '#core/doors.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { type PlacementHost, findHost, objectionTo, place } from '#core/placement.ts'
@@ -20,7 +21,7 @@ import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import { entityState, showOf, stateOf, switchOf, type StatusMap } from './show.ts'
+import { entityState, jetwayRemedy, showOf, stateOf, switchOf, type StatusMap } from './show.ts'
 import type { Statuses } from './statuses.ts'
 
 /** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
@@ -82,13 +83,28 @@ export class Violins {
     yield { kind: 'step', text }
     const hosts = namedHosts(planned.spec)
     const dropped = former === null ? [] : namedHosts(former).filter((host) => !hosts.includes(host))
-    yield* this.#handOver(violin.id, [...hosts, ...dropped])
+    yield* this.tell(violin.id, [...hosts, ...dropped])
     if (wait) yield* this.#untilRunning(violin, hosts, deadline, timeoutMs)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     yield {
       kind: 'done',
       text: wait ? `${topology.name} runs (${seconds} s)` : `${topology.name} is being made`
     }
+  }
+
+  /**
+   * Changes a VIOLIN of this host's owner, one change after the other; gives what stands then. Throws ViolinError
+   * `not-owner`, `unknown-violin`, and what `edit` throws.
+   */
+  change(name: string, edit: (spec: Spec) => Spec): Promise<ViolinView> {
+    const changed = async (): Promise<ViolinView> => {
+      const before = this.#owned(this.find(name))
+      const spec = edit(before.spec as Spec)
+      return same(before.spec, spec) ? before : this.#publish(before, { spec, ended: null })
+    }
+    const turn = this.#settling.then(changed, changed)
+    this.#settling = turn.catch(() => undefined)
+    return turn
   }
 
   /** Plans and signs, one at a time: two that build upon one version would each drop what the other changed. */
@@ -135,7 +151,7 @@ export class Violins {
     const { violin, target } = await turn
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
     const hosts = namedHosts(violin.spec as Spec)
-    yield* this.#handOver(violin.id, hosts)
+    yield* this.tell(violin.id, hosts)
     const where = this.#peers.nameOf(target)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       const runsOn = (host: HostId): boolean =>
@@ -228,7 +244,7 @@ export class Violins {
     const hosts = namedHosts(spec)
     await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
     yield { kind: 'step', text: 'its end is signed and stored' }
-    yield* this.#handOver(violin.id, hosts)
+    yield* this.tell(violin.id, hosts)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       // Who was lost meanwhile is not waited for: the end reaches it when it is back.
       const open = hosts.filter((host) => this.#peers.isConnected(host) && statuses.get(host)?.runs !== null)
@@ -255,7 +271,7 @@ export class Violins {
   /** Names of the VIOLINs that this host's owner key alone can change. */
   owned(): string[] {
     return [...this.#records.view.violins.values()]
-      .filter((violin) => violin.spec !== null && this.#isMine(violin) && violin.founding.owners.length === 1)
+      .filter((violin) => violin.spec !== null && this.isMine(violin) && violin.founding.owners.length === 1)
       .map(({ name }) => name)
   }
 
@@ -266,7 +282,8 @@ export class Violins {
         .map(async (violin): Promise<ListRow> => {
           const statuses = await this.#statusesOf(violin)
           const spec = violin.spec as Spec
-          const running = spec.entities.filter(
+          const entities = expectedEntities(spec)
+          const running = entities.filter(
             (entity) => entityState(violin, entity, statuses).state === 'running'
           )
           return {
@@ -274,9 +291,9 @@ export class Violins {
             id: violin.id,
             owner: this.#peers.nameOf(violin.ownerHost),
             state: stateOf(violin, statuses),
-            entities: spec.entities.length,
+            entities: entities.length,
             running: running.length,
-            mine: this.#isMine(violin)
+            mine: this.isMine(violin)
           }
         })
     )
@@ -367,7 +384,7 @@ export class Violins {
     )
     const living = named.filter(({ spec }) => spec !== null)
     const candidates = living.length > 0 ? living : named
-    const mine = candidates.filter((violin) => this.#isMine(violin))
+    const mine = candidates.filter((violin) => this.isMine(violin))
     const match = candidates.length === 1 ? candidates[0] : mine.length === 1 ? mine[0] : undefined
     if (match !== undefined) return match
     if (candidates.length > 1) {
@@ -392,10 +409,11 @@ export class Violins {
     const before = this.#before(topology.name)
     const hosts = await this.#placementHosts()
     const former = before?.spec ?? null
-    const placement = place(topology, hosts, former, (name, host) =>
+    const whole = withAttached(topology, former)
+    const placement = place(whole, hosts, former, (name, host) =>
       hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
     )
-    const spec = resolveTopology(topology, placement, former, await this.#images.named(topology))
+    const spec = resolveTopology(whole, placement, former, await this.#images.named(topology))
     return { before, spec, changes: planChanges(former, spec, placement) }
   }
 
@@ -404,7 +422,7 @@ export class Violins {
     const named = [...this.#records.view.violins.values()].filter(
       (violin) => violin.spec !== null && violin.name === name
     )
-    const mine = named.find((violin) => this.#isMine(violin))
+    const mine = named.find((violin) => this.isMine(violin))
     const other = named[0]
     if (mine === undefined && other !== undefined) return this.#owned(other)
     return mine ?? null
@@ -481,7 +499,7 @@ export class Violins {
   }
 
   /** Gives the records to every host concerned; tells which could not be reached. */
-  async *#handOver(violin: ViolinId, hosts: readonly HostId[]): AsyncGenerator<Progress, void, void> {
+  async *tell(violin: ViolinId, hosts: readonly HostId[]): AsyncGenerator<Progress, void, void> {
     const signal = AbortSignal.timeout(handOverTimeoutMs)
     const failures = await Promise.all(
       hosts
@@ -510,7 +528,7 @@ export class Violins {
     const failed = new Map<string, boolean>()
     let missing = 'no host answered'
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
-      for (const entity of violin.spec?.entities ?? []) {
+      for (const entity of violin.spec === null ? [] : expectedEntities(violin.spec)) {
         const { state, reason, bootMs, host, again } = entityState(violin, entity, statuses)
         if (state === 'running' && !told.has(entity.name)) {
           told.add(entity.name)
@@ -537,7 +555,9 @@ export class Violins {
           throw new ViolinError(
             'refused',
             `${entity.name} was refused by ${this.#peers.nameOf(host as HostId)}: ${reason}`,
-            'place it elsewhere with `on:`, or make it smaller'
+            entity.jetway === undefined
+              ? 'place it elsewhere with `on:`, or make it smaller'
+              : jetwayRemedy(violin, this.#peers.nameOf(host as HostId))
           )
       }
       if (stateOf(violin, statuses) === 'running') return
@@ -563,13 +583,13 @@ export class Violins {
   }
 
   /** By an own signature on it: whoever founds a VIOLIN may name others as its owners, and its name is theirs, too. */
-  #isMine(violin: ViolinView): boolean {
+  isMine(violin: ViolinView): boolean {
     const { publicKey } = this.#host.identity.owner
     return this.#records.set.get('violin', publicKey, violin.id) !== null
   }
 
   #owned(violin: ViolinView): ViolinView {
-    if (this.#isMine(violin)) return violin
+    if (this.isMine(violin)) return violin
     throw new ViolinError(
       'not-owner',
       `${violin.name} belongs to ${this.#peers.nameOf(violin.ownerHost)}; only its owner changes it`,
@@ -584,7 +604,7 @@ function hostsOf(violin: ViolinView): readonly HostId[] {
 
 /** What keeps a VIOLIN from running, in a few words. */
 function missingOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostId) => string): string {
-  const open = (violin.spec?.entities ?? []).flatMap((entity) => {
+  const open = (violin.spec === null ? [] : expectedEntities(violin.spec)).flatMap((entity) => {
     const { state, reason } = entityState(violin, entity, statuses)
     return state === 'running' ? [] : [`${entity.name} is ${state}${reason === '' ? '' : ` (${reason})`}`]
   })

@@ -88,6 +88,9 @@ export interface TrunkHalf {
 
 export type EntityState = 'pending' | 'booting' | 'running' | 'stopped' | 'failed'
 
+/** How the reason of a failure ends after which it is started again here. */
+export const againMark = ' (it is started again soon)'
+
 export interface EntityStatus {
   readonly name: string
   readonly state: EntityState
@@ -194,7 +197,7 @@ export type SliceEvent =
   /** No session with a peer that is wanted, or the one there is ended: agree a new one. */
   | { readonly kind: 'trunk-wanted'; readonly peer: HostId }
   /**
-   * A netns entity needs its TAP (only a root daemon can make one). The entity's network namespace was sent
+   * An entity needs its TAP (only a root daemon can make one). Of a netns entity the network namespace was sent
    * by the slice to the daemon's `fd.sock` of this slice with the text `netns VIOLIN ENTITY`. It is told again
    * to a daemon that says hello while the TAP is still wanted.
    */

@@ -11,7 +11,13 @@ import type { Mac, ViolinId } from '#core/ids.ts'
 import { same } from '#core/plan.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
-import type { EntityState, EntityStatus, SliceEntity, SliceWish } from './contract.ts'
+import {
+  againMark,
+  type EntityState,
+  type EntityStatus,
+  type SliceEntity,
+  type SliceWish
+} from './contract.ts'
 import type { PortSource } from './forwarder/contract.ts'
 import type { Machine, StartMachine } from './machines/contract.ts'
 
@@ -34,7 +40,7 @@ export interface EntitiesOptions {
   /** Opens a port under a claim. */
   readonly claimPort: (port: number, claim: number) => void
   readonly removePort: (port: number) => void
-  readonly tap: (entity: string, nic: string, mac: Mac, namespaceFd: number) => Promise<number>
+  readonly tap: (entity: string, nic: string, mac: Mac, namespaceFd: number | null) => Promise<number>
   /** Open wishes for TAPs of this entity end with an error. */
   readonly cancelTaps: (entity: string) => void
   readonly changed: (status: EntityStatus) => void
@@ -76,6 +82,8 @@ export class Entities {
   readonly #portUp = new Map<number, boolean>()
   #names: SliceWish['names'] = []
   #version = 0
+  /** A daemon is there. Without one doors are shut: nobody could shut them any more. */
+  #attended = true
   #idle: (() => void) | null = null
 
   constructor(options: EntitiesOptions) {
@@ -101,6 +109,12 @@ export class Entities {
       if (renamed && entry.run !== null) this.#rename(entry, entry.run)
       void this.#settle(entry)
     }
+  }
+
+  /** No daemon is connected any more, or one is again. */
+  attend(by: boolean): void {
+    this.#attended = by
+    for (const entry of this.#entries.values()) void this.#settle(entry)
   }
 
   statuses(): EntityStatus[] {
@@ -215,7 +229,9 @@ export class Entities {
 
   /** One step; false when there is nothing to do now. */
   async #step(entry: Entry): Promise<boolean> {
-    const { run, want } = entry
+    const { run } = entry
+    const isDoor = (entry.want ?? run?.spec)?.driver === 'tap'
+    const want = isDoor && !this.#attended ? null : entry.want
     if (run !== null && (entry.died || want === null || !sameMachine(run.spec, want))) {
       await this.#end(entry, run)
       return true
@@ -327,7 +343,7 @@ export class Entities {
       if (neverCameUp || restart === 'never' || entry.deaths > maxRetries) entry.failedFor = this.#version
       else this.#retryLater(entry)
     }
-    const again = entry.retry === null ? '' : ' (it is started again soon)'
+    const again = entry.retry === null ? '' : againMark
     this.#become(entry, 'failed', `${reason}${again}`)
     void this.#settle(entry)
   }

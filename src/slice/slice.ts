@@ -83,7 +83,7 @@ export class Slice {
     this.#entities = this.#makeEntities()
     this.#control = new Control(join(start.folder, sliceFiles.control), this.#handlers(), {
       greeted: () => this.#greeted(),
-      deserted: () => parts.attended(false)
+      deserted: () => this.#deserted()
     })
   }
 
@@ -283,8 +283,14 @@ export class Slice {
     }
   }
 
+  #deserted(): void {
+    this.#parts.attended(false)
+    this.#entities.attend(false)
+  }
+
   #greeted(): void {
     this.#parts.attended(true)
+    this.#entities.attend(true)
     this.#taps.repeat()
     this.#agreements.repeat()
   }

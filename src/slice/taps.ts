@@ -1,6 +1,6 @@
 /**
  * TAPs in the namespaces of entities, which only a root daemon can make: the namespace goes to it as an open
- * descriptor, the TAP comes back as one (unix(7), SCM_RIGHTS).
+ * descriptor, the TAP comes back as one (unix(7), SCM_RIGHTS). Where a door's TAP is to be, the daemon knows.
  */
 import { join } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
@@ -25,7 +25,7 @@ interface Wanted {
   readonly entity: string
   readonly nic: string
   readonly mac: Mac
-  readonly namespaceFd: number
+  readonly namespaceFd: number | null
   readonly resolve: (fd: number) => void
   readonly reject: (error: Error) => void
 }
@@ -41,12 +41,12 @@ export class Taps {
   }
 
   /** A TAP named `nic` in an entity's network namespace. Throws ViolinError: what the daemon said, `timeout`, `needs-root`. */
-  async want(entity: string, nic: string, mac: Mac, namespaceFd: number): Promise<number> {
+  async want(entity: string, nic: string, mac: Mac, namespaceFd: number | null): Promise<number> {
     if (this.#options.daemon === null)
       throw new ViolinError(
         'needs-root',
         `${entity} needs a TAP, which only a daemon that runs as root can make`,
-        'run the daemon as root, or use `driver: uml`'
+        'run the daemon as root; `driver: uml` needs none'
       )
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const key = keyOf(entity, nic)
@@ -98,14 +98,10 @@ export class Taps {
   #ask(wanted: Wanted): void {
     const { violin, daemon, tell } = this.#options
     if (daemon === null) return
-    const { entity, nic, mac } = wanted
+    const { entity, nic, mac, namespaceFd } = wanted
     try {
-      sendDescriptor(
-        this.#socket,
-        join(daemon, sliceFiles.descriptors),
-        `netns ${violin} ${entity}`,
-        wanted.namespaceFd
-      )
+      const path = join(daemon, sliceFiles.descriptors)
+      if (namespaceFd !== null) sendDescriptor(this.#socket, path, `netns ${violin} ${entity}`, namespaceFd)
     } catch (error: unknown) {
       // No daemon, or one that is starting: it is asked again when it says hello.
       if (error instanceof Error && 'syscall' in error) return

@@ -7,6 +7,7 @@ import { check, libc } from './libc.ts'
 
 const CLONE_NEWNET = 0x40000000
 const setnsCall = libc.func('int setns(int fd, int type)')
+const unshareCall = libc.func('int unshare(int flags)')
 
 /**
  * Runs `make` with this thread in the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`) and comes
@@ -28,6 +29,24 @@ export function inNetworkNamespaceOf<T>(target: number, make: () => T): T {
     check(setnsCall(target, CLONE_NEWNET) as number, 'setns')
     try {
       return make()
+    } finally {
+      check(setnsCall(home, CLONE_NEWNET) as number, 'setns back')
+    }
+  } finally {
+    closeSync(home)
+  }
+}
+
+/**
+ * A new network namespace, by an open descriptor: it lasts as long as something holds it, so nothing of it is left
+ * when this process ends in whatever way. The caller closes it. Throws SyscallError: EPERM without CAP_SYS_ADMIN.
+ */
+export function newNetworkNamespace(): number {
+  const home = openSync('/proc/thread-self/ns/net', 'r')
+  try {
+    check(unshareCall(CLONE_NEWNET) as number, 'unshare')
+    try {
+      return openSync('/proc/thread-self/ns/net', 'r')
     } finally {
       check(setnsCall(home, CLONE_NEWNET) as number, 'setns back')
     }

@@ -5,6 +5,7 @@
 import type * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
 import { tinyImage } from '#core/image.ts'
+import { isInterface } from '#core/records/spec-body.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
@@ -22,6 +23,7 @@ import { nearest } from '#core/nearest.ts'
 import { checkNetworking, needsRouterImage, readNetworks, readWords } from './networking.ts'
 import {
   type FileEntity,
+  type FileJetway,
   type FileNic,
   type FileSettings,
   laterWords,
@@ -63,7 +65,7 @@ export function parseTopology(text: string, options: ParseOptions): Topology {
   const taken = new Map<string, Path>()
   const lans = readLans(source, file, taken)
   const files = new LocalFiles(source, options)
-  const entities = readEntities(source, file, taken, files)
+  const entities = [...readEntities(source, file, taken, files), ...readJetways(source, file, taken)]
   if (entities.length > maxEntities) {
     throw source.refuse(
       ['name'],
@@ -73,6 +75,7 @@ export function parseTopology(text: string, options: ParseOptions): Topology {
   }
   checkAddresses(source, lans, entities)
   checkGateways(source, lans, entities)
+  checkBridges(source, entities)
   const topology: Topology = {
     name: file.name,
     lans,
@@ -161,13 +164,13 @@ function readLans(source: Source, file: TopologyFile, taken: Map<string, Path>):
   })
 }
 
-/** Entities and vLANs share one name space. */
+/** Entities, jetways and vLANs share one name space. */
 function claim(source: Source, taken: Map<string, Path>, wanted: string, path: Path): void {
   if (taken.has(wanted)) {
     throw source.refuse(
       path,
       `the name ${wanted} stands twice`,
-      'entities and vLANs share one name space: rename one',
+      'entities, jetways and vLANs share one name space: rename one',
       'key'
     )
   }
@@ -274,6 +277,65 @@ function readEntity(
   })
 }
 
+function readJetways(source: Source, file: TopologyFile, taken: Map<string, Path>): PlacedEntity[] {
+  return Object.entries(file.jetways ?? {}).map(([jetwayName, jetway]) => {
+    const path = ['jetways', jetwayName]
+    name(source, path, jetwayName, 'a jetway', 'key')
+    claim(source, taken, jetwayName, path)
+    checkLan(source, file, path, jetway.lan)
+    checkMode(source, path, jetway)
+    const { lan, on, mode, bridge = '', ip, enabled } = jetway
+    return {
+      entity: {
+        name: jetwayName,
+        kind: 'jetway',
+        driver: 'tap',
+        image: tinyImage.name,
+        memoryMiB: 1,
+        on,
+        nics: [{ name: 'lan', lan, ...(ip === undefined ? {} : { ip }) }],
+        env: {},
+        files: [],
+        jetway: { mode, bridge, ...(enabled === undefined ? {} : { enabled }) }
+      },
+      path,
+      nicPaths: [path]
+    }
+  })
+}
+
+function checkMode(source: Source, path: Path, { mode, bridge, ip }: FileJetway): void {
+  if (mode === 'nat') {
+    if (bridge === undefined) return
+    throw source.refuse(
+      [...path, 'bridge'],
+      'mode nat joins no bridge',
+      'leave it out, or write `mode: bridge`',
+      'key'
+    )
+  }
+  if (ip !== undefined)
+    throw source.refuse([...path, 'ip'], 'a bridge has no address on the vLAN', 'leave it out', 'key')
+  if (bridge === undefined)
+    throw source.refuse([...path, 'mode'], 'which bridge of the host?', 'add `bridge: br0`', 'key')
+  if (!isInterface(bridge))
+    throw source.refuse(
+      [...path, 'bridge'],
+      `${JSON.stringify(bridge)} is no name of an interface`,
+      'write it as br0'
+    )
+}
+
+function checkLan(source: Source, file: TopologyFile, path: Path, lan: string): void {
+  if (Object.hasOwn(file.lans, lan)) return
+  const meant = nearest(lan, Object.keys(file.lans))
+  throw source.refuse(
+    [...path, 'lan'],
+    `no vLAN ${lan}`,
+    meant === null ? 'add it under `lans:`' : `did you mean ${meant}?`
+  )
+}
+
 function readNics(
   source: Source,
   file: TopologyFile,
@@ -316,14 +378,7 @@ function readNics(
     if (seen.has(nicName))
       throw source.refuse([...at, 'name'], `the vNIC ${nicName} stands twice`, 'rename one')
     seen.add(nicName)
-    if (!Object.hasOwn(file.lans, nic.lan)) {
-      const meant = nearest(nic.lan, Object.keys(file.lans))
-      throw source.refuse(
-        [...at, 'lan'],
-        `no vLAN ${nic.lan}`,
-        meant === null ? 'add it under `lans:`' : `did you mean ${meant}?`
-      )
-    }
+    checkLan(source, file, at, nic.lan)
     return { name: nicName, lan: nic.lan, ...addressesOf(nic) }
   })
   return { nics: read, nicPaths }
@@ -528,5 +583,23 @@ function checkGateways(
         'key'
       )
     }
+  }
+}
+
+/** Two live bridges between one vLAN and the real network would make a loop. */
+function checkBridges(source: Source, entities: readonly PlacedEntity[]): void {
+  const live = new Map<string, string>()
+  for (const { entity, path } of entities) {
+    const { jetway, name: jetwayName, nics } = entity
+    if (jetway?.mode !== 'bridge' || jetway.enabled !== true) continue
+    const lan = nics[0]?.lan as string
+    const other = live.get(lan)
+    if (other !== undefined)
+      throw source.refuse(
+        [...path, 'enabled'],
+        `${lan} has a live bridge already, ${other}: two would make a loop`,
+        'enable one of them'
+      )
+    live.set(lan, jetwayName)
   }
 }

@@ -1,6 +1,8 @@
 /** The topology file's shape; its JSON Schema is published for editors (config/topology.schema.json). */
 import * as z from 'zod'
 import {
+  type Jetway,
+  jetwayModes,
   type LanService,
   maxNicsPerEntity,
   type Restart,
@@ -94,6 +96,19 @@ const lan = z.strictObject({
   ra: service.meta({ description: 'Its router, or the entity named, advertises the IPv6 prefix' })
 })
 
+const jetway = z.strictObject({
+  lan: text.meta({ description: 'The vLAN it opens' }),
+  on: text.meta({ description: 'The overlay host whose real network it leads to, by name or id' }),
+  mode: z.enum(jetwayModes).meta({
+    description: 'By address translation of the host, or as one more member of a bridge of the host'
+  }),
+  bridge: text.optional().meta({ description: "The host's bridge, of mode bridge" }),
+  ip: text.optional().meta({ description: 'Its address on the vLAN, of mode nat; the next free one' }),
+  enabled: z.boolean().optional().meta({
+    description: 'Open or shut; left out: as `violin jetway on|off` left it, shut at first'
+  })
+})
+
 export const schema: z.ZodType<TopologyFile> = z.strictObject({
   name: text,
   driver: settings.driver,
@@ -103,7 +118,8 @@ export const schema: z.ZodType<TopologyFile> = z.strictObject({
   defaults: z.strictObject(settings).optional(),
   lans: z.record(z.string(), lan),
   hosts: z.record(z.string(), entity.nullable()).optional(),
-  routers: z.record(z.string(), entity.nullable()).optional()
+  routers: z.record(z.string(), entity.nullable()).optional(),
+  jetways: z.record(z.string(), jetway).optional()
 }) as unknown as z.ZodType<TopologyFile>
 
 export interface FileSettings {
@@ -145,6 +161,15 @@ export interface FileLan extends Readonly<Partial<Record<LanService, true | stri
   readonly gateway?: string
 }
 
+export interface FileJetway {
+  readonly lan: string
+  readonly on: string
+  readonly mode: Jetway['mode']
+  readonly bridge?: string
+  readonly ip?: string
+  readonly enabled?: boolean
+}
+
 /** A topology file as it is written. */
 export interface TopologyFile {
   readonly name: string
@@ -154,23 +179,25 @@ export interface TopologyFile {
   readonly lans: Readonly<Record<string, FileLan>>
   readonly hosts?: Readonly<Record<string, FileEntity | null>>
   readonly routers?: Readonly<Record<string, FileEntity | null>>
+  readonly jetways?: Readonly<Record<string, FileJetway>>
 }
 
 const entityWords = Object.keys(entity.shape)
 
 /** The words of each place in a file, `*` for any name; for telling the nearest right one. */
 export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
-  ['', ['name', 'driver', 'rendezvous', 'defaults', 'lans', 'hosts', 'routers']],
+  ['', ['name', 'driver', 'rendezvous', 'defaults', 'lans', 'hosts', 'routers', 'jetways']],
   ['defaults', Object.keys(settings)],
   ['lans.*', Object.keys(lan.shape)],
   ['hosts.*', entityWords],
   ['routers.*', entityWords],
+  ['jetways.*', Object.keys(jetway.shape)],
   ['hosts.*.nics.*', Object.keys(nic.shape)],
   ['routers.*.nics.*', Object.keys(nic.shape)]
 ])
 
 /** Words of the language that this version does not act on: refused by name, never ignored. */
-export const laterWords: ReadonlySet<string> = new Set(['link', 'jetways', 'offer', 'kernel', 'disk'])
+export const laterWords: ReadonlySet<string> = new Set(['link', 'offer', 'kernel', 'disk'])
 
 /** JSON Schema of a topology file, for editors. */
 export function jsonSchema(): object {

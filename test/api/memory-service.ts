@@ -13,7 +13,16 @@ import {
   type SessionRequest
 } from '#core/session.ts'
 import type { Topology } from '#core/spec.ts'
-import type { EventRow, ListRow, Plan, Progress, Service, Show, ViolinState } from '#api/contract.ts'
+import type {
+  AttachRow,
+  EventRow,
+  ListRow,
+  Plan,
+  Progress,
+  Service,
+  Show,
+  ViolinState
+} from '#api/contract.ts'
 
 export interface MemoryService extends Service {
   /** Every request, in order. */
@@ -152,6 +161,17 @@ export function createMemoryService(): MemoryService {
         throw new ViolinError('unknown-entity', `no entity ${entity}`, 'see violin show')
       yield { kind: 'done', text: `${entity} runs on ${to}` } satisfies Progress
     },
+    async *jetway({ violin, jetway, open }) {
+      find(violin)
+      yield { kind: 'done', text: `${violin}/${jetway} is ${open ? 'open' : 'shut'}` } satisfies Progress
+    },
+    letJetways: ({ owner }) => Promise.resolve({ owner, text: `${owner} may have jetways on this host` }),
+    async *attach({ violin, lan, ip }) {
+      const ips = [ip ?? '10.0.0.9/24']
+      find(violin)
+      yield { kind: 'attached', violin, lan, entity: 'princeton', device: 'violin0', ips } satisfies AttachRow
+    },
+    detach: ({ violin, lan }) => Promise.resolve({ from: [`${violin}/${lan}`] }),
     async *drain({ off }) {
       yield { kind: 'done', text: off ? 'princeton takes part' : 'princeton is drained' } satisfies Progress
     },
@@ -244,7 +264,7 @@ function showOf(topology: Topology): Show {
     })),
     entities: topology.entities.map((entity) => ({
       name: entity.name,
-      kind: entity.kind,
+      kind: entity.kind === 'router' ? 'router' : 'host',
       driver: entity.driver,
       host: 'princeton',
       hostId: id,

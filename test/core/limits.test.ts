@@ -79,7 +79,8 @@ const anyLimits: fc.Arbitrary<Limits> = fc.record({
   imagesMiB: fc.constant(0),
   cpus: fc.constant(1),
   allow: fc.option(fc.array(anyOwner, { maxLength: 3 })),
-  refuse: fc.array(anyOwner, { maxLength: 2 })
+  refuse: fc.array(anyOwner, { maxLength: 2 }),
+  jetways: fc.constant([])
 })
 
 test('no claims, whatever their order, get a host above any limit of its operator, and nobody in who is not let', () => {

@@ -9,9 +9,11 @@ import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import { Admission } from '#daemon/admission.ts'
+import type { Limits } from '#core/limits.ts'
 import { Claims } from '#daemon/claims.ts'
 import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
+import { Doors } from '#daemon/doors/doors.ts'
 import { Handoffs } from '#daemon/handoff.ts'
 import { hostOf, publishHost, type Host } from '#daemon/host.ts'
 import { loadIdentity } from '#daemon/identity.ts'
@@ -180,22 +182,18 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     journal,
     log: quiet
   })
+  const limits = (): Limits => settings.limits
+  const doors = new Doors({ self: identity.id, records, limits, journal })
+  const claims = new Claims(host, records, peers, limits, doors)
   const images = new Images({
     store: new ImageStore(joinPath(dir, 'images')),
     mesh,
     records,
     peers,
     journal,
-    limits: () => settings.limits
+    limits
   })
-  const reconciler = new Reconciler(
-    host,
-    records,
-    slices,
-    new Claims(host, records, peers, () => settings.limits),
-    journal,
-    images
-  )
+  const reconciler = new Reconciler(host, records, slices, claims, doors, journal, images)
   images.onChange(() => reconciler.kick())
   played.heard = (violin, told) => reconciler.heard(violin, told)
   mesh.on(() => reconciler.kick())
@@ -206,7 +204,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     peers,
     handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
     statuses,
-    loads: new Loads(host, records, mesh, () => settings.limits),
+    loads: new Loads(host, records, mesh, limits),
     journal,
     images
   })

@@ -63,7 +63,7 @@ const cases: readonly Case[] = [
   { args: ['plan', '-'], status: 1, says: /lan1/, input: net('hosts:\n  a: { lan: lan2 }') },
   { args: ['plan', '-'], status: 1, says: /:5:/, input: net('hosts:\n  a: { lan: lan1, ip: 10.1.0.1 }') },
   { args: ['plan', '-'], status: 1, says: /nobody/, input: net('hosts:\n  a: { lan: lan1, on: nobody }') },
-  { args: ['plan', '-'], status: 1, says: /jetways/, input: net('jetways:\n  out: { lan: lan1 }') },
+  { args: ['plan', '-'], status: 1, says: /offer/, input: net('offer:\n  lan1: h2') },
   { args: ['plan', '-'], status: 1, says: /memory/, input: net('hosts:\n  a: { lan: lan1, memory: lots }') },
   { args: ['plan', '-'], status: 1, says: /name/, input: 'name: ../x\nlans: {}' },
   { args: ['--dir', missing, 'hosts'], status: 1, says: /daemon/ },

@@ -185,9 +185,34 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
       ] as const
   ),
   [
-    'jetways, which come later',
-    lines(...head, 'jetways: { out: { lan: lan1 } }'),
-    't.yaml:4:1: `jetways:` is not yet supported; leave it out'
+    'offers, which come later',
+    lines(...head, 'offer: { lan1: purdue }'),
+    't.yaml:4:1: `offer:` is not yet supported; leave it out'
+  ],
+  [
+    'a jetway without its host',
+    lines(...head, 'jetways: { out: { lan: lan1, mode: nat } }'),
+    't.yaml:4:17: `on:` is missing; add it'
+  ],
+  [
+    'a jetway to a bridge that is not named',
+    lines(...head, 'jetways: { out: { lan: lan1, on: h, mode: bridge } }'),
+    't.yaml:4:37: which bridge of the host?; add `bridge: br0`'
+  ],
+  [
+    'a bridge that a shell might take for more',
+    lines(...head, 'jetways: { out: { lan: lan1, on: h, mode: bridge, bridge: "br0;reboot" } }'),
+    't.yaml:4:59: "br0;reboot" is no name of an interface; write it as br0'
+  ],
+  [
+    'two live bridges of one vLAN',
+    lines(
+      ...head,
+      'jetways:',
+      '  out: { lan: lan1, on: h, mode: bridge, bridge: br0, enabled: true }',
+      '  too: { lan: lan1, on: i, mode: bridge, bridge: br0, enabled: true }'
+    ),
+    't.yaml:6:64: lan1 has a live bridge already, out: two would make a loop; enable one of them'
   ],
   [
     'a name that a path could misread',
@@ -272,12 +297,12 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
   [
     'an entity named like a vLAN',
     lines(...head, 'hosts: { lan1: { lan: lan1 } }'),
-    't.yaml:4:10: the name lan1 stands twice; entities and vLANs share one name space: rename one'
+    't.yaml:4:10: the name lan1 stands twice; entities, jetways and vLANs share one name space: rename one'
   ],
   [
     'a router named like a host that count makes',
     lines(...head, 'hosts: { a: { lan: lan1, count: 2 } }', 'routers: { a2: { lan: lan1 } }'),
-    't.yaml:5:12: the name a2 stands twice; entities and vLANs share one name space: rename one'
+    't.yaml:5:12: the name a2 stands twice; entities, jetways and vLANs share one name space: rename one'
   ],
   [
     'a vNIC that stands twice',

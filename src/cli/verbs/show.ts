@@ -87,10 +87,22 @@ function showText(shown: Show): string {
       ])
     })
   )
-  const reasons = shown.entities
+  const reasons = [...shown.entities, ...shown.jetways]
     .filter(({ reason }) => reason !== '')
     .map(({ name, reason }) => `${name}: ${reason}\n`)
+  const jetways = table(
+    ['jetway', 'vlan', 'host', 'mode', 'address', 'state'],
+    shown.jetways.map(({ name, lan, host, mode, bridge, ip, state }) => [
+      name,
+      lan,
+      host,
+      bridge === null ? mode : `${mode} ${bridge}`,
+      ip,
+      state
+    ])
+  )
   if (shown.lans.length === 0 && shown.entities.length === 0)
     return `${title}on ${shown.hosts.join(', ')}; what is in it is known there only\n${stale}`
-  return [title, ...twice, stale, '\n', lans, '\n', entities, ...reasons].join('')
+  const doors = shown.jetways.length === 0 ? [] : ['\n', jetways]
+  return [title, ...twice, stale, '\n', lans, '\n', entities, ...doors, ...reasons].join('')
 }

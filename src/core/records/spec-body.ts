@@ -10,15 +10,17 @@ import { hex, unhex } from '../derive.ts'
 import type { HostId } from '../ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from '../image.ts'
 import {
-  type DriverName,
   type EntityFile,
   type EntityKind,
+  type Jetway,
   type Restart,
   type Spec,
   type SpecEntity,
   type SpecLan,
   type SpecNic,
   type SpecRoute,
+  drivers,
+  jetwayModes,
   lanServices,
   maxNicsPerEntity,
   restarts,
@@ -58,8 +60,7 @@ export const specLimits = {
   memoryMiB: 1_048_576
 } as const
 
-const entityKinds: readonly EntityKind[] = ['host', 'router']
-const drivers: readonly DriverName[] = ['uml', 'netns']
+const entityKinds: readonly EntityKind[] = ['host', 'router', 'jetway']
 /** Linux: IFNAMSIZ less the final zero. */
 const maxNicName = 15
 
@@ -97,7 +98,8 @@ export function specToWire(spec: Spec): unknown {
     routing: entity.routing ?? null,
     multicast: entity.multicast ?? null,
     nat: entity.nat ?? null,
-    anycast: entity.anycast ?? []
+    anycast: entity.anycast ?? [],
+    jetway: entity.jetway === undefined ? null : jetwayToWire(entity.jetway)
   }))
   const rendezvous = spec.rendezvous ?? null
   return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities, rendezvous }
@@ -216,10 +218,11 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'routing',
     'multicast',
     'nat',
-    'anycast'
+    'anycast',
+    'jetway'
   ])
   const nicNames = new Set<string>()
-  return {
+  return checkedDoor({
     name: readName(wire.name, 'name of an entity'),
     kind: readOneOf(wire.kind, 'kind of entity', entityKinds),
     driver: readOneOf(wire.driver, 'driver', drivers),
@@ -242,9 +245,39 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
       routing: maybe(wire.routing, (word) => readOneOf(word, 'routing', routings)),
       multicast: maybe(wire.multicast, (word) => readOneOf(word, 'multicast', ['pim'] as const)),
       nat: maybe(wire.nat, (lan) => readName(lan, 'the vLAN outside')),
-      anycast: anycastFromWire(wire.anycast)
+      anycast: anycastFromWire(wire.anycast),
+      jetway: maybe(wire.jetway, jetwayFromWire)
     })
-  }
+  })
+}
+
+function jetwayToWire({ mode, bridge, enabled }: Jetway): unknown {
+  return { mode, bridge, enabled }
+}
+
+function jetwayFromWire(value: unknown): Jetway {
+  const wire = readMap(value, 'jetway', ['mode', 'bridge', 'enabled'])
+  const mode = readOneOf(wire.mode, 'mode', jetwayModes)
+  const bridge = readText(wire.bridge, 'bridge', maxNicName)
+  if (mode === 'bridge' ? !isInterface(bridge) : bridge !== '')
+    throw new Malformed('bridge is no name of an interface')
+  return { mode, bridge, enabled: readFlag(wire.enabled, 'enabled') }
+}
+
+/** Whether a text can name a network interface (dev_valid_name of Linux, without what a shell might take amiss). */
+export function isInterface(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(text)
+}
+
+/** A door has one vNIC, one host that is named for it, and no machine; nothing else is a door. */
+function checkedDoor(entity: SpecEntity): SpecEntity {
+  const { kind, driver, jetway, nics, hosts, pinned } = entity
+  const isJetway = kind === 'jetway'
+  if ((jetway !== undefined) !== isJetway || (isJetway && driver !== 'tap') || kind + driver === 'routertap')
+    throw new Malformed('a jetway and its driver do not fit')
+  if (driver === 'tap' && (nics.length !== 1 || hosts.length !== 1 || !pinned))
+    throw new Malformed('a door has not one vNIC and one host')
+  return entity
 }
 
 /** Null for `tiny`, which is each host's own; else its name and hash. */

@@ -194,7 +194,9 @@ export class Slice {
             `${entity} needs a TAP, which only root can make`,
             'run the daemon as root, or use `driver: uml`'
           )
-        this.#taps.make(event)
+        const door = this.#options.door(event)
+        if (door === null) this.#taps.make(event)
+        else this.#taps.give(entity, nic, await door)
         return await this.call('tapReady', { entity, nic })
       } catch (error: unknown) {
         return this.call('tapRefused', { entity, nic, error: errorData(error) })

@@ -29,6 +29,11 @@ export interface SlicesOptions {
   readonly generation: number
   /** What is put before a slice's command, to hold it to its share of the processors; default: nothing. */
   readonly share?: () => readonly string[]
+  /** The TAP of a door of this host; null: what a slice asks for is no door. Default: there are no doors. */
+  readonly door?: (
+    violin: ViolinId,
+    wanted: Extract<SliceTold, { kind: 'tap-wanted' }>
+  ) => Promise<number> | null
   readonly onEvent: (event: SlicesEvent) => void
   readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Another program than the one beside this. */
@@ -132,7 +137,7 @@ export class Slices {
   }
 
   #sliceOptions(violin: ViolinId): SliceOptions {
-    const { folder, self, ports, images, generation, program, log, share } = this.#options
+    const { folder, self, ports, images, generation, program, log, share, door } = this.#options
     if (!/^[0-9a-f]{64}$/.test(violin))
       throw new ViolinError('unknown-violin', `${violin} is no id`, 'look it up: violin list')
     return {
@@ -144,7 +149,8 @@ export class Slices {
       generation,
       program: program ?? ownProgram(),
       log,
-      share: share?.() ?? []
+      share: share?.() ?? [],
+      door: (wanted) => door?.(violin, wanted) ?? null
     }
   }
 

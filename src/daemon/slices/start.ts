@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 import * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import { sliceFiles, type SliceStart } from '#slice/contract.ts'
+import { type SliceEvent, sliceFiles, type SliceStart } from '#slice/contract.ts'
 import { bwrapPath, inside, sliceJail, type SliceProgram } from './jail.ts'
 import { identify, killProcess, type ProcessId } from './process.ts'
 
@@ -43,6 +43,8 @@ export interface SliceOptions {
   readonly images: string
   readonly generation: number
   readonly share: readonly string[]
+  /** The TAP of a door of this host that its slice asks for; null: what it asks for is no door. */
+  readonly door: (wanted: Extract<SliceEvent, { kind: 'tap-wanted' }>) => Promise<number> | null
   readonly program: SliceProgram
   readonly log: (message: string, fields: Record<string, unknown>) => void
 }

@@ -50,21 +50,29 @@ export class TapMaker {
 
   /** Makes what is wanted and sends it to the slice. Throws ViolinError, SyscallError. */
   make(wanted: Extract<SliceEvent, { kind: 'tap-wanted' }>): void {
-    const { violin, sliceFolder } = this.#options
     const namespace = this.#namespaceOf(wanted.entity)
     if (namespace === null)
       throw new ViolinError('refused', `no namespace came for ${wanted.entity}`, 'apply the topology again')
     try {
       this.#check(namespace, wanted.entity)
-      const tap = inNetworkNamespaceOf(namespace, () => openConfigured(wanted))
-      try {
-        const path = join(sliceFolder, sliceFiles.descriptors)
-        sendDescriptor(this.#socket, path, `tap ${violin} ${wanted.entity} ${wanted.nic}`, tap)
-      } finally {
-        close(tap)
-      }
+      this.give(
+        wanted.entity,
+        wanted.nic,
+        inNetworkNamespaceOf(namespace, () => openConfigured(wanted))
+      )
     } finally {
       close(namespace)
+    }
+  }
+
+  /** Sends a TAP to the slice and closes it here. Throws SyscallError. */
+  give(entity: string, nic: string, tap: number): void {
+    const { violin, sliceFolder } = this.#options
+    try {
+      const path = join(sliceFolder, sliceFiles.descriptors)
+      sendDescriptor(this.#socket, path, `tap ${violin} ${entity} ${nic}`, tap)
+    } finally {
+      close(tap)
     }
   }
 

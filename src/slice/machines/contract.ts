@@ -26,8 +26,8 @@ export interface MachineSetup {
   readonly images: string
   /** Gives the far end of a vNIC to the forwarder, once per vNIC. */
   readonly attach: (nic: string, source: PortSource) => void
-  /** A TAP inside the entity's network namespace, made by the root daemon; its open descriptor. */
-  readonly tap: (namespaceFd: number, nic: string) => Promise<number>
+  /** A TAP inside the entity's network namespace, made by the root daemon; its open descriptor. Null: outside of the slice. */
+  readonly tap: (namespaceFd: number | null, nic: string) => Promise<number>
   readonly events: MachineEvents
 }
 

@@ -64,7 +64,8 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
     images: root,
     attach: (_nic, source) => assert.equal(source.kind, 'tap'),
     tap: async (namespace, nic) => {
-      const fd = inNetworkNamespaceOf(namespace, () => openTap(nic))
+      assert.notEqual(namespace, null)
+      const fd = inNetworkNamespaceOf(namespace as number, () => openTap(nic))
       fds.push(fd)
       return fd
     },

@@ -1,0 +1,105 @@
+/**
+ * Where a VIOLIN meets real hosts: jetways, which its owner opens and shuts, and hosts that attached themselves to
+ * a vLAN. Both are entities without a machine, so claims, ports and elections know nothing of them.
+ */
+import { bare, isIpv6 } from './addresses.ts'
+import type { HostId } from './ids.ts'
+import type { Spec, SpecEntity, SpecLan, Topology, TopologyEntity } from './spec.ts'
+
+/** A real host on a vLAN: there while a command on that host holds it, wherever the record stands. */
+export function isAttached(entity: Pick<SpecEntity, 'kind' | 'driver'>): boolean {
+  return entity.driver === 'tap' && entity.kind === 'host'
+}
+
+/** Names of the jetways to be open. Of enabled bridges to one vLAN only the first is: two would make a loop. */
+export function openJetways(spec: Pick<Spec, 'entities'>): ReadonlySet<string> {
+  const open = new Set<string>()
+  const bridged = new Set<string>()
+  for (const { name, jetway, nics } of spec.entities) {
+    if (jetway?.enabled !== true) continue
+    const lan = nics[0]?.lan ?? ''
+    if (jetway.mode === 'bridge' && bridged.has(lan)) continue
+    if (jetway.mode === 'bridge') bridged.add(lan)
+    open.add(name)
+  }
+  return open
+}
+
+/** The entities without which a VIOLIN does not wholly run: attached hosts come and go, shut jetways stay shut. */
+export function expectedEntities(spec: Pick<Spec, 'entities'>): readonly SpecEntity[] {
+  const open = openJetways(spec)
+  return spec.entities.filter(({ name, driver }) => driver !== 'tap' || open.has(name))
+}
+
+/** A topology with the hosts that are attached now, whom no file names; not those whose vLAN it drops. */
+export function withAttached(topology: Topology, former: Spec | null): Topology {
+  const lans = new Set(topology.lans.map(({ name }) => name))
+  const attached = (former?.entities ?? [])
+    .filter((entity) => isAttached(entity) && entity.nics.every(({ lan }) => lans.has(lan)))
+    .map(topologyOf)
+  return attached.length === 0 ? topology : { ...topology, entities: [...topology.entities, ...attached] }
+}
+
+/** A settled entity as a file would have it: on its host, with its addresses. */
+export function topologyOf(entity: SpecEntity): TopologyEntity {
+  const { name, kind, driver, image, memoryMiB, hosts, restart, nics, env, files, run, jetway } = entity
+  return {
+    name,
+    kind,
+    driver,
+    image: image.name,
+    memoryMiB,
+    ...(hosts[0] === undefined ? {} : { on: hosts[0] }),
+    restart,
+    nics: nics.map(({ name: nic, lan, ips }) => {
+      const ip = ips.find((one) => !isIpv6(one))
+      const ipv6 = ips.find(isIpv6)
+      const own = {
+        ...(ip === undefined ? {} : { ip: bare(ip) }),
+        ...(ipv6 === undefined ? {} : { ipv6: bare(ipv6) })
+      }
+      return { name: nic, lan, ...own }
+    }),
+    env,
+    files,
+    run,
+    ...(jetway === undefined ? {} : { jetway })
+  }
+}
+
+/** A spec with one more attached host. On a vLAN that has no others, attached hosts switch for one another. */
+export function withHost(spec: Spec, entity: SpecEntity): Spec {
+  const [host] = entity.hosts
+  const lans = spec.lans.map((lan) => {
+    const joins = entity.nics.some((nic) => nic.lan === lan.name) && isOfAttached(spec, lan)
+    return joins && host !== undefined && !lan.hosts.includes(host)
+      ? { ...lan, hosts: [...lan.hosts, host] }
+      : lan
+  })
+  return { ...spec, lans, entities: [...spec.entities, entity] }
+}
+
+/** A spec without an attached host. */
+export function withoutHost(spec: Spec, name: string): Spec {
+  const entities = spec.entities.filter((entity) => entity.name !== name)
+  const rest = { ...spec, entities }
+  const lans = spec.lans.map((lan) => {
+    if (!isOfAttached(spec, lan)) return lan
+    const staying = new Set(portHosts(rest, lan))
+    return { ...lan, hosts: lan.hosts.filter((host) => staying.has(host)) }
+  })
+  return { ...rest, lans }
+}
+
+/** Whether only attached hosts have ports on a vLAN, and only they switch it. */
+function isOfAttached(spec: Spec, lan: SpecLan): boolean {
+  const onLan = spec.entities.filter(({ nics }) => nics.some((nic) => nic.lan === lan.name))
+  const hosts = new Set(portHosts(spec, lan))
+  return onLan.every(isAttached) && lan.hosts.every((host) => hosts.has(host))
+}
+
+function portHosts(spec: Spec, lan: SpecLan): HostId[] {
+  return spec.entities
+    .filter(({ nics }) => nics.some((nic) => nic.lan === lan.name))
+    .flatMap(({ hosts }) => hosts)
+}

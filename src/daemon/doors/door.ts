@@ -1,0 +1,30 @@
+/** What every door to this host's network is: a TAP, whose other end is here, and how it is shut. */
+import type { SpecEntity } from '#core/spec.ts'
+
+/** What a door is to be. */
+export interface DoorPlan {
+  readonly entity: SpecEntity
+  /** A name for devices and tables of it, at most 15 characters, that no other door of this machine has. */
+  readonly device: string
+  readonly mac: string
+  readonly mtu: number
+  /** What of this host may be reached through it, as its operator says. */
+  readonly reach: readonly string[]
+}
+
+/** An open one. */
+export interface Door {
+  /** The TAP's descriptor, the slice's to hold: the door closes none. */
+  readonly tap: number
+  /** Its interface on this host. */
+  readonly device: string
+  /** In words, for people: where it leads. */
+  readonly text: string
+  /** Resolves with the reason when it broke; never when it is closed. */
+  readonly broken: Promise<string>
+  /** Shuts it: the TAP is gone, whoever holds its descriptor; resolves when nothing of it is left. */
+  close(): Promise<void>
+}
+
+/** Frames that wait in the kernel for the forwarder; few, so that queues stay where they are managed. */
+export const txQueueLength = 500

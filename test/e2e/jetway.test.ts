@@ -1,0 +1,295 @@
+/** Doors to the real network: shut at first, open by leave of the host's operator, and shut means shut. */
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface, type Interface } from 'node:readline'
+import { after, test } from 'node:test'
+import type { ShowJetway } from '#api/contract.ts'
+import type { LabHost } from '#lab/host.ts'
+import { argumentsOf, identify, kill } from '#lab/processes.ts'
+import { Outside, serverAddress, serverPort } from './outside.ts'
+import { apply, exec, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
+
+const lab = await meshOf('h1', 'h2')
+const outside = await Outside.create()
+after(async () => {
+  await lab[Symbol.asyncDispose]()
+  await outside[Symbol.asyncDispose]()
+})
+const [h1, h2] = [lab.host('h1'), lab.host('h2')]
+const wan = outside.connect(h2)
+outside.bridge(h2, 'br0', '10.8.1.200/24')
+const clean = await traces()
+
+const topology = (name: string, more = ''): string => `
+name: ${name}
+driver: netns
+lans:
+  lan1: { subnet: 10.8.0.0/24 }
+  lan2: { subnet: 10.8.1.0/24 }
+hosts:
+  a: { lan: lan1, on: h2 }
+  b: { lan: lan2, on: h1 }
+routers:
+  r: { nics: [{ lan: lan1 }, { lan: lan2 }], on: h1 }
+jetways:
+  out: { lan: lan1, on: h2, mode: nat }
+  door: { lan: lan2, on: h2, mode: bridge, bridge: br0 }
+  spare: { lan: lan2, on: h2, mode: bridge, bridge: br0 }
+${more}`
+
+/** All of doors that is on h2: interfaces, rules, flows through jetways, keepers. */
+async function traces(): Promise<string> {
+  const script = `ip -brief link | cut -d ' ' -f 1 | cut -d @ -f 1; nft list ruleset
+conntrack -L 2>/dev/null | grep -E '(src|dst)=169\\.254\\.' ; bridge -brief link 2>/dev/null | wc -l; :`
+  const { stdout } = succeeded(await h2.run(['sh', '-c', script]))
+  const keepers = h2.processes().filter(({ pid }) => isKeeper(pid)).length
+  return `${stdout}${keepers} keepers`
+}
+
+function isKeeper(pid: number): boolean {
+  const argv = argumentsOf(pid).join(' ')
+  return argv.includes('nft -i') || argv.includes('monitor route')
+}
+
+const shut = (): Promise<string> => until('nothing of doors left', traces, (now) => now === clean)
+const jetwayOf = async (name: string, jetway: string): Promise<ShowJetway> => {
+  const found = (await show(h1, name)).jetways.find((one) => one.name === jetway)
+  return found ?? assert.fail(`no jetway ${jetway}`)
+}
+const reaches = async (target: string, address: string): Promise<boolean> =>
+  (await exec(h1, target, 'ping', '-c', '1', '-W', '1', address)).status === 0
+const allow = (...args: readonly string[]): Promise<string> => h2.violin('jetway', 'allow', 'h1', ...args)
+
+/** A TCP connection from inside to the server outside, held open: each line comes back. */
+class Flow {
+  readonly #child: ChildProcess
+  readonly #lines: Interface
+  readonly #heard: string[] = []
+
+  constructor(host: LabHost, target: string, ...options: readonly string[]) {
+    const nc = ['nc', ...options, serverAddress, String(serverPort)]
+    this.#child = host.spawn(host.command('exec', target, '--', ...nc))
+    this.#lines = createInterface({ input: this.#child.stdout as NodeJS.ReadableStream })
+    this.#lines.on('line', (line) => this.#heard.push(line))
+  }
+
+  /** The server's greeting: the address that it sees. */
+  async greeting(): Promise<string> {
+    if (this.#heard.length === 0) await once(this.#lines, 'line', { signal: AbortSignal.timeout(30_000) })
+    return this.#heard[0] as string
+  }
+
+  /** Whether a line comes back within a second. */
+  async echoes(text: string): Promise<boolean> {
+    this.#child.stdin?.write(`${text}\n`)
+    const back = (): boolean => this.#heard.includes(text)
+    const signal = AbortSignal.timeout(1_000)
+    while (!back() && !signal.aborted) await once(this.#lines, 'line', { signal }).catch(() => undefined)
+    return back()
+  }
+
+  get heard(): readonly string[] {
+    return this.#heard
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    process.kill(-(this.#child.pid as number), 'SIGKILL')
+    await once(this.#child, 'exit')
+  }
+}
+
+test('a jetway is shut at first, and opens for whom the host’s operator names', async () => {
+  await apply(h1, topology('net'))
+  const { enabled, state, mode, ip, host } = await jetwayOf('net', 'out')
+  assert.deepEqual([enabled, state, mode, ip, host], [false, 'shut', 'nat', '10.8.0.3/24', 'h2'])
+  assert.equal(await reaches('net/a', serverAddress), false)
+  refused(
+    await h1.try(['jetway', 'on', 'net/out']),
+    /allows its owner no jetway; .*on h2: violin jetway allow [0-9a-f]{64}/
+  )
+  refused(await h2.try(['jetway', 'on', 'net/out']), /belongs to h1/)
+  refused(await h1.try(['jetway', 'on', 'net/wrong']), /no jetway wrong; it has out, door, spare/)
+  assert.deepEqual(await jetwayOf('net', 'out').then(({ enabled: wanted }) => wanted), false)
+  await allow()
+  refused(await h1.try(['jetway', 'on', 'net/out']), /passes nothing on \(wan0\); .*ip_forward=1/)
+  succeeded(await h2.run(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']))
+  assert.equal(await traces(), clean)
+})
+
+test('by translation those inside reach the outside, but not the host nor its networks', async () => {
+  await h1.violin('jetway', 'on', 'net/out')
+  assert.equal((await jetwayOf('net', 'out')).state, 'open')
+  for (const target of ['net/a', 'net/b']) {
+    await inside(h1, target, 'ping', '-c', '2', '-W', '5', serverAddress)
+    const flow = new Flow(h1, target)
+    assert.equal(await flow.greeting(), `hello ${wan.host}`)
+    assert.ok(await flow.echoes('there and back'))
+    await flow.end()
+  }
+  for (const address of [wan.host, wan.gateway, h1.address, h2.address, '10.8.1.200', '169.254.169.254'])
+    assert.equal(await reaches('net/a', address), false, address)
+  const port = await exec(h1, 'net/a', 'nc', '-w', '1', h2.address, '4780')
+  assert.notEqual(port.status, 0)
+  // Nor does anybody outside reach in, though it knows the way.
+  outside.ip('route', 'add', '10.8.0.0/24', 'via', wan.host)
+  assert.notEqual((await outside.run(['ping', '-c', '1', '-W', '1', '10.8.0.1'])).status, 0)
+  outside.ip('route', 'del', '10.8.0.0/24')
+})
+
+test('a network of the host that comes later is its own, too', async () => {
+  succeeded(
+    await h2.run([
+      'sh',
+      '-c',
+      `ip link add own0 type bridge; ip link set own0 up; ip address add ${serverAddress}/32 dev own0; ip route add 203.0.113.0/24 dev own0`
+    ])
+  )
+  await until(
+    'its own',
+    () => reaches('net/a', serverAddress),
+    (answers) => !answers
+  )
+  succeeded(await h2.run(['ip', 'link', 'del', 'own0']))
+  await until(
+    'outside',
+    () => reaches('net/a', serverAddress),
+    (answers) => answers
+  )
+})
+
+test('what the operator names of the host’s own is reached', async () => {
+  await allow('--reach', `${h1.address}/32`, '--reach', 'host')
+  await until(
+    'the named',
+    () => reaches('net/a', h1.address),
+    (answers) => answers
+  )
+  await until(
+    'the host',
+    () => reaches('net/a', wan.host),
+    (answers) => answers
+  )
+  await allow()
+  await until(
+    'no longer',
+    () => reaches('net/a', wan.host),
+    (answers) => !answers
+  )
+  await until(
+    'open',
+    () => reaches('net/a', serverAddress),
+    (answers) => answers
+  )
+  assert.equal(await reaches('net/a', h1.address), false)
+})
+
+test('shut means shut: flows end, and nothing of it is left', async () => {
+  const flow = new Flow(h1, 'net/a')
+  assert.equal(await flow.greeting(), `hello ${wan.host}`)
+  assert.ok(await flow.echoes('before'))
+  await h1.violin('jetway', 'off', 'net/out')
+  assert.equal(await traces(), clean)
+  assert.equal(await flow.echoes('after'), false)
+  assert.equal(await reaches('net/a', serverAddress), false)
+  assert.equal((await jetwayOf('net', 'out')).state, 'shut')
+  // A flow of before does not come back with the door.
+  await h1.violin('jetway', 'on', 'net/out')
+  await until(
+    'open',
+    () => reaches('net/a', serverAddress),
+    (answers) => answers
+  )
+  await flow.end()
+  await h2.violin('jetway', 'forbid', 'h1')
+  await shut()
+  await until(
+    'refused',
+    () => jetwayOf('net', 'out'),
+    ({ state }) => state === 'refused'
+  )
+  await allow('--bridge', 'br0')
+  await until(
+    'open',
+    () => jetwayOf('net', 'out'),
+    ({ state }) => state === 'open'
+  )
+})
+
+test('two VIOLINs with one address plan each have a jetway on one host, and do not mix', async () => {
+  await apply(h1, topology('twin'))
+  await h1.violin('jetway', 'on', 'twin/out')
+  const flows = ['net/a', 'twin/a'].map((target) => new Flow(h1, target, '-p', '5555'))
+  for (const [place, flow] of flows.entries()) {
+    assert.equal(await flow.greeting(), `hello ${wan.host}`)
+    assert.ok(await flow.echoes(`for ${place}`))
+  }
+  assert.deepEqual(
+    flows.map(({ heard }) => heard.slice(1)),
+    [['for 0'], ['for 1']]
+  )
+  await h1.violin('jetway', 'off', 'twin/out')
+  assert.ok(await flows[0]?.echoes('still here'))
+  assert.equal(await flows[1]?.echoes('not here'), false)
+  for (const flow of flows) await flow.end()
+  await remove(h1, 'twin')
+})
+
+test('nothing is left where the daemon, the keeper or the slice is killed, and each comes back', async () => {
+  const open = (): Promise<boolean> =>
+    until(
+      'open',
+      () => reaches('net/a', serverAddress),
+      (answers) => answers
+    )
+  await open()
+  await h2.killDaemon()
+  await shut()
+  assert.equal(
+    await exec(h1, 'net/b', 'ping', '-c', '1', '-W', '1', serverAddress).then(({ status }) => status),
+    1
+  )
+  await h2.startDaemon()
+  await open()
+  for (const { pid } of h2.processes()) {
+    const id = isKeeper(pid) ? identify(pid) : null
+    if (id !== null) kill(id, 'SIGKILL')
+  }
+  await until(
+    'keepers',
+    () => Promise.resolve(h2.processes().filter(({ pid }) => isKeeper(pid)).length),
+    (n) => n === 0
+  )
+  await open()
+  for (const { pid } of h2.processes()) {
+    const id = argumentsOf(pid).some((word) => word.includes('/slice/main') || word.endsWith('slice.js'))
+      ? identify(pid)
+      : null
+    if (id !== null) kill(id, 'SIGKILL')
+  }
+  await shut()
+  await open()
+  await h1.violin('jetway', 'off', 'net/out')
+  assert.equal(await traces(), clean)
+})
+
+test('by a bridge the vLAN and the real network are one, without the host; a second one would make a loop', async () => {
+  assert.equal(await reaches('net/b', '10.8.1.200'), false)
+  await h1.violin('jetway', 'on', 'net/door')
+  await inside(h1, 'net/b', 'ping', '-c', '2', '-W', '5', '10.8.1.200')
+  const b = (await show(h1, 'net')).entities.find(({ name }) => name === 'b')?.nics[0]?.ips[0]?.split('/')[0]
+  const back = await outside.run(['ping', '-c', '2', '-W', '5', b as string])
+  assert.equal(back.status, 0)
+  // The host has an address on that bridge.
+  assert.equal(await reaches('net/b', '10.8.1.250'), false)
+  refused(
+    await h1.try(['jetway', 'on', 'net/spare']),
+    /live bridge already, door: two would make a loop; .*jetway off net\/door/
+  )
+  await h1.violin('jetway', 'off', 'net/door')
+  assert.equal(await traces(), clean)
+  assert.equal(await reaches('net/b', '10.8.1.200'), false)
+  await remove(h1, 'net')
+  assert.equal(await traces(), clean)
+})
