@@ -263,6 +263,13 @@ test('a vLAN’s router gives everybody his own address, strangers a free one, a
   ])
     assert.ok(conf.includes(line), line)
   assert.deepEqual(given(spec, 's'), { start: '' })
+  // A record's map has another order than the file's.
+  const turned = spec.lans.map((one) =>
+    one.services === undefined
+      ? one
+      : { ...one, services: Object.fromEntries(Object.entries(one.services).toReversed()) }
+  )
+  assert.deepEqual(given({ ...spec, lans: turned }, 'r'), given(spec, 'r'))
 })
 
 test('neighbours agree: who is configured to speak to another is spoken to by it, in one protocol', () => {

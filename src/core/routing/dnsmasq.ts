@@ -3,7 +3,7 @@ import { bare } from '../addresses.ts'
 import type { Mac } from '../ids.ts'
 import { formatIpv4, parseIpv4, parseSubnet } from '../ipv4.ts'
 import { addressOf } from '../resolve.ts'
-import type { LanService, Spec, SpecEntity, SpecLan, SpecNic } from '../spec.ts'
+import { lanServices, type Spec, type SpecEntity, type SpecLan, type SpecNic } from '../spec.ts'
 
 /** Addresses for machines that the file does not know, at most. */
 const maxLeases = 100
@@ -15,9 +15,7 @@ export type MacOf = (entity: string, nic: string) => Mac
 export function dnsmasqConf(spec: Spec, self: SpecEntity, macOf: MacOf): string | null {
   const served = spec.lans.flatMap((lan) => {
     const nic = self.nics.find((one) => one.lan === lan.name)
-    const services = Object.entries(lan.services ?? {}).flatMap(([service, by]) =>
-      by === self.name ? [service as LanService] : []
-    )
+    const services = lanServices.filter((service) => lan.services?.[service] === self.name)
     return nic === undefined || services.length === 0 ? [] : [{ lan, nic, services }]
   })
   if (served.length === 0) return null
