@@ -9,7 +9,7 @@ import pino from 'pino'
 import * as z from 'zod'
 import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
 import { startDaemon } from './daemon.ts'
-import { buildImage } from './build.ts'
+import { buildable, buildImage } from './build.ts'
 import { doctor } from './doctor.ts'
 import { found, join } from './founding.ts'
 
@@ -18,7 +18,7 @@ const founding = z.strictObject({
   listen: z.array(z.string()).optional(),
   networkKey: z.string().max(4_096).optional()
 })
-const building = z.strictObject({ image: z.enum(['tiny', 'router']) })
+const building = z.strictObject({ image: z.enum(buildable) })
 const joining = founding.extend({ token: z.string().max(64 * 1024) })
 
 async function run(dir: string, listen: readonly string[], debug: boolean): Promise<void> {

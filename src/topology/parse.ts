@@ -38,6 +38,8 @@ import { type Path, Source } from './source.ts'
 const defaultMemoryMiB = 64
 /** Of a machine with another image than `tiny`, MiB: routing daemons run in it. */
 const imageMemoryMiB = 96
+/** Of one that is an overlay host itself, MiB: a daemon and a slice take 95, half of the rest is for files. */
+const hostMemoryMiB = 256
 /** What the record can say of memory, MiB: 1 TiB. */
 const maxMemoryMiB: number = 1024 * 1024
 /** Bytes of all files and scripts together: they travel in the record, which holds 64 KiB. */
@@ -389,7 +391,10 @@ function addressesOf({ ip, ipv6 }: Pick<FileNic, 'ip' | 'ipv6'>): Pick<TopologyN
 }
 
 function memoryOf(text: string | undefined, image: string): number {
-  if (text === undefined) return image === tinyImage.name ? defaultMemoryMiB : imageMemoryMiB
+  if (text === undefined) {
+    if (image === tinyImage.name) return defaultMemoryMiB
+    return image === 'host' ? hostMemoryMiB : imageMemoryMiB
+  }
   return Number(text.slice(0, -1)) * (text.endsWith('G') ? 1_024 : 1)
 }
 

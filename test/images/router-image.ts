@@ -11,7 +11,7 @@ import { ImageStore } from '#images/store.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 /** What says how it is made: where that changed it is made anew. */
-const recipe = ['router', 'tree', 'busybox', 'layout'].map((name) => `src/images/${name}.ts`)
+const recipe = ['router', 'debian', 'tree', 'busybox', 'layout'].map((name) => `src/images/${name}.ts`)
 
 /** The folder of a host that has it, and its hash. Two who ask at a time wait for one making. */
 export async function routerImage(): Promise<{ readonly folder: string; readonly hash: ImageHash }> {

@@ -83,13 +83,15 @@ describe('a topology file', () => {
       'hosts:',
       '  a: { image: tiny }',
       '  b:',
-      '  c: { memory: 64M }'
+      '  c: { memory: 64M }',
+      '  d: { image: host }'
     )
     const said = parse(text).entities.map(({ image, memoryMiB }) => [image, memoryMiB])
     assert.deepEqual(said, [
       ['tiny', 64],
       ['router', 96],
-      ['router', 64]
+      ['router', 64],
+      ['host', 256]
     ])
   })
 

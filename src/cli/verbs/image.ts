@@ -6,7 +6,7 @@ import { table } from '../print/table.ts'
 import { askProgram } from '../program.ts'
 import { type JsonFlag, jsonFlag, printJson } from './common.ts'
 
-const builders = ['tiny', 'router'] as const
+const builders = ['tiny', 'router', 'host'] as const
 
 interface Built {
   readonly name: string
@@ -30,13 +30,14 @@ const build: Command<Context> = buildCommand<JsonFlag, [image: (typeof builders)
   docs: {
     brief: "Build one from Debian's packages into this host's folder",
     fullDescription:
-      'tiny: busybox alone, 2 MB, which every host makes by itself. router: FRR, packet filters and measuring tools.'
+      'tiny: busybox alone, 2 MB, which every host makes by itself. router: FRR, packet filters and measuring tools. ' +
+      'host: a router that can run this program, for a VIOLIN inside of one.'
   },
   parameters: {
     flags: jsonFlag,
     positional: {
       kind: 'tuple',
-      parameters: [{ parse: builderNamed, placeholder: 'tiny|router', brief: 'Which one' }]
+      parameters: [{ parse: builderNamed, placeholder: 'tiny|router|host', brief: 'Which one' }]
     }
   },
   async func({ json }, image) {
@@ -112,6 +113,6 @@ export const image: RouteMap<Context> = buildRouteMap({
 function builderNamed(text: string): (typeof builders)[number] {
   const found = builders.find((name) => name === text)
   if (found === undefined)
-    throw new ViolinError('usage', `no image ${text}`, `there are ${builders.join(' and ')}`)
+    throw new ViolinError('usage', `no image ${text}`, `there are ${builders.join(', ')}`)
   return found
 }

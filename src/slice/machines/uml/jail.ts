@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
 import { commandKernel } from './mconsole.ts'
@@ -93,8 +94,8 @@ function jailArguments({ initrd, image, sockets, memoryMiB, kernelArguments }: J
     [umlPath, loaderPath, libcPath].flatMap((path) => bind(realpath(path), path)),
     ['--size', String((memoryMiB + tmpfsSlackMiB) * 2 ** 20), '--tmpfs', '/tmp'],
     [...bind(initrd, initrdInside), ...bind(sockets, jailSockets)],
-    // What src/guest/root mounts by hostfs.
-    image === null ? [] : [...bind(image, '/image'), ...bind(realpath(modulesPath), '/modules')],
+    // What src/guest/root mounts by hostfs: the image with its manifest, and the kernel's modules.
+    image === null ? [] : [...bind(dirname(image), '/image'), ...bind(realpath(modulesPath), '/modules')],
     ['--dev-bind', '/dev/null', '/dev/null', '--dev-bind', '/dev/urandom', '/dev/urandom'],
     // bubblewrap's own root is a tmpfs without a limit.
     ['--remount-ro', '/', '--chdir', '/tmp', '--clearenv', '--setenv', 'TMPDIR', '/tmp'],
