@@ -19,7 +19,8 @@ export interface About {
 export interface HostRow {
   readonly id: string
   readonly name: string
-  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  /** Of this host itself also: shut out of the mesh, or its slot of the invite kept by another. */
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left' | 'revoked' | 'displaced'
   readonly self: boolean
   readonly rttMs: number | null
   readonly load: number | null

@@ -23,6 +23,7 @@ export const errorCodes = {
   'token-other-mesh': 1,
   'nobody-reachable': 1,
   'not-a-member': 1,
+  revoked: 1,
   'topology-invalid': 1,
   'no-placement': 1,
   'unknown-host': 1,

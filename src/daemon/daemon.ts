@@ -19,7 +19,7 @@ import { Journal } from './events.ts'
 import { Handoffs } from './handoff.ts'
 import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
-import { type Host, hostOf, publishHost } from './host.ts'
+import { type Host, hostOf, placeOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { Images } from './images.ts'
 import { Jetways } from './jetways.ts'
@@ -36,6 +36,7 @@ import { Renewal, renewLapsed } from './renewal.ts'
 import { Seat } from './seat.ts'
 import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
+import { whenShutOut } from './shut-out.ts'
 import { Slices } from './slices/slices.ts'
 import { Statuses } from './statuses.ts'
 import { TrunkAgreement } from './trunks.ts'
@@ -48,6 +49,13 @@ const refreshEveryMs = 60_000
 const speakAgainMs = 5_000
 
 export type Log = (message: string, fields: Record<string, unknown>) => void
+
+export interface DaemonOptions {
+  readonly listen: readonly string[]
+  readonly log: Log
+  /** Says at once, where the daemon was started, what keeps it from its work. */
+  readonly warn: (text: string) => void
+}
 
 export interface Daemon {
   readonly identity: Identity
@@ -62,10 +70,7 @@ export interface Daemon {
  * Starts the host of a folder. Throws ViolinError: `not-initialised`, `already-running`, `port-taken`,
  * `not-a-member`, `store-damaged`.
  */
-export async function startDaemon(
-  dir: string,
-  options: { readonly listen: readonly string[]; readonly log: Log }
-): Promise<Daemon> {
+export async function startDaemon(dir: string, options: DaemonOptions): Promise<Daemon> {
   await using door = new AsyncDisposableStack()
   await using undo = new AsyncDisposableStack()
   const identity = await loadIdentity(dir)
@@ -109,10 +114,7 @@ export async function startDaemon(
     (one) => one.close()
   )
   undo.defer(() => doors.close())
-  const peers = undo.adopt(
-    new Peers({ self: identity.id, signer: identity.host, records, store, mesh, journal, log }),
-    (one) => one.close()
-  )
+  const peers = undo.adopt(new Peers({ host, records, store, mesh, journal, log }), (one) => one.close())
   const claims = new Claims(host, records, peers, limits, doors)
   const images = undo.adopt(new Images({ store: imageStore, mesh, records, peers, journal, limits }), (one) =>
     one.close()
@@ -204,6 +206,7 @@ export async function startDaemon(
     await renewal.resign()
   }
   const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered })
+  undo.defer(whenShutOut({ host, records, mesh, journal, warn: options.warn }))
   undo.defer(whenRestored(host, records, say, log))
   const refresh = setInterval(() => {
     reconciler.refresh()
@@ -234,12 +237,7 @@ export async function startDaemon(
   }
 }
 
-function startMesh(
-  host: Host,
-  records: Records,
-  store: Store,
-  options: { readonly listen: readonly string[]; readonly log: Log }
-): Promise<Mesh> {
+function startMesh(host: Host, records: Records, store: Store, options: DaemonOptions): Promise<Mesh> {
   const { identity } = host
   return createMesh({
     hostSeed: identity.hostSeed,
@@ -248,7 +246,10 @@ function startMesh(
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,
     admit: (peer, presented) => records.admits(peer, presented),
-    remembered: () => rememberedPeers(identity.id, records, store),
+    why: (peer, presented) => records.whyOut(peer, presented),
+    refused: (why) => records.refused(why),
+    remembered: () =>
+      placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),
     mdns: true,
     log: options.log
   })

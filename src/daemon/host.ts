@@ -67,6 +67,14 @@ async function driversHere(): Promise<DriverName[]> {
   return found
 }
 
+/** How a host stands in its own eyes; `displaced`: another host keeps its slot of the invite. */
+export type Place = 'member' | 'displaced' | 'revoked'
+
+export function placeOf({ identity, chain }: Host, records: Records): Place {
+  if (records.set.isRevoked(chain)) return 'revoked'
+  return records.view.displaced.has(identity.id) ? 'displaced' : 'member'
+}
+
 /** What changes in the own record while the daemon runs. */
 export interface HostState {
   readonly addresses: readonly string[]
@@ -74,10 +82,9 @@ export interface HostState {
   readonly left: boolean
 }
 
-/** Publishes the own record if it says something else than the one that stands, or that one ends soon. */
-export async function publishHost(host: Host, records: Records, state: HostState): Promise<void> {
-  const { identity, chain } = host
-  const body: HostBody = {
+/** What this host says of itself. */
+export function hostBody({ identity, ...host }: Host, records: Records, state: HostState): HostBody {
+  return {
     host: identity.id,
     name: identity.name,
     addresses: state.addresses.slice(0, 16),
@@ -90,6 +97,14 @@ export async function publishHost(host: Host, records: Records, state: HostState
     // In whole minutes: a record that says the same is not signed anew.
     clockAheadMs: Math.round((records.clockAheadMs ?? 0) / 60_000) * 60_000
   }
+}
+
+/** Publishes the own record if it says something else than the one that stands, or that one ends soon. */
+export async function publishHost(host: Host, records: Records, state: HostState): Promise<void> {
+  const { identity, chain } = host
+  // Nobody takes the word of a host that was shut out.
+  if (placeOf(host, records) === 'revoked') return
+  const body = hostBody(host, records, state)
   const { now } = records
   const own = records.set.get('host', identity.host.publicKey, '')
   if (stands(own, 'host', body, chain, now)) return

@@ -26,7 +26,11 @@ async function run(dir: string, listen: readonly string[], debug: boolean): Prom
     { level: debug ? 'debug' : 'warn', base: null },
     pino.destination({ dest: 2, sync: true })
   )
-  const daemon = await startDaemon(dir, { listen, log: (message, fields) => logger.debug(fields, message) })
+  const daemon = await startDaemon(dir, {
+    listen,
+    log: (message, fields) => logger.debug(fields, message),
+    warn: (text) => void process.stderr.write(`violin: ${text}\n`)
+  })
   const { name, id } = daemon.identity
   process.stdout.write(`${name} (${id}) is up at ${daemon.mesh.addresses().join(', ')}\n`)
   const asked = new Promise<void>((resolve) => {

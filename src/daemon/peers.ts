@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
-import type { HostId, PublicKey, Signer } from '#core/ids.ts'
+import type { HostId, PublicKey } from '#core/ids.ts'
 import { isRejected, openRecord } from '#core/records/record.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
@@ -13,6 +13,7 @@ import type { HostRow } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
+import { type Host, placeOf } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 import { Watching } from './watching.ts'
 import { encodeJson, parseJson } from './wire.ts'
@@ -28,6 +29,7 @@ const lookupTimeoutMs = 5_000
 const addressList = z.array(z.string().max(256)).max(16)
 
 export class Peers {
+  readonly #host: Host
   readonly #self: HostId
   readonly #records: Records
   readonly #store: Store
@@ -40,16 +42,16 @@ export class Peers {
   readonly #look: NodeJS.Timeout
 
   constructor(options: {
-    readonly self: HostId
-    /** The host's own key. */
-    readonly signer: Signer
+    readonly host: Host
     readonly records: Records
     readonly store: Store
     readonly mesh: Mesh
     readonly journal: Journal
     readonly log: (message: string, fields: Record<string, unknown>) => void
   }) {
-    this.#self = options.self
+    const { identity } = options.host
+    this.#host = options.host
+    this.#self = identity.id
     this.#records = options.records
     this.#store = options.store
     this.#mesh = options.mesh
@@ -58,6 +60,8 @@ export class Peers {
     this.#look = setInterval(() => this.#expel(), lookEveryMs)
     this.#watching = new Watching({
       ...options,
+      self: identity.id,
+      signer: identity.host,
       nameOf: (host) => this.nameOf(host),
       reach: (host) => this.reach(host)
     })
@@ -88,9 +92,15 @@ export class Peers {
     return host === this.#self || this.#mesh.isMember(host)
   }
 
-  /** Connects to a member if it is not. Throws ViolinError `nobody-reachable`. */
+  /** Connects to a member if it is not. Throws ViolinError `nobody-reachable`, `revoked`. */
   async reach(host: HostId): Promise<void> {
     if (this.isConnected(host)) return
+    if (placeOf(this.#host, this.#records) === 'revoked')
+      throw new ViolinError(
+        'revoked',
+        `this host was shut out of the mesh: ${this.nameOf(host)} takes nothing of it`,
+        'ask an admin of the mesh for a new invite, and join in a new folder'
+      )
     const running = this.#dialling.get(host)
     if (running !== undefined) return running
     const dialling = this.#dial(host).finally(() => this.#dialling.delete(host))

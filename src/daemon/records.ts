@@ -161,6 +161,19 @@ export class Records {
     return isMember
   }
 
+  /** What tells a peer that it was shut out: the revocation that cuts what it showed; null: it was not. */
+  whyOut(peer: HostId, presented: Uint8Array): Uint8Array | null {
+    const chain = verifyChain(presented, this.set.root, crypto)
+    return isRefusal(chain) || chain.host !== peer ? null : (this.set.revocationOf(chain)?.bytes ?? null)
+  }
+
+  /** Who refused this host said why: a revocation, which is taken as any other, by what it shows. */
+  refused(why: Uint8Array): void {
+    if (why.length > maxRecordBytes) return
+    const merged = this.set.merge(why, this.now, ({ kind }) => kind === 'revocation')
+    if (merged.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
+  }
+
   #noteShown(peer: HostId, chain: Chain): void {
     this.#shown.set(peer, chain)
     if (this.#shown.size <= maxShown) return

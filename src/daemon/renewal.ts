@@ -22,7 +22,7 @@ import type { Mesh } from '#mesh/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { foundingMs } from './founding.ts'
-import type { Host } from './host.ts'
+import { type Host, placeOf } from './host.ts'
 import { loadRootSeed } from './identity.ts'
 import type { Records } from './records.ts'
 import { askAsStranger } from './stranger.ts'
@@ -62,6 +62,7 @@ export class Renewal {
 
   async #look(): Promise<void> {
     const { host, records, journal } = this.#parts
+    if (placeOf(host, records) === 'revoked') return
     if (standingOf(host.chain, records.now) !== 'good') await this.#renewMembership()
     const { ownerChain, chain } = host
     // The owner's link lasts a year from the start of the daemon, which may run for longer.

@@ -1,11 +1,12 @@
 /** Keeps this host's place in the mesh: whoever lost its slot to another takes a free one of the same invite. */
+import { slotOf } from '#core/admission/chain.ts'
 import { seatStep } from '#core/admission/seat.ts'
 import { type Token, parseToken } from '#core/admission/token.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto, keyOfSeed } from './crypto.ts'
 import type { Journal } from './events.ts'
-import type { Host } from './host.ts'
+import { type Host, placeOf } from './host.ts'
 import { dropInvite, loadInvite } from './identity.ts'
 import type { Records } from './records.ts'
 import { redeem } from './stranger.ts'
@@ -46,8 +47,9 @@ export class Seat {
   async #look(shunned: boolean): Promise<void> {
     const { records, host, dir, journal } = this.#parts
     const token = this.#token
-    const displaced = records.view.displaced.has(host.identity.id)
-    const step = seatStep(token?.invite ?? null, { displaced, shunned }, records.now)
+    const place = placeOf(host, records)
+    const standing = { displaced: place === 'displaced', revoked: place === 'revoked', shunned }
+    const step = seatStep(token?.invite ?? null, standing, records.now)
     if (step === 'ask') await this.#ask(token as Token)
     else if (token !== null && token.invite.redeemBy <= records.now) {
       this.#token = null
@@ -81,9 +83,11 @@ export class Seat {
     const addresses = [...new Set([...known, ...token.addresses])].slice(0, maxAsked)
     try {
       const { answer } = await redeem(token, seeker, addresses)
+      // Who was asked takes this host for the one in its slot: nothing is gained.
+      if (slotOf(answer)?.slot === slotOf(host.chain)?.slot) return
       await host.adopt(answer)
     } catch (error: unknown) {
-      if (!(error instanceof ViolinError) || !error.code.startsWith('token-')) throw error
+      if (!(error instanceof ViolinError) || !/^(token-|revoked$)/.test(error.code)) throw error
       this.#token = null
       await dropInvite(dir)
       return

@@ -10,7 +10,7 @@ import type { Journal } from './events.ts'
 import type { Jetways } from './jetways.ts'
 import type { Histories } from './histories.ts'
 import { configOf } from './show.ts'
-import { softwareVersion, type Host } from './host.ts'
+import { type Host, type HostState, hostBody, placeOf, softwareVersion } from './host.ts'
 import type { Departure } from './departure.ts'
 import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
@@ -108,31 +108,49 @@ function about({ host, mesh }: ServiceParts): About {
   }
 }
 
-async function hosts({ host, mesh, records, peers, loads }: ServiceParts): Promise<HostRow[]> {
+/** The members as this host sees them, and itself, also where it is none in its own eyes. */
+export async function hosts({
+  host,
+  mesh,
+  records,
+  peers,
+  loads
+}: Pick<ServiceParts, 'host' | 'mesh' | 'records' | 'peers' | 'loads'>): Promise<HostRow[]> {
+  const self = host.identity.id
+  const place = placeOf(host, records)
   const members = [...records.view.members.values()]
-  const asked = members.map((member) => member.host).filter((id) => peers.isConnected(id))
-  const live = await loads.ofAll(asked)
-  const rows = members.map((member): HostRow => {
-    const self = member.host === host.identity.id
-    const load = live.get(member.host) ?? null
+  const listed = members.map((member) => ({
+    id: member.host,
+    body: member.body,
+    endsAt: member.membershipEndsAt
+  }))
+  if (!records.view.members.has(self))
+    listed.push({ id: self, body: hostBody(host, records, ownNow), endsAt: host.chain.endsAt })
+  const live = await loads.ofAll(listed.map(({ id }) => id).filter((id) => peers.isConnected(id)))
+  const rows = listed.map(({ id, body, endsAt }): HostRow => {
+    const isSelf = id === self
+    const load = live.get(id) ?? null
     return {
-      id: member.host,
-      name: member.body.name,
-      state: peers.stateOf(member.host),
-      self,
-      rttMs: self ? 0 : mesh.rttMs(member.host),
+      id,
+      name: body.name,
+      state: isSelf && place !== 'member' ? place : peers.stateOf(id),
+      self: isSelf,
+      rttMs: isSelf ? 0 : mesh.rttMs(id),
       load: load?.load ?? null,
-      memoryMiB: member.body.capacity.memoryMiB,
+      memoryMiB: body.capacity.memoryMiB,
       entities: load?.entities ?? null,
-      version: member.body.software,
-      clockAheadMs: self ? (records.clockAheadMs ?? 0) : member.body.clockAheadMs,
-      membershipEndsAt: new Date(member.membershipEndsAt).toISOString()
+      version: body.software,
+      clockAheadMs: isSelf ? (records.clockAheadMs ?? 0) : body.clockAheadMs,
+      membershipEndsAt: new Date(endsAt).toISOString()
     }
   })
   return rows.toSorted(
     (a, b) => Number(b.self) - Number(a.self) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
   )
 }
+
+/** What is shown of a host that has no record says nothing of where and how it runs. */
+const ownNow: HostState = { addresses: [], draining: false, left: false }
 
 async function session(
   { violins, sessions, peers, host }: ServiceParts,

@@ -21,6 +21,10 @@ export interface MeshOptions {
   readonly presentation: () => Uint8Array | null
   /** Whether what a peer showed makes it a member. Called once per connection, before anything else is served. */
   readonly admit: (peer: HostId, presented: Uint8Array) => boolean
+  /** What a peer is told whose membership is refused, ≤ 16 KiB; null: nothing. Default: nothing. */
+  readonly why?: (peer: HostId, presented: Uint8Array) => Uint8Array | null
+  /** A peer refused what this host showed, and said why. */
+  readonly refused?: (why: Uint8Array) => void
   /** Peers remembered from before: dialled at start and for ever after, one at a time. */
   readonly remembered: () => readonly { readonly id: HostId; readonly addresses: readonly string[] }[]
   readonly mdns: boolean
@@ -50,6 +54,8 @@ export interface Mesh {
   dial(addresses: readonly string[], signal: AbortSignal): Promise<HostId>
   /** Ends every connection of a peer, which is not dialled again as one that was lost. */
   hangUp(peer: HostId): Promise<void>
+  /** Dials nobody by itself any more: there is no use in it. */
+  rest(): void
   /** Shows the presentation on every open connection that is not proven yet: for the moment after joining. */
   present(): Promise<void>
   /** Addresses at which a peer said that it listens, or was dialled; empty when it is not known. */

@@ -40,7 +40,7 @@ interface State {
   timer: NodeJS.Timeout
 }
 
-type Options = Pick<MeshOptions, 'presentation' | 'admit' | 'log'>
+type Options = Pick<MeshOptions, 'presentation' | 'admit' | 'why' | 'refused' | 'log'>
 
 export class Membership {
   readonly protocol: string
@@ -250,7 +250,9 @@ export class Membership {
   #party(state: State): Parameters<typeof askProof>[1] {
     return {
       presentation: this.#options.presentation(),
-      admit: (presented) => this.#options.admit(state.peer, presented)
+      admit: (presented) => this.#options.admit(state.peer, presented),
+      why: (presented) => this.#options.why?.(state.peer, presented) ?? new Uint8Array(),
+      refused: (why) => this.#options.refused?.(why)
     }
   }
 

@@ -163,6 +163,10 @@ class Libp2pMesh implements Mesh {
     this.#redial?.forget(peer)
   }
 
+  rest(): void {
+    this.#redial?.stop()
+  }
+
   present(): Promise<void> {
     return this.membership.present()
   }

@@ -5,7 +5,8 @@
  * 2. answerer → asker: its verdict on that, and its own presentation when the verdict is `admitted`
  * 3. asker → answerer: its verdict
  *
- * Both are proven when both said `admitted`. Who shows nothing is shown nothing.
+ * Both are proven when both said `admitted`. Who shows nothing is shown nothing. Behind `refused` stands why, where
+ * there is something to say.
  */
 import { lpStream } from '@libp2p/utils'
 import { concat } from 'uint8arrays/concat'
@@ -18,6 +19,10 @@ export type Outcome = 'proven' | 'stranger' | 'refused'
 export interface ProofParty {
   readonly presentation: Uint8Array | null
   readonly admit: (presented: Uint8Array) => boolean
+  /** What a peer is told that showed this and is refused; empty: nothing. */
+  readonly why: (presented: Uint8Array) => Uint8Array
+  /** The peer refused us and said why. */
+  readonly refused: (why: Uint8Array) => void
 }
 
 const verdicts = { stranger: 0, admitted: 1, refused: 2 } as const
@@ -34,9 +39,10 @@ export async function askProof(stream: Stream, party: ProofParty, signal: AbortS
   const wire = lpStream(stream, limits)
   await wire.write(party.presentation ?? nothing, { signal })
   const answer = (await wire.read({ signal })).subarray()
-  const onUs = readVerdict(answer[0])
-  const onThem = onUs === verdicts.admitted ? judge(party, answer.subarray(1)) : verdicts.stranger
-  await wire.write(Uint8Array.of(onThem), { signal })
+  const onUs = heard(party, answer)
+  const presented = answer.subarray(1)
+  const onThem = onUs === verdicts.admitted ? judge(party, presented) : verdicts.stranger
+  await wire.write(concat([Uint8Array.of(onThem), whyOf(party, onThem, presented)]), { signal })
   await stream.close({ signal })
   return outcome(onUs, onThem)
 }
@@ -44,10 +50,12 @@ export async function askProof(stream: Stream, party: ProofParty, signal: AbortS
 /** Runs the answerer's side, on the stream as it came. Throws as {@link askProof} does. */
 export async function answerProof(stream: Stream, party: ProofParty, signal: AbortSignal): Promise<Outcome> {
   const wire = lpStream(stream, limits)
-  const onThem = judge(party, (await wire.read({ signal })).subarray())
+  const presented = (await wire.read({ signal })).subarray()
+  const onThem = judge(party, presented)
   const shown = onThem === verdicts.admitted ? (party.presentation ?? nothing) : nothing
-  await wire.write(concat([Uint8Array.of(onThem), shown]), { signal })
-  const onUs = readVerdict((await wire.read({ signal })).subarray()[0])
+  const why = whyOf(party, onThem, presented)
+  await wire.write(concat([Uint8Array.of(onThem), shown, why]), { signal })
+  const onUs = heard(party, (await wire.read({ signal })).subarray())
   await stream.close({ signal })
   return outcome(onUs, onThem)
 }
@@ -56,6 +64,18 @@ export async function answerProof(stream: Stream, party: ProofParty, signal: Abo
 function judge(party: ProofParty, presented: Uint8Array): VerdictByte {
   if (party.presentation === null || presented.byteLength === 0) return verdicts.stranger
   return party.admit(presented) ? verdicts.admitted : verdicts.refused
+}
+
+function whyOf(party: ProofParty, verdict: VerdictByte, presented: Uint8Array): Uint8Array {
+  const why = verdict === verdicts.refused ? party.why(presented) : nothing
+  return why.byteLength > MAX_PRESENTATION_BYTES ? nothing : why
+}
+
+/** The peer's verdict on us, and why. */
+function heard(party: ProofParty, said: Uint8Array): VerdictByte {
+  const verdict = readVerdict(said[0])
+  if (verdict === verdicts.refused && said.byteLength > 1) party.refused(said.subarray(1))
+  return verdict
 }
 
 function outcome(onUs: VerdictByte, onThem: VerdictByte): Outcome {

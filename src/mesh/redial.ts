@@ -50,6 +50,7 @@ export class Redial {
   readonly #heard = new Map<HostId, Known>()
   readonly #lost = new Map<HostId, Lost>()
   #dialling = false
+  #stopped = false
 
   constructor(redialling: Redialling, closing: AbortSignal) {
     this.#with = redialling
@@ -60,14 +61,14 @@ export class Redial {
 
   /** A peer announced itself on the LAN. */
   heard(peer: Known): void {
-    if (this.#with.connected(peer.id) || this.#heard.size >= MAX_HEARD) return
+    if (this.#stopped || this.#with.connected(peer.id) || this.#heard.size >= MAX_HEARD) return
     this.#heard.set(peer.id, peer)
     void this.#dialHeard()
   }
 
   /** The last connection of a peer is gone; `addresses`: where it was dialled, if it was. */
   lost(peer: Known): void {
-    if (this.#closing.aborted || this.#lost.size >= MAX_LOST) return
+    if (this.#stopped || this.#closing.aborted || this.#lost.size >= MAX_LOST) return
     this.forget(peer.id)
     const { lostDialMs, lostMs } = this.#with.bounds
     const giveUpAt = performance.now() + lostMs
@@ -83,6 +84,7 @@ export class Redial {
   }
 
   stop(): void {
+    this.#stopped = true
     clearInterval(this.#timer)
     for (const peer of this.#lost.keys()) this.forget(peer)
   }
@@ -148,7 +150,7 @@ export class Redial {
 
   /** False where it is no use to dial the peer again: it refuses us, or is refused. */
   async #dial({ id, addresses }: Known, timeoutMs: number = REDIAL_TIMEOUT_MS): Promise<boolean> {
-    if (this.#closing.aborted) return false
+    if (this.#stopped || this.#closing.aborted) return false
     const signal = AbortSignal.any([this.#closing, AbortSignal.timeout(timeoutMs)])
     try {
       await this.#with.dial(withPeer(id, addresses), signal)

@@ -15,7 +15,7 @@ import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
 import { Doors } from '#daemon/doors/doors.ts'
 import { Handoffs } from '#daemon/handoff.ts'
-import { hostOf, publishHost, type Host } from '#daemon/host.ts'
+import { hostOf, placeOf, publishHost, type Host } from '#daemon/host.ts'
 import { loadIdentity } from '#daemon/identity.ts'
 import { Images } from '#daemon/images.ts'
 import { Loads } from '#daemon/loads.ts'
@@ -27,6 +27,7 @@ import { Pointers } from '#daemon/pointers.ts'
 import type { refuseOwner } from '#daemon/refusing.ts'
 import { Settings } from '#daemon/settings.ts'
 import { Seat } from '#daemon/seat.ts'
+import { whenShutOut } from '#daemon/shut-out.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
 import { Violins } from '#daemon/violins.ts'
@@ -48,9 +49,13 @@ export interface TestHost {
   readonly pointers: Pointers
   readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly renewal: Renewal
+  readonly seat: Seat
+  readonly loads: Loads
   readonly peers: Peers
   readonly violins: Violins
   readonly journal: Journal
+  /** What it said where it was started. */
+  readonly warned: readonly string[]
   /** What each played slice was told last. */
   readonly slices: PlayedSlices
   /** Resolves when a condition on what runs here holds. */
@@ -166,7 +171,10 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,
     admit: (peer, shown) => records.admits(peer, shown),
-    remembered: () => rememberedPeers(identity.id, records, store),
+    why: (peer, shown) => records.whyOut(peer, shown),
+    refused: (why) => records.refused(why),
+    remembered: () =>
+      placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),
     mdns: false,
     log: quiet
   })
@@ -174,8 +182,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   const settings = await Settings.of(dir, host.memoryMiB)
   const slices = played as unknown as Slices
   const peers = new Peers({
-    self: identity.id,
-    signer: identity.host,
+    host,
     records,
     store,
     mesh,
@@ -198,13 +205,14 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   played.heard = (violin, told) => reconciler.heard(violin, told)
   mesh.on(() => reconciler.kick())
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
+  const loads = new Loads(host, records, mesh, limits)
   const violins = new Violins({
     host,
     records,
     peers,
     handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
     statuses,
-    loads: new Loads(host, records, mesh, limits),
+    loads,
     journal,
     images
   })
@@ -213,11 +221,15 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   await say()
   const renewal = new Renewal({ dir, host, records, mesh, journal, log: quiet, entered: say })
-  await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
+  const warned: string[] = []
+  const warn = (text: string): void => void warned.push(text)
+  const unwatch = whenShutOut({ host, records, mesh, journal, warn })
+  const seat = await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
   const pointers = new Pointers({ host, records, mesh, peers, violins, log: quiet })
   for (const { violin, hello } of played.adopt()) reconciler.adopted(violin, hello)
   await reconciler.begin()
   const close = async (): Promise<void> => {
+    unwatch()
     pointers.close()
     reconciler.close()
     peers.close()
@@ -246,6 +258,9 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     peers,
     admission,
     renewal,
+    seat,
+    loads,
+    warned,
     violins,
     journal,
     slices: played,

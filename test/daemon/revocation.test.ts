@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { rename, rm } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
-import { publicKeyOf } from '#core/admission/host-id.ts'
+import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { type Token, parseToken } from '#core/admission/token.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from '#daemon/crypto.ts'
 import { join } from '#daemon/founding.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
+import { hosts } from '#daemon/service.ts'
 import { redeem } from '#daemon/stranger.ts'
 import { createMesh } from '#mesh/mesh.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
@@ -150,4 +151,64 @@ test('who stands above nobody revokes no key that it does not know, and an admin
   await until([founder, admin], () => knows(founder, idOf(founder)) && admin.records.view.members.size === 2)
   assert.ok(founder.mesh.isMember(idOf(admin)) && admin.mesh.isMember(idOf(founder)))
   assert.equal(founder.records.view.members.size, 2)
+})
+
+/** The kinds of all that a host noted so far. */
+async function noted({ journal }: TestHost): Promise<readonly string[]> {
+  const kinds: string[] = []
+  for await (const { kind } of journal.read(false)) kinds.push(kind)
+  return kinds
+}
+
+async function ownState(host: TestHost): Promise<string | undefined> {
+  return (await hosts(host)).find(({ self }) => self)?.state
+}
+
+test('a host that was shut out while it was away hears so from whom it meets, says it once, and seeks no more', async () => {
+  await using stack = new AsyncDisposableStack()
+  // Their invite has a slot for each, so its text is kept and could be used again.
+  const [founder, goes, stays] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
+  await goes.close()
+  await founder.admission.revoke('purdue')
+  await until([stays], () => knows(stays, idOf(goes)))
+  const letIn = async (host: TestHost): Promise<number> =>
+    (await noted(host)).filter((kind) => kind === 'admitted').length
+  const before = [await letIn(founder), await letIn(stays)]
+  const back = await startHost(goes.dir)
+  stack.defer(() => back.close())
+  await until([back], () => back.warned.length > 0)
+  assert.match(back.warned[0] ?? '', /shut out of the mesh by princeton on .*: ask for a new invite/)
+  assert.equal(await ownState(back), 'revoked')
+  await back.seat.look(true)
+  await assert.rejects(back.peers.reach(idOf(founder)), refusal('revoked'))
+  assert.deepEqual(
+    (await noted(back)).filter((kind) => kind === 'shut-out' || kind === 'another-slot'),
+    ['shut-out']
+  )
+  assert.deepEqual([await letIn(founder), await letIn(stays)], before)
+  // It knows so after a restart, too, with nobody to tell it.
+  await founder.close()
+  await stays.close()
+  await back.close()
+  const again = await startHost(goes.dir)
+  stack.defer(() => again.close())
+  assert.equal(again.warned.length, 1)
+})
+
+test('a key that was shut out is let in by no invite, and nobody says that it was', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+  const seed = freshSeed()
+  const enter = (): Promise<unknown> =>
+    redeem(
+      parseToken(token, crypto, keyOfSeed) as Token,
+      { seed, signer: signerOf(seed), name: 'thief', networkKey: null },
+      founder.mesh.addresses()
+    )
+  await enter()
+  await founder.admission.revoke(hostIdOf(keyOfSeed(seed)))
+  const before = await noted(founder)
+  await assert.rejects(enter(), refusal('revoked'))
+  assert.deepEqual(await noted(founder), before)
 })

@@ -8,6 +8,7 @@ import { type Token, parseToken } from '#core/admission/token.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from '#daemon/crypto.ts'
 import { join } from '#daemon/founding.ts'
 import { defaultPorts, saveIdentity } from '#daemon/identity.ts'
+import { hosts } from '#daemon/service.ts'
 import { redeem } from '#daemon/stranger.ts'
 import { meshOf, startHost, type TestHost, until } from './hosts.ts'
 
@@ -85,4 +86,27 @@ test('an invite is redeemed at another member while the host that made it is awa
   await founder.close()
   const joined = await join(joinPath(founder.dir, '..', 'late'), token, { name: 'late', listen })
   assert.equal(joined.through, member.host.identity.id)
+})
+
+test('a host that lost its slot where none is free is shown by itself, as one without a slot', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  await founder.mesh.hangUp(member.host.identity.id)
+  const dirs = ['one', 'two'].map((name) => joinPath(founder.dir, '..', name)) as [string, string]
+  await joinAt(dirs[0], token, founder, 0)
+  await joinAt(dirs[1], token, member, 0)
+  const one = await startHost(dirs[0])
+  stack.defer(() => one.close())
+  const two = await startHost(dirs[1])
+  stack.defer(() => two.close())
+  await meet(one, two)
+  const lost = (): TestHost | undefined =>
+    [one, two].find(({ host, records }) => records.view.displaced.has(host.identity.id))
+  await until([one, two], () => lost() !== undefined)
+  const rows = await hosts(lost() as TestHost)
+  assert.deepEqual(
+    rows.filter(({ self }) => self).map(({ id, state }) => ({ id, state })),
+    [{ id: lost()?.host.identity.id, state: 'displaced' }]
+  )
 })

@@ -1,5 +1,6 @@
 import { buildCommand, type Command } from '@stricli/core'
 import type { Context } from '../context.ts'
+import type { HostRow } from '#api/contract.ts'
 import { wrongClockMs } from '#core/records/clock.ts'
 import { askProgram } from '../program.ts'
 import { emphasis } from '../print/table.ts'
@@ -17,15 +18,9 @@ export const doctor: Command<Context> = buildCommand<JsonFlag, [], Context>({
   parameters: { flags: jsonFlag },
   async func({ json }) {
     const { checks: machine } = (await askProgram('doctor', this.dir, {})) as { checks: readonly Check[] }
-    const aheadMs = await this.service.hosts({}).then(
-      (rows) =>
-        rows.some(({ self, state }) => !self && state === 'alive')
-          ? (rows.find(({ self }) => self)?.clockAheadMs ?? null)
-          : null,
-      // Without a daemon only the machine can be looked at.
-      () => null
-    )
-    const checks = aheadMs === null ? machine : [...machine, clockOf(aheadMs)]
+    // Without a daemon only the machine can be looked at.
+    const rows = await this.service.hosts({}).catch(() => [])
+    const checks = [...machine, ...inMesh(rows)]
     if (json === true) printJson({ checks })
     else {
       for (const { name, ok, detail, remedy } of checks) {
@@ -36,6 +31,22 @@ export const doctor: Command<Context> = buildCommand<JsonFlag, [], Context>({
     if (checks.some(({ ok }) => !ok)) process.exitCode = 1
   }
 })
+
+/** What a running daemon knows. */
+function inMesh(rows: readonly HostRow[]): readonly Check[] {
+  const own = rows.find(({ self }) => self)
+  if (own === undefined) return []
+  const hasNeighbours = rows.some(({ self, state }) => !self && state === 'alive')
+  return [membershipOf(own), ...(hasNeighbours ? [clockOf(own.clockAheadMs)] : [])]
+}
+
+function membershipOf({ state, membershipEndsAt }: HostRow): Check {
+  const remedy = 'ask an admin of the mesh for a new invite, and join in a new folder'
+  const out = { name: 'membership', ok: false, remedy }
+  if (state === 'revoked') return { ...out, detail: 'this host was shut out of the mesh (violin events)' }
+  if (state === 'displaced') return { ...out, detail: 'another host keeps the slot of the invite' }
+  return { name: 'membership', ok: true, detail: `until ${membershipEndsAt?.slice(0, 10) ?? ''}`, remedy: '' }
+}
 
 /** What the daemon heard of its neighbours' clocks, in place of what a machine alone can know. */
 function clockOf(aheadMs: number): Check {

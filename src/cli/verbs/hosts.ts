@@ -1,4 +1,5 @@
 import { buildCommand, type Command } from '@stricli/core'
+import type { HostRow } from '#api/contract.ts'
 import type { Context } from '../context.ts'
 import { milliseconds, table } from '../print/table.ts'
 import { type JsonFlag, jsonFlag, printJson } from './common.ts'
@@ -11,7 +12,7 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
     if (json === true) return printJson(rows)
     const cells = rows.map((row) => [
       row.self ? `${row.name} *` : row.name,
-      row.state + clockText(row.clockAheadMs),
+      stateText(row.state) + clockText(row.clockAheadMs),
       row.self ? null : milliseconds(row.rttMs),
       row.load,
       row.entities,
@@ -25,6 +26,10 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
     )
   }
 })
+
+function stateText(state: HostRow['state']): string {
+  return state === 'revoked' ? 'shut out' : state === 'displaced' ? 'no slot' : state
+}
 
 /** What is wrong with a clock that is five minutes off; nothing otherwise. */
 function clockText(aheadMs: number): string {

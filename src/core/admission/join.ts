@@ -222,10 +222,9 @@ function grant(
     witness: witness.chain.subject
   } as const
   try {
-    return {
-      kind: 'granted',
-      chain: joinedChain(token, witness.chain, witness.signer, link, crypto).bytes
-    }
+    const chain = joinedChain(token, witness.chain, witness.signer, link, crypto)
+    if (witness.isRevoked(chain)) return refuse('revoked', 'this host was shut out of the mesh', askAgain)
+    return { kind: 'granted', chain: chain.bytes }
   } catch (error: unknown) {
     // Witness's and inviter's chains together may be too long; the inviter itself always fits.
     if (error instanceof ViolinError) return { kind: 'refused', error: error.toData() }

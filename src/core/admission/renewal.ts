@@ -98,7 +98,7 @@ export function grantRenewal(
 function objectionTo(member: Chain, from: HostId, admin: Renewer, now: WallTime): JoinAnswer | null {
   if (member.kind !== 'host' || member.host !== from)
     return refuse('refused', 'the membership is of another host than the connection showed')
-  if (admin.isRevoked(member)) return refuse('not-a-member', 'the host was shut out of the mesh')
+  if (admin.isRevoked(member)) return refuse('revoked', 'the host was shut out of the mesh')
   if (!keepsSlot(member, admin.slots)) return refuse('not-a-member', 'another host keeps the slot')
   if (admin.chain.role !== 'admin' || admin.chain.endsAt <= now)
     return refuse('refused', 'the host that was asked is no admin')

@@ -21,13 +21,19 @@ export function isWorthKeeping(invite: TokenLink): boolean {
 
 /**
  * `kept`: the invite by which this host came, while its secret is kept; `displaced`: another keeps the slot in
- * this host's own view; `shunned`: nobody takes it for a member, as when only the others know of that.
+ * this host's own view; `shunned`: nobody takes it for a member, as when only the others know of that; `revoked`:
+ * it was shut out, and no slot helps.
  */
 export function seatStep(
   kept: TokenLink | null,
-  { displaced, shunned }: { readonly displaced: boolean; readonly shunned: boolean },
+  {
+    displaced,
+    shunned,
+    revoked
+  }: { readonly displaced: boolean; readonly shunned: boolean; readonly revoked: boolean },
   now: WallTime
 ): SeatStep {
+  if (revoked) return 'keep'
   const usable = kept !== null && kept.redeemBy > now
   if (usable && (displaced || shunned)) return 'ask'
   return displaced ? 'out' : 'keep'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { foundChain, verifyChain } from '#core/admission/chain.ts'
+import { type Chain, foundChain, verifyChain } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import {
   type JoinAnswer,
@@ -74,6 +74,8 @@ test('cancelled, foreign, bound and lapsed invites are refused each for its reas
   assert.equal(ask(token, 'one', witnessOf(first)).kind, 'granted')
   assert.equal(refusal(ask(token, 'two', witnessOf(first))), 'refused')
   assert.equal(refusal(ask(token, 'one', { ...witnessOf(first), isRevoked: () => true })), 'token-revoked')
+  const isOut = (chain: Chain): boolean => chain.kind === 'host'
+  assert.equal(refusal(ask(token, 'one', { ...witnessOf(first), isRevoked: isOut })), 'revoked')
   const elsewhere = foundChain(signerFor('other root'), first.signer.publicKey, after(dayMs), crypto)
   assert.equal(refusal(ask(token, 'one', { ...witnessOf(first), chain: elsewhere })), 'token-other-mesh')
   const lapsed = hostFrom(

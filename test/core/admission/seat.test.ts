@@ -10,8 +10,8 @@ const first = founder()
 const shared = invite(first, 'shared', { slots: 3, redeemBy: after(hourMs) }).token
 
 test('a host that lost its slot asks for another while the invite lasts, and is out when it does not', () => {
-  const seated = { displaced: false, shunned: false }
-  const displaced = { displaced: true, shunned: false }
+  const seated = { displaced: false, shunned: false, revoked: false }
+  const displaced = { displaced: true, shunned: false, revoked: false }
   assert.equal(seatStep(shared.invite, seated, start), 'keep')
   assert.equal(seatStep(shared.invite, displaced, start), 'ask')
   assert.equal(seatStep(shared.invite, displaced, after(hourMs)), 'out')
@@ -19,10 +19,14 @@ test('a host that lost its slot asks for another while the invite lasts, and is 
 })
 
 test('a host that nobody takes for a member asks, for only the others may know that its slot is lost', () => {
-  const shunned = { displaced: false, shunned: true }
+  const shunned = { displaced: false, shunned: true, revoked: false }
   assert.equal(seatStep(shared.invite, shunned, start), 'ask')
   assert.equal(seatStep(null, shunned, start), 'keep')
   assert.equal(seatStep(shared.invite, shunned, after(hourMs)), 'keep')
+})
+
+test('a host that was shut out asks for no other slot', () => {
+  assert.equal(seatStep(shared.invite, { displaced: false, shunned: true, revoked: true }, start), 'keep')
 })
 
 test('the secret of an invite is worth keeping where it has other slots that this host may take', () => {
