@@ -188,24 +188,24 @@ export class Claims {
         rows.set(name, told.set(host, { claim, state }))
       }
     }
-    const entities = spec.entities.filter((entity) => this.#doors.mayRun(violin, entity))
-    for (const name of held.keys()) if (!entities.some((entity) => entity.name === name)) held.delete(name)
-    return entities
-      .filter(({ hosts }) => hosts.includes(sight.self))
-      .map((entity): Asked => {
-        const { name, hosts, generation, restart } = entity
-        const own = held.get(name) ?? null
-        const isOver = own !== null && !isWanted(own) && generationOf(own.claim) < generation
-        if (isOver) held.delete(name)
-        const told = rows.get(name) ?? new Map<HostId, Told>()
-        const heardSince =
-          own?.shut != null && (this.#records.askedAt(own.shut.by) ?? -Infinity) > own.shut.at
-        return {
-          violin,
-          entity,
-          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
-        }
-      })
+    const listed = spec.entities.filter(
+      (entity) => entity.hosts.includes(sight.self) && this.#doors.mayRun(violin, entity)
+    )
+    // A host that holds the records may be listed for none of it any more.
+    for (const name of held.keys()) if (!listed.some((entity) => entity.name === name)) held.delete(name)
+    return listed.map((entity): Asked => {
+      const { name, hosts, generation, restart } = entity
+      const own = held.get(name) ?? null
+      const isOver = own !== null && !isWanted(own) && generationOf(own.claim) < generation
+      if (isOver) held.delete(name)
+      const told = rows.get(name) ?? new Map<HostId, Told>()
+      const heardSince = own?.shut != null && (this.#records.askedAt(own.shut.by) ?? -Infinity) > own.shut.at
+      return {
+        violin,
+        entity,
+        question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
+      }
+    })
   }
 
   #isSettled({ holders }: ViolinView, sight: Sight): boolean {

@@ -60,6 +60,17 @@ test('applying the same file again changes nothing, and a changed file restarts 
   )
 })
 
+test("an entity that is pinned elsewhere stops where it ran, also on its owner's host", async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'princeton']), true, 20_000))
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  const namesAt = ({ slices }: TestHost): readonly string[] =>
+    [...slices.wishes.values()].flatMap(({ entities }) => entities.map(({ name }) => name))
+  await owner.reconciled(() => namesAt(owner).length === 1)
+  assert.deepEqual([namesAt(owner), namesAt(other)], [['vhost1'], ['vhost2']])
+})
+
 test('a VIOLIN that another founds in the names of both is not taken for the own one, whatever it is called', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, liar] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
