@@ -76,7 +76,7 @@ function begin(world: World, fault: Fault): (() => void) | null {
       return null
     }
     case 'change': {
-      const { owner } = world.violin(fault.violin)
+      const owner = fault.by === undefined ? world.violin(fault.violin).owner : world.host(fault.by)
       const hosts = fault.hosts.map((place) => world.host(place).id)
       if (owner.running) owner.daemon.do('command', () => owner.records.owner.change(fault.violin, hosts))
       return null

@@ -4,7 +4,7 @@
  */
 import { type Chain, slotOf } from '#core/admission/chain.ts'
 import type { HostId, PublicKey, ViolinId, WallTime } from '#core/ids.ts'
-import type { HostBody } from '#core/records/bodies.ts'
+import type { HostBody, OwnerHere } from '#core/records/bodies.ts'
 import { holdersOf, wantsRecord } from '#core/records/holders.ts'
 import { type Draft, type SignedRecord, maxLifeMs, sealRecord } from '#core/records/record.ts'
 import type { RecordSet } from '#core/records/set.ts'
@@ -25,7 +25,7 @@ const keptPast = 64
 const nobody: ReadonlySet<HostId> = new Set()
 
 /** What a host says of itself. */
-export function hostBody(host: HostId, place: number): HostBody {
+export function hostBody(host: HostId, place: number, owner: OwnerHere | null = null): HostBody {
   return {
     host,
     name: `host-${place}`,
@@ -36,7 +36,8 @@ export function hostBody(host: HostId, place: number): HostBody {
     protocols: [{ name: 'trunk', versions: [1] }],
     draining: false,
     left: false,
-    clockAheadMs: 0
+    clockAheadMs: 0,
+    owner
   }
 }
 
@@ -134,7 +135,7 @@ export class Daemon {
       issuedAt: this.wallNow,
       expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
       chain,
-      body: hostBody(id, place)
+      body: hostBody(id, place, this.owner.here)
     } as const
     this.published = sealRecord(draft, this.#world.root.publicKey, signer, virtualCrypto)
     return this.published
@@ -160,7 +161,7 @@ export class Daemon {
       issuedAt: this.wallNow,
       expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
       chain,
-      body: hostBody(id, place)
+      body: hostBody(id, place, this.owner.here)
     })
   }
 

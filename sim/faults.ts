@@ -58,7 +58,13 @@ export type Fault =
   /** A host says something new of itself. */
   | { readonly kind: 'publish'; readonly host: number }
   /** The owner publishes a version of a VIOLIN with a machine on each of these hosts; none: its end. */
-  | { readonly kind: 'change'; readonly violin: number; readonly hosts: readonly number[] }
+  | {
+      readonly kind: 'change'
+      readonly violin: number
+      readonly hosts: readonly number[]
+      /** The host with a copy of the owner's key on which that is done; absent: the owner's. */
+      readonly by?: number
+    }
   /** A newcomer redeems an invite at a member. */
   | { readonly kind: 'join'; readonly host: number; readonly invite: number; readonly via: number }
   /** The founder puts a host out for ever. */

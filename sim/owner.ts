@@ -1,10 +1,11 @@
 /** What the owner of a VIOLIN does: signs versions of it and hands them to every host concerned. */
 import { type Chain, ownerChain } from '#core/admission/chain.ts'
+import { ownerProofBytes } from '#core/admission/link.ts'
 import { resignedUntil } from '#core/admission/renewal.ts'
 import { ascii } from '#core/derive.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { tinyImage } from '#core/image.ts'
-import { type Founding, violinIdOf } from '#core/records/bodies.ts'
+import { type Founding, type OwnerHere, violinIdOf } from '#core/records/bodies.ts'
 import { wrongClockMs } from '#core/records/clock.ts'
 import { type ViolinRecord, maxLifeMs } from '#core/records/record.ts'
 import { type Spec, hostsPerEntity } from '#core/spec.ts'
@@ -19,7 +20,9 @@ const candidates = 3
 export class Owner {
   readonly #world: World
   readonly #host: Host
+  /** Its own owner key, or the one of another host of which it has a copy. */
   readonly #signer: VirtualSigner
+  readonly #isCopied: boolean
   /** Versions signed of VIOLINs with entities that run. */
   #changes = 0
   /** The owner key on the host, by the host's chain. */
@@ -28,7 +31,20 @@ export class Owner {
   constructor(world: World, host: Host) {
     this.#world = world
     this.#host = host
-    this.#signer = signerFor(`owner ${host.place}`)
+    const { violins } = world.scenario
+    const source = violins.find(({ copies }) => copies?.includes(host.place) === true)
+    this.#signer = signerFor(`owner ${source?.owner ?? host.place}`)
+    this.#isCopied =
+      source !== undefined ||
+      violins.some(({ owner, copies }) => owner === host.place && copies !== undefined)
+  }
+
+  /** What the host says of an owner key that lies on several; of one that is nowhere else nobody asks. */
+  get here(): OwnerHere | null {
+    if (!this.#isCopied) return null
+    const { publicKey } = this.#host.signer
+    const proof = this.#signer.sign(ownerProofBytes(this.#world.root.publicKey, publicKey))
+    return { key: this.#signer.publicKey, proof }
   }
 
   /** The id of a VIOLIN of this owner. */

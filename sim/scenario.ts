@@ -14,6 +14,8 @@ export interface LanPlan {
 /** One VIOLIN as records have it: the host whose owner key signs, and the hosts with a machine in it. */
 export interface ViolinPlan {
   readonly owner: number
+  /** Hosts on which that key lies, too; absent: none. */
+  readonly copies?: readonly number[]
   /** Of the version that stands when the world begins; none: it is founded by the first change. */
   readonly hosts: readonly number[]
   /** What runs in it, under claims; absent: it is records alone. */

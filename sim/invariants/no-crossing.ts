@@ -8,8 +8,13 @@ export const noCrossing: Invariant = {
   name: 'no-crossing',
   why: 'VIOLINs share hosts and trunks, and must be as apart as if each had machines of its own',
   watch(world) {
-    /** Hosts that any version of a VIOLIN ever named. */
-    const named = new Map<ViolinId, Set<HostId>>()
+    /** Hosts that any version of a VIOLIN ever named, and those with a copy of its owner's key. */
+    const named = new Map<ViolinId, Set<HostId>>(
+      world.scenario.violins.map(({ copies = [] }, index) => [
+        world.violin(index).id,
+        new Set(copies.map((place) => world.host(place).id))
+      ])
+    )
     /** Versions whose hosts are among them: all holders share the object. */
     const counted = new WeakSet<SignedRecord>()
     const lans = new Map<number, ReadonlySet<number>>(
@@ -33,7 +38,7 @@ export const noCrossing: Invariant = {
           counted.add(seen.record)
         }
         if (!hosts.has(id))
-          world.violate('no-crossing', `host ${place} was told of a VIOLIN that never named it`)
+          world.violate('no-crossing', `host ${place} was told of a VIOLIN that is none of its business`)
       }
     }
   }

@@ -19,6 +19,7 @@ export const settled: Invariant = {
 
 function check(world: World, index: number): void {
   const { id, owner } = world.violin(index)
+  const copies = world.scenario.violins[index]?.copies ?? []
   const revoked = revokedKeys(world)
   const isIn = (key: string): boolean => !revoked.has(key)
   const hosts = world.members.filter((host) => host.running && isIn(host.signer.publicKey))
@@ -35,7 +36,8 @@ function check(world: World, index: number): void {
   if (stands === undefined) return
   for (const [turn, host] of hosts.entries()) {
     const held = versions[turn]
-    if (held?.hash === stands.hash || (held === undefined && !namesHost(stands, host.id))) continue
+    const isHolder = namesHost(stands, host.id) || copies.includes(host.place)
+    if (held?.hash === stands.hash || (held === undefined && !isHolder)) continue
     const what = held === undefined ? 'nothing' : `version ${held.version}`
     world.violate(
       'settled',

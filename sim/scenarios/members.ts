@@ -132,6 +132,29 @@ export const members: readonly Family[] = [
     }
   },
   {
+    name: 'owner-on-two',
+    why: 'an owner signs on two hosts that are cut off from each other, each time without the hosts of the other',
+    hosts: 10,
+    make(hosts, random) {
+      const [owner, copy, ...others] = random.sample([...Array(hosts).keys()], hosts) as [number, number]
+      const near = [owner, ...others.slice(0, others.length / 2)]
+      const far = [copy, ...others.slice(others.length / 2)]
+      const some = (of: readonly number[]): number[] => [of[0] as number, ...random.sample(of.slice(1), 2)]
+      const steps = Array.from({ length: 3 }, (_, turn): Step[] => {
+        const atMs = 5_000 + 40_000 * turn
+        const change = { kind: 'change', violin: 0 } as const
+        return [
+          { atMs, fault: { ...change, hosts: [...new Set([owner, copy, ...some(others)])] } },
+          { atMs: atMs + 3_000, fault: { kind: 'partition', hosts: near, forMs: 15_000 } },
+          { atMs: atMs + 8_000, fault: { ...change, hosts: some(near) } },
+          { atMs: atMs + 9_000, fault: { ...change, hosts: some(far), by: copy } }
+        ]
+      }).flat()
+      const violins = [{ owner, copies: [copy], hosts: [owner] }]
+      return scenario('owner-on-two', this.why, hosts, { ...small, violins, steps, restMs: 40_000 })
+    }
+  },
+  {
     name: 'quiet',
     why: 'records and repair alone, nothing happens: the cost of being there',
     hosts: 1_000,

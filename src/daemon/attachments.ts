@@ -5,7 +5,6 @@
 import { isAttached, withHost, withoutHost } from '#core/doors.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import { namedHosts } from '#core/reconcile.ts'
 import { isName } from '#core/records/name.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { attachedEntity } from '#core/resolve.ts'
@@ -139,8 +138,7 @@ export class Attachments {
         await this.#joined(id, { name: entity, lan, ...(ip === undefined ? {} : { ip }) })
       )
       yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-      const hosts = namedHosts(violin.spec as Spec)
-      yield* violins.tell(id, hosts)
+      yield* violins.tell(violin)
       const signal = AbortSignal.any([over.signal, AbortSignal.timeout(openMs)])
       const own = violin.spec?.entities.find((one) => one.name === entity) as SpecEntity
       yield await this.#attached(violin, own, statuses.follow([host.identity.id], id, signal))
@@ -229,11 +227,10 @@ export class Attachments {
     reconciler.kick()
     const before = records.view.violins.get(id)
     if (before?.spec?.entities.some(({ name }) => name === entity) === true) {
-      const hosts = namedHosts(before.spec)
-      const { version } = await violins.change(id, (spec) => withoutHost(spec, entity))
-      for await (const row of violins.tell(id, hosts))
+      const after = await violins.change(id, (spec) => withoutHost(spec, entity))
+      for await (const row of violins.tell(after, before))
         if (row.kind === 'warning') this.#warn(before, row.text)
-      await this.#settled(id, version)
+      await this.#settled(id, after.version)
     }
     await doors.settled(id)
   }

@@ -2,6 +2,7 @@
 import { cpus, loadavg, totalmem } from 'node:os'
 import { access } from 'node:fs/promises'
 import { type Chain, isRefusal, membershipMs, ownerChain, verifyChain } from '#core/admission/chain.ts'
+import { ownerProofBytes } from '#core/admission/link.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
@@ -95,7 +96,11 @@ export function hostBody({ identity, ...host }: Host, records: Records, state: H
     draining: state.draining,
     left: state.left,
     // In whole minutes: a record that says the same is not signed anew.
-    clockAheadMs: Math.round((records.clockAheadMs ?? 0) / 60_000) * 60_000
+    clockAheadMs: Math.round((records.clockAheadMs ?? 0) / 60_000) * 60_000,
+    owner: {
+      key: identity.owner.publicKey,
+      proof: identity.owner.sign(ownerProofBytes(identity.mesh, identity.host.publicKey))
+    }
   }
 }
 

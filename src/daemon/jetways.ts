@@ -1,7 +1,6 @@
 /** Opening and shutting jetways: an owner's change of the record, waited for until the host has done it. */
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
-import { namedHosts } from '#core/reconcile.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
@@ -35,13 +34,13 @@ export class Jetways {
     const deadline = AbortSignal.timeout(timeoutMs)
     const violin = await violins.change(name, (spec) => withJetway(spec, name, jetway, open))
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-    yield* violins.tell(violin.id, namedHosts(violin.spec as Spec))
+    yield* violins.tell(violin)
     try {
       yield await this.#done(violin, jetway, open, deadline)
     } catch (error: unknown) {
       if (!open || !(error instanceof ViolinError) || error.code === 'timeout') throw error
       const again = await violins.change(name, (spec) => withJetway(spec, name, jetway, false))
-      yield* violins.tell(again.id, namedHosts(again.spec as Spec))
+      yield* violins.tell(again)
       throw error
     }
   }

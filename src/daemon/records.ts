@@ -120,7 +120,10 @@ export class Records {
     }
     // What ended or was cut while this host was away does not stay behind in the store.
     this.#over = over
-    for (const violin of this.set.violins()) {
+    // A host that does not know its own record cannot tell what it owns.
+    const key = publicKeyOf(this.#self)
+    const knowsItself = key !== null && this.set.get('host', key, '') !== null
+    for (const violin of knowsItself ? this.set.violins() : []) {
       const holders = holdersOf(this.set, violin, this.now)
       if (holders.size > 0 && !holders.has(this.#self)) this.set.forget(violin)
     }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { ascii, hex } from '#core/derive.ts'
 import { expectedEntities, withAttached } from '#core/doors.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
-import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
 import { type PlacementHost, findHost, objectionTo, place } from '#core/placement.ts'
 import { type Change, planChanges, same } from '#core/plan.ts'
 import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
@@ -75,15 +75,13 @@ export class Violins {
     const startedAt = performance.now()
     const deadline = AbortSignal.timeout(timeoutMs)
     const { planned, violin } = await this.#settle(topology)
-    const former = planned.before?.spec ?? null
     yield { kind: 'plan', plan: this.#planOf(topology, planned) }
     const unchanged = planned.before?.spec != null && same(planned.before.spec, planned.spec)
     const said = violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'
     const text = `version ${violin.version} ${said}${unchanged && violin !== planned.before ? ': what failed is tried again' : ''}`
     yield { kind: 'step', text }
     const hosts = namedHosts(planned.spec)
-    const dropped = former === null ? [] : namedHosts(former).filter((host) => !hosts.includes(host))
-    yield* this.tell(violin.id, [...hosts, ...dropped])
+    yield* this.tell(violin, planned.before)
     if (wait) yield* this.#untilRunning(violin, hosts, deadline, timeoutMs)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     yield {
@@ -151,7 +149,7 @@ export class Violins {
     const { violin, target } = await turn
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
     const hosts = namedHosts(violin.spec as Spec)
-    yield* this.tell(violin.id, hosts)
+    yield* this.tell(violin)
     const where = this.#peers.nameOf(target)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       const runsOn = (host: HostId): boolean =>
@@ -242,9 +240,9 @@ export class Violins {
     const deadline = AbortSignal.timeout(timeoutMs)
     const spec = violin.spec as Spec
     const hosts = namedHosts(spec)
-    await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
+    const end = await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
     yield { kind: 'step', text: 'its end is signed and stored' }
-    yield* this.tell(violin.id, hosts)
+    yield* this.tell(end, violin)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       // Who was lost meanwhile is not waited for: the end reaches it when it is back.
       const open = hosts.filter((host) => this.#peers.isConnected(host) && statuses.get(host)?.runs !== null)
@@ -498,16 +496,17 @@ export class Violins {
     return violin
   }
 
-  /** Gives the records to every host concerned; tells which could not be reached. */
-  async *tell(violin: ViolinId, hosts: readonly HostId[]): AsyncGenerator<Progress, void, void> {
+  /** Gives the records to all who hold a version, and who held the one before; tells who could not be reached. */
+  async *tell(violin: ViolinView, before: ViolinView | null = null): AsyncGenerator<Progress, void, void> {
+    const hosts = new Set([...violin.holders, ...(before?.holders ?? [])])
     const signal = AbortSignal.timeout(handOverTimeoutMs)
     const failures = await Promise.all(
-      hosts
+      [...hosts]
         .filter((host) => host !== this.#host.identity.id && this.#peers.stateOf(host) !== 'left')
         .map(async (host) => {
           try {
             await this.#peers.reach(host)
-            await this.#records.exchange(host, [violin], signal)
+            await this.#records.exchange(host, [violin.id], signal)
             return null
           } catch (error: unknown) {
             return `${this.#peers.nameOf(host)} was not told: ${errorData(error).message}; it will be when it is back`

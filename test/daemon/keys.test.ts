@@ -3,9 +3,12 @@ import assert from 'node:assert/strict'
 import { copyFile, cp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { ViolinId } from '#core/ids.ts'
 import { doctor } from '#daemon/doctor.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
+import type { ViolinView } from '#core/records/view.ts'
+import type { Topology, TopologyEntity } from '#core/spec.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
 type Three = [TestHost, TestHost, TestHost]
@@ -44,6 +47,82 @@ test('an owner key that was copied to another member changes the same VIOLINs th
   await collect(again.violins.apply(oneLan('net', ['princeton']), true, 20_000))
   await until([owner], () => [...owner.records.view.violins.values()].some(({ version }) => version === 2))
   assert.equal((await owner.violins.show('net')).entities.length, 1)
+})
+
+/** The owner key of one host on another of its mesh, too. */
+async function copyOwner(from: TestHost, to: TestHost, stack: AsyncDisposableStack): Promise<TestHost> {
+  await to.close()
+  await copyFile(join(from.dir, 'identity', 'owner.key'), join(to.dir, 'identity', 'owner.key'))
+  return again(to, stack)
+}
+
+/** A host that was closed, back from its folder. */
+async function again({ dir, slices }: TestHost, stack: AsyncDisposableStack): Promise<TestHost> {
+  const back = await startHost(dir, slices)
+  stack.defer(() => back.close())
+  return back
+}
+
+/** The one VIOLIN that a host knows. */
+function onlyViolin({ records }: TestHost): ViolinView | undefined {
+  return [...records.view.violins.values()][0]
+}
+
+test('what an owner key signed comes to every host on which it lies, and stays there', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  const copied = await copyOwner(owner, other, stack)
+  await until([copied], () => onlyViolin(copied)?.version === 1)
+  assert.equal((await copied.violins.show('net')).state, 'running')
+  await copied.close()
+  const back = await again(other, stack)
+  await until([back], () => onlyViolin(back)?.version === 1)
+  await collect(back.violins.delete('net', 20_000))
+  await owner.reconciled(() => owner.slices.wishes.size === 0)
+})
+
+test('two versions that an owner signed on two hosts, each away for the other, become one', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [first, second] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const wherever = (name: string, ...others: TopologyEntity[]): Topology => {
+    const topology = oneLan('net', ['princeton'])
+    const { on: _, ...entity } = topology.entities[0] as TopologyEntity
+    return { ...topology, entities: [{ ...entity, name }, ...others] }
+  }
+  const pinned = (name: string, on: string): TopologyEntity => ({
+    ...(oneLan('net', [on]).entities[0] as TopologyEntity),
+    name
+  })
+  await collect(first.violins.apply(wherever('h1'), true, 20_000))
+  let two = await copyOwner(first, second, stack)
+  await until([two, first], () => onlyViolin(two) !== undefined && first.mesh.members().length === 1)
+  await first.close()
+  await until([two], () => two.mesh.members().length === 0)
+  await collect(two.violins.apply(wherever('h1', pinned('h4', 'purdue')), false, 20_000))
+  await two.close()
+  const one = await again(first, stack)
+  await collect(one.violins.apply(wherever('h1', pinned('h5', 'princeton')), false, 20_000))
+  two = await again(second, stack)
+  const hash = (host: TestHost): string | undefined => onlyViolin(host)?.record.hash
+  const bodies = [hash(one), hash(two)]
+  assert.notEqual(bodies[0], bodies[1])
+  await two.mesh.dial(one.mesh.addresses(), AbortSignal.timeout(10_000))
+  const both = [one, two]
+  const told = ({ records }: TestHost): number => records.signedTwice(onlyViolin(one)?.id as ViolinId).length
+  await until(both, () => hash(one) === hash(two) && both.every((host) => told(host) === 1))
+  assert.equal(
+    hash(one),
+    (bodies as string[]).reduce((a, b) => (a < b ? a : b))
+  )
+  const runners = (): TestHost[] =>
+    both.filter(({ slices }) =>
+      [...slices.wishes.values()].some(({ entities }) => entities.some(({ name }) => name === 'h1'))
+    )
+  const winner = hash(one) === bodies[0] ? one : two
+  await (winner === one ? two : one).reconciled(() => runners().length === 1)
+  assert.deepEqual(runners(), [winner])
+  for (const host of both) assert.equal((await host.violins.show('net')).signedTwice.length, 1)
 })
 
 test('doctor tells while the root key lies on the host, and revoking works from wherever it is put', async () => {

@@ -132,6 +132,11 @@ export function slotProofBytes(
   return concat(ascii('violin slot 1\0'), encodeCbor(fields))
 }
 
+/** What an owner key signs of a host on which it lies. */
+export function ownerProofBytes(root: PublicKey, host: PublicKey): Uint8Array {
+  return concat(ascii('violin owner here 1\0'), keyBytes(root), keyBytes(host))
+}
+
 /** Times in links are whole seconds. */
 export function wholeSeconds(time: number): WallTime {
   return (Math.floor(time / 1000) * 1000) as WallTime

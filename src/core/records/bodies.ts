@@ -50,6 +50,15 @@ export interface HostBody {
   readonly left: boolean
   /** How far its clock is ahead of its neighbours' median, ms; 0 when it does not know. */
   readonly clockAheadMs: number
+  /** The owner key that lies on it; null: it says nothing of that. */
+  readonly owner: OwnerHere | null
+}
+
+/** An owner key, and its signature of the host on which it lies. */
+export interface OwnerHere {
+  readonly key: PublicKey
+  /** Of ownerProofBytes (admission/link.ts). */
+  readonly proof: Uint8Array
 }
 
 /** With what a VIOLIN begins; its hash is the VIOLIN's id. */
@@ -158,7 +167,8 @@ const toWire: { readonly [K in RecordKind]: (body: Bodies[K]) => unknown } = {
     protocols: body.protocols.map(({ name, versions }) => ({ name, versions })),
     draining: body.draining,
     left: body.left,
-    clockAheadMs: body.clockAheadMs
+    clockAheadMs: body.clockAheadMs,
+    owner: body.owner === null ? null : [keyBytes(body.owner.key), body.owner.proof]
   }),
   revocation: (body) => ({
     key: keyBytes(body.key),
@@ -195,7 +205,8 @@ function hostFromWire(value: unknown): HostBody {
     'protocols',
     'draining',
     'left',
-    'clockAheadMs'
+    'clockAheadMs',
+    'owner'
   ])
   const capacity = readMap(wire.capacity, 'capacity', ['memoryMiB', 'cpus'])
   return {
@@ -215,8 +226,14 @@ function hostFromWire(value: unknown): HostBody {
     protocols: readList(wire.protocols, 'protocols', 0, bodyLimits.protocols).map(protocolFromWire),
     draining: readFlag(wire.draining, 'draining'),
     left: readFlag(wire.left, 'left'),
-    clockAheadMs: readInteger(wire.clockAheadMs, 'clock', -0x7fff_ffff, 0x7fff_ffff)
+    clockAheadMs: readInteger(wire.clockAheadMs, 'clock', -0x7fff_ffff, 0x7fff_ffff),
+    owner: wire.owner === null ? null : ownerFromWire(wire.owner)
   }
+}
+
+function ownerFromWire(value: unknown): OwnerHere {
+  const wire = readList(value, 'owner', 2, 2)
+  return { key: readKey(wire[0], 'owner key'), proof: readBytes(wire[1], 'proof of the owner', 64, 64) }
 }
 
 function protocolFromWire(value: unknown): HostBody['protocols'][number] {

@@ -1,8 +1,9 @@
 /**
- * Who keeps the records of a VIOLIN (its holders: the hosts of owners who signed, and every host that the
+ * Who keeps the records of a VIOLIN (its holders: all hosts of owners who signed, and every host that the
  * standing version names), what two hosts may tell each other of them, and how holders hang together.
  */
 import type { HostId, ViolinId, WallTime } from '../ids.ts'
+import { hostsOfOwner } from './owners.ts'
 import type { SignedRecord, ViolinRecord } from './record.ts'
 import type { RecordSet } from './set.ts'
 import { hostsIn, settleViolin } from './view.ts'
@@ -15,7 +16,10 @@ export function holdersOf(set: RecordSet, violin: ViolinId, now: WallTime): Read
   const versions = set
     .entries(violin)
     .filter((record): record is ViolinRecord => record.kind === 'violin' && record.endsAt > now)
-  return versions.length === 0 ? new Set() : settleViolin(violin, versions).holders
+  if (versions.length === 0) return new Set()
+  const hosts = set.tree('hosts')
+  const owners = new Map(versions.map(({ author }) => [author, hostsOfOwner(hosts, author)]))
+  return settleViolin(violin, versions, owners).holders
 }
 
 /** Whether a record is a host's to keep: the mesh's, and those of VIOLINs that it owns, or that name it. */
@@ -25,10 +29,15 @@ export function wantsRecord(set: RecordSet, self: HostId, record: SignedRecord):
     case 'revocation':
       return true
     case 'violin':
-      return namesHost(record, self) || set.holds(record.key as ViolinId)
+      return namesHost(record, self) || set.holds(record.key as ViolinId) || isOwnersHost(set, record, self)
     case 'runs':
       return set.holds(record.body.violin)
   }
+}
+
+/** Whether the owner key that signed a version lies on a host, too. */
+function isOwnersHost(set: RecordSet, record: ViolinRecord, host: HostId): boolean {
+  return hostsOfOwner(set.tree('hosts'), record.author).includes(host)
 }
 
 /** Whether a version of a VIOLIN, or its end, makes a host one of its holders. */
@@ -55,10 +64,15 @@ export function holderToAsk(
   return from[Math.floor(((2 * draw) % 1) * from.length)] ?? null
 }
 
-/** The hosts of the owners who signed a living version. */
+/** The hosts of the owners who signed a living version: on which it was signed, and on which their keys lie. */
 export function ownerHosts(set: RecordSet, violin: ViolinId): ReadonlySet<HostId> {
   const versions = set.entries(violin).filter((record) => record.kind === 'violin')
-  return new Set(versions.map((record) => record.chain?.host as HostId))
+  return new Set(
+    versions.flatMap(({ author, chain }) => [
+      chain?.host as HostId,
+      ...hostsOfOwner(set.tree('hosts'), author)
+    ])
+  )
 }
 
 /** Whether a record shows by itself that a host holds its VIOLIN, or held it once. */

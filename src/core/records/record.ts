@@ -6,7 +6,7 @@
  */
 import { type Chain, isAncestor, isRefusal, verifyChain } from '../admission/chain.ts'
 import { keyBytes } from '../admission/host-id.ts'
-import { type Link, linksFromWire, linksToWire, readKey } from '../admission/link.ts'
+import { type Link, linksFromWire, linksToWire, ownerProofBytes, readKey } from '../admission/link.ts'
 import { ascii, hex } from '../derive.ts'
 import { ViolinError } from '../errors.ts'
 import {
@@ -229,6 +229,7 @@ function authorised(record: SignedRecord, root: PublicKey, crypto: Crypto): Sign
       if (chain?.kind !== 'host' || chain.host !== record.body.host) {
         throw new Malformed('a host speaks for itself only')
       }
+      checkOwner(record, root, crypto)
       return record
     case 'runs':
       if (chain?.kind !== 'host') throw new Malformed('what runs is said by a host')
@@ -256,6 +257,12 @@ function conditional(record: SignedRecord & Signed<'revocation'>): RevocationRec
     throw new Malformed('only an admin revokes a key without its chain')
   checkLife(record, record.issuedAt)
   return { ...record, target: null }
+}
+
+/** That an owner key lies on a host is the key's to say. */
+function checkOwner({ author, body: { owner } }: HostRecord, root: PublicKey, crypto: Crypto): void {
+  if (owner !== null && !crypto.verify(owner.key, ownerProofBytes(root, author), owner.proof))
+    throw new Malformed('the owner key does not say that it is here')
 }
 
 function checkLife(record: SignedRecord, from: number): void {

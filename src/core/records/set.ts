@@ -133,7 +133,8 @@ export class RecordSet {
     const record = this.#open(bytes)
     if (isRejected(record)) return { verdict: 'rejected', reason: record.rejected, record: null }
     const former = find(this.tree(domainOf(record)), placeOf(record), placeOf)
-    const reason = wanted?.(record) === false ? 'unwanted' : this.#objection(record, former, now)
+    const reason =
+      wanted?.(record) === false ? 'unwanted' : this.#objection(record, former, now, wanted !== undefined)
     if (reason !== null) return { verdict: 'ignored', reason, record }
     if (former !== null) this.#take(former)
     if (record.kind === 'violin') this.#dropped.delete(nameOf(record))
@@ -142,13 +143,20 @@ export class RecordSet {
     return { verdict: 'accepted', reason: '', record, removed: former === null ? cut : [former, ...cut] }
   }
 
-  #objection(record: SignedRecord, former: SignedRecord | null, now: WallTime): IgnoredReason | null {
+  /** `again`: it may be what was dropped, which is wanted anew where its owner's key came to lie here since. */
+  #objection(
+    record: SignedRecord,
+    former: SignedRecord | null,
+    now: WallTime,
+    again: boolean
+  ): IgnoredReason | null {
     const known = former ?? (record.kind === 'violin' ? this.#dropped.get(nameOf(record)) : undefined)
-    if (known?.hash === record.hash) return 'known'
+    const isKnown = known?.hash === record.hash
+    if (isKnown && (former !== null || !again)) return 'known'
     if (takenFrom(record) > now + clockToleranceMs) return 'too-new'
     if (hasEnded(record, now)) return 'expired'
     if (record.kind !== 'revocation' && this.isRevoked(record.chain)) return 'revoked'
-    if (known !== undefined && !beats(record, known)) return 'not-newer'
+    if (known !== undefined && !isKnown && !beats(record, known)) return 'not-newer'
     return this.#quota.admits(record, former) ? null : 'quota'
   }
 

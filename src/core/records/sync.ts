@@ -140,8 +140,9 @@ function react(
     access.allows(domain === 'revocations' || domain === 'hosts' ? 'mesh' : domain)
   const mayBring = (record: SignedRecord): boolean =>
     (allowed(domainOf(record)) || access.shows(record)) && access.wants(record)
-  const { outdated, ...taken } = take(set, message.records, now, mayBring)
+  const { outdated, beaten, ...taken } = take(set, message.records, now, mayBring)
   const reply = new Reply(set, now)
+  for (const record of beaten) reply.beaten(record)
   for (const item of message.items) {
     if (allowed(item.domain)) reply.to(item)
     // As of a VIOLIN that is unknown here: so nobody learns who holds what, and a former holder shows itself.
@@ -160,8 +161,12 @@ function take(
   records: readonly Uint8Array[],
   now: WallTime,
   wanted: (record: SignedRecord) => boolean
-): Omit<Synced, 'theirs'> & { readonly outdated: readonly SignedRecord[] } {
+): Omit<Synced, 'theirs'> & {
+  readonly outdated: readonly SignedRecord[]
+  readonly beaten: readonly SignedRecord[]
+} {
   const accepted: SignedRecord[] = []
+  const beaten: SignedRecord[] = []
   const outdated: SignedRecord[] = []
   const removed: SignedRecord[] = []
   let rejected = 0
@@ -172,8 +177,10 @@ function take(
     if (merged.verdict !== 'accepted') continue
     accepted.push(merged.record)
     removed.push(...merged.removed)
+    const { kind, version } = merged.record
+    if (kind === 'violin') beaten.push(...merged.removed.filter((former) => former.version === version))
   }
-  return { accepted, removed, rejected, outdated }
+  return { accepted, removed, rejected, outdated, beaten }
 }
 
 /** What a set says of its ranges at a moment. */
@@ -255,6 +262,11 @@ class Reply implements Message {
   standing(domain: Domain, dropped: readonly SignedRecord[]): void {
     for (const record of [...recordsOf(this.#digest.tree(domain, '')), ...dropped])
       if (record.kind === 'violin' && record.key === domain) this.#add(record)
+  }
+
+  /** Another body for the version that it sent, which that beat here: both sides shall know of both. */
+  beaten(record: SignedRecord): void {
+    this.#add(record)
   }
 
   #compare(domain: Domain, prefix: string, tree: Tree | null, theirs: string): void {

@@ -9,6 +9,7 @@ import { keepsSlot } from '../admission/seat.ts'
 import type { HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { Spec } from '../spec.ts'
 import type { Ended, Founding, HostBody } from './bodies.ts'
+import { hostsOfOwner } from './owners.ts'
 import type { HostRecord, RunsRecord, SignedRecord, ViolinRecord } from './record.ts'
 import { type RecordSet, placeOf } from './set.ts'
 import { type Tree, find, recordsOf } from './tree.ts'
@@ -39,9 +40,11 @@ export interface ViolinView {
   /** The owner key whose record stands, and the host on which it hangs. */
   readonly owner: PublicKey
   readonly ownerHost: HostId
+  /** The hosts on which that key lies, in an order that is the same everywhere; the one above where none says so. */
+  readonly ownerHosts: readonly HostId[]
   /** Other owners' bodies for the same version, which lost. */
   readonly signedTwice: readonly ViolinRecord[]
-  /** Who keeps its records: hosts of owners who signed, and every host that the record names. */
+  /** Who keeps its records: all hosts of owners who signed, and every host that the record names. */
   readonly holders: ReadonlySet<HostId>
 }
 
@@ -73,7 +76,7 @@ export function view(set: RecordSet, now: WallTime): View {
   let until = Math.min(nextEnd(hosts, now), nextEnd(revocations, now))
   for (const id of set.violins()) {
     const tree = set.tree(id) as Tree
-    const seen = domainSeen(id, tree, slots, now)
+    const seen = domainSeen(id, tree, slots, hosts, now)
     if (seen.violin !== null) violins.set(id, seen.violin)
     if (seen.runs.size > 0) runs.set(id, seen.runs)
     until = Math.min(until, nextEnd(tree, now))
@@ -213,15 +216,21 @@ function revokedBy(revocations: Tree | null, now: WallTime): ReadonlyMap<PublicK
 interface Seen {
   readonly violin: ViolinView | null
   readonly runs: ReadonlyMap<HostId, RunsRecord>
+  /** On which hosts the keys lie that signed it. */
+  readonly owners: Owners
 }
+
+type Owners = ReadonlyMap<PublicKey, readonly HostId[]>
 
 /** By the tree, which is another one after each change; only while nothing ends and no slot is disputed. */
 const seenDomains = new WeakMap<Tree, Seen>()
 
-function domainSeen(id: ViolinId, tree: Tree, slots: Slots, now: WallTime): Seen {
+function domainSeen(id: ViolinId, tree: Tree, slots: Slots, hosts: Tree | null, now: WallTime): Seen {
   const lasting = slots.size === 0 && tree.endsAt > now
   const known = lasting ? seenDomains.get(tree) : undefined
-  if (known !== undefined) return known
+  const isSame = ([owner, at]: [PublicKey, readonly HostId[]]): boolean =>
+    hostsOfOwner(hosts, owner).join() === at.join()
+  if (known !== undefined && [...known.owners].every(isSame)) return known
   const versions: ViolinRecord[] = []
   const runs = new Map<HostId, RunsRecord>()
   for (const record of recordsOf(tree)) {
@@ -230,16 +239,23 @@ function domainSeen(id: ViolinId, tree: Tree, slots: Slots, now: WallTime): Seen
     if (record.kind === 'violin') versions.push(record)
     else if (record.kind === 'runs') runs.set(chain.host as HostId, record)
   }
-  const seen = { violin: versions.length === 0 ? null : settleViolin(id, versions), runs }
+  const owners = new Map(versions.map(({ author }) => [author, hostsOfOwner(hosts, author)]))
+  const seen = { violin: versions.length === 0 ? null : settleViolin(id, versions, owners), runs, owners }
   if (lasting) seenDomains.set(tree, seen)
   return seen
 }
 
-/** One VIOLIN as the living versions of its owners settle it; there must be one. */
-export function settleViolin(id: ViolinId, records: readonly ViolinRecord[]): ViolinView {
+/**
+ * One VIOLIN as the living versions of its owners settle it; there must be one. `owners`: on which hosts their
+ * keys lie.
+ */
+export function settleViolin(id: ViolinId, records: readonly ViolinRecord[], owners: Owners): ViolinView {
   const [record, ...others] = records.toSorted(byAuthority) as [ViolinRecord, ...ViolinRecord[]]
   const { founding, spec, ended } = record.body
   const holders = new Set(records.map((one) => one.chain?.host as HostId))
+  for (const { author } of records) for (const host of owners.get(author) ?? []) holders.add(host)
+  const ownerHost = record.chain?.host as HostId
+  const ownerHosts = owners.get(record.author) ?? []
   for (const host of ended?.hosts ?? (spec === null ? [] : hostsIn(spec))) holders.add(host)
   return {
     id,
@@ -250,7 +266,8 @@ export function settleViolin(id: ViolinId, records: readonly ViolinRecord[]): Vi
     spec,
     ended,
     owner: record.author,
-    ownerHost: record.chain?.host as HostId,
+    ownerHost,
+    ownerHosts: ownerHosts.length === 0 ? [ownerHost] : ownerHosts,
     signedTwice: others.filter(
       (one) => one.version === record.version && one.body.ended === null && ended === null
     ),

@@ -4,8 +4,9 @@ import * as fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, Signer, WallTime } from '#core/ids.ts'
 import { encodeCbor, decodeCbor } from '#core/records/cbor.ts'
-import { bodyToWire, isName } from '#core/records/bodies.ts'
+import { type OwnerHere, bodyToWire, isName } from '#core/records/bodies.ts'
 import { keyBytes } from '#core/admission/host-id.ts'
+import { ownerProofBytes } from '#core/admission/link.ts'
 import { ascii } from '#core/derive.ts'
 import { isAddress, isPrefix } from '#core/records/address.ts'
 import {
@@ -20,6 +21,7 @@ import {
 } from '#core/records/record.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import {
+  type TestHost,
   after,
   crypto,
   dayMs,
@@ -207,6 +209,17 @@ test('nobody speaks for another', () => {
   assert.throws(() => revocation(first.signer.publicKey, member), refused)
   assert.throws(() => revocation(first.chain, member), refused)
   assert.throws(() => revocation(member.chain, member), refused)
+})
+
+test('that an owner key lies on a host only the key itself says, of that host', () => {
+  const owner = member.owner
+  const here = (host: TestHost): OwnerHere => ({
+    key: owner.publicKey,
+    proof: new Uint8Array(owner.sign(ownerProofBytes(root.publicKey, host.signer.publicKey)))
+  })
+  assert.deepEqual(hostRecord(member, { owner: here(member) }).body.owner, here(member))
+  assert.equal(hostRecord(first, { owner: here(first) }).body.owner?.key, owner.publicKey)
+  assert.throws(() => hostRecord(first, { owner: here(member) }), /does not say that it is here/)
 })
 
 test('a VIOLIN is named by its founding block', () => {

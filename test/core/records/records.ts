@@ -55,6 +55,7 @@ export function hostBody(host: TestHost, change: Partial<HostBody> = {}): HostBo
     draining: false,
     left: false,
     clockAheadMs: -12,
+    owner: null,
     ...change
   }
 }

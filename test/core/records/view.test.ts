@@ -2,8 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { renewChain } from '#core/admission/chain.ts'
+import { ownerProofBytes } from '#core/admission/link.ts'
 import { firstSlot } from '#core/admission/join.ts'
 import type { HostId } from '#core/ids.ts'
+import { holdersOf, ownerHosts, wantsRecord } from '#core/records/holders.ts'
+import type { SignedRecord } from '#core/records/record.ts'
 import type { RecordSet } from '#core/records/set.ts'
 import { view } from '#core/records/view.ts'
 import {
@@ -16,6 +19,7 @@ import {
   hourMs,
   invite,
   join,
+  root,
   signerFor,
   start,
   witnessOf,
@@ -144,6 +148,30 @@ test('the senior owner stands above the others in one version, and both are show
   assert.equal(next.version, 2)
   assert.deepEqual(next.signedTwice, [])
   assert.deepEqual([...next.holders].toSorted(), [idOf(first), idOf(one), idOf(two)].toSorted())
+})
+
+test('a VIOLIN is held, and owned, on every host on which its owner key lies', () => {
+  const copied = join(token, 'copied', witnessOf(first), 1)
+  const founding = foundingOf(one.owner.publicKey)
+  const id = violinId(founding)
+  const has = (host: TestHost, left = false): SignedRecord => {
+    const proof = one.owner.sign(ownerProofBytes(root.publicKey, host.signer.publicKey))
+    return hostRecord(host, { owner: { key: one.owner.publicKey, proof }, left })
+  }
+  const version = violinRecord(one, founding, specOn([idOf(first)]))
+  const set = setOf([version])
+  const ownersIn = (): readonly HostId[] | undefined => view(set, start).violins.get(id)?.ownerHosts
+  assert.deepEqual(ownersIn(), [idOf(one)])
+  for (const host of [one, copied]) set.merge(has(host).bytes, start)
+  assert.deepEqual(ownersIn()?.toSorted(), [idOf(one), idOf(copied)].toSorted())
+  const all = [idOf(first), idOf(one), idOf(copied)].toSorted()
+  assert.deepEqual([...(view(set, start).violins.get(id)?.holders ?? [])].toSorted(), all)
+  assert.deepEqual([...holdersOf(set, id, start)].toSorted(), all)
+  assert.deepEqual(ownerHosts(set, id), new Set(ownersIn()))
+  const fresh = setOf([has(copied)])
+  assert.ok(wantsRecord(fresh, idOf(copied), version) && !wantsRecord(setOf([]), idOf(copied), version))
+  const left = setOf([version, has(one), has(copied, true)])
+  assert.deepEqual(view(left, start).violins.get(id)?.ownerHosts, [idOf(one)])
 })
 
 test("an owner's end stands above another owner's later version", () => {

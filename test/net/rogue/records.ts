@@ -72,6 +72,7 @@ export function hostBody(self: Host, change: Partial<HostBody> = {}): HostBody {
     draining: false,
     left: false,
     clockAheadMs: 0,
+    owner: null,
     ...change
   }
 }
