@@ -19,6 +19,8 @@ export interface PlacementHost {
   readonly available: boolean
   /** Why it is not, for the person. */
   readonly unavailableWhy: string
+  /** It left the mesh: what was there never runs there again. */
+  readonly left: boolean
   readonly drivers: readonly DriverName[]
   /** Memory that entities of this owner may still take. */
   readonly freeMemoryMiB: number
@@ -29,6 +31,8 @@ export interface PlacementHost {
 interface EntityPlace {
   readonly hosts: readonly HostId[]
   readonly pinned: boolean
+  /** It is on a host that is away, and hears of a change when that is back. */
+  readonly away: boolean
   readonly why: string
 }
 
@@ -43,6 +47,7 @@ interface Room {
  * while that host still fits. Others go where fewest entities are, then most memory is free, then by rank
  * (`rank` is a rendezvous hash: equal hosts share out evenly). Behind its host each that is not pinned has two
  * more in case that one is lost, chosen alike; they keep no room for it. The order of `hosts` does not matter.
+ * One whose only place is a host that is away stays there, so that the rest can change.
  * Throws ViolinError `unknown-host`, `ambiguous-name`, or `no-placement` with the reason of every host.
  */
 export function place(
@@ -85,10 +90,16 @@ function placeEntity(
   const take = (room: Room, why: string): EntityPlace => {
     room.freeMiB -= memoryOf(entity)
     room.load += 1
-    return { hosts: [room.host.id], pinned: entity.on !== undefined, why }
+    return { hosts: [room.host.id], pinned: entity.on !== undefined, away: !room.host.available, why }
   }
+  const [first] = before
+  const former = rooms.find(({ host }) => host.id === first)
+  const stayAway = (): EntityPlace | null =>
+    former === undefined || former.host.available || former.host.left
+      ? null
+      : take(former, `stays on ${former.host.name}, which ${former.host.unavailableWhy}`)
   // It is that host, whatever is heard of it now.
-  if (isAttached(entity)) return { hosts: [entity.on as HostId], pinned: true, why: 'attached' }
+  if (isAttached(entity)) return { hosts: [entity.on as HostId], pinned: true, away: false, why: 'attached' }
   if (entity.on !== undefined) {
     const wanted = findHost(
       entity.on,
@@ -97,6 +108,8 @@ function placeEntity(
     )
     const room = rooms.find(({ host }) => host.id === wanted.id) as Room
     const objection = objectionOf(entity, room)
+    const kept = wanted.id === first ? stayAway() : null
+    if (kept !== null) return kept
     if (objection !== null)
       throw new ViolinError(
         'no-placement',
@@ -108,10 +121,15 @@ function placeEntity(
   // The first of the former list that still fits: one that took over from a host that is away keeps it.
   for (const host of before) {
     const stay = rooms.find((room) => room.host.id === host && objectionOf(entity, room) === null)
-    if (stay !== undefined) return take(stay, 'stays where it is')
+    if (stay === undefined) continue
+    const objection = former === undefined ? 'is gone' : objectionOf(entity, former)
+    const lost = `${former?.host.name ?? 'its host'}: ${objection}; ${stay.host.name} is the next of its hosts`
+    return take(stay, host === first ? 'stays where it is' : lost)
   }
   const best = bestFirst(entity, rooms, rank)[0]
   if (best === undefined) {
+    const kept = stayAway()
+    if (kept !== null) return kept
     const reasons = rooms.map((room) => `${room.host.name}: ${objectionOf(entity, room)}`).join('; ')
     throw new ViolinError(
       'no-placement',

@@ -91,10 +91,10 @@ function lanChange(before: SpecLan | undefined, after: SpecLan, placement: Place
 }
 
 function entityChange(before: SpecEntity | undefined, after: SpecEntity, placement: Placement): Change {
-  const why = placement.entities.get(after.name)?.why ?? ''
+  const { why = '', away = false } = placement.entities.get(after.name) ?? {}
   const base = { what: 'entity' as const, name: after.name, hosts: after.hosts }
   if (before === undefined) return { ...base, kind: 'add', why }
-  if (same(before, after)) return { ...base, kind: 'keep', why: 'unchanged' }
+  if (same(before, after)) return { ...base, kind: 'keep', why: away ? `unchanged, ${why}` : 'unchanged' }
   const moves = before.generation !== after.generation || !after.hosts.includes(before.hosts[0] as HostId)
   if (moves) return { ...base, kind: 'restart', why: `moves: ${why}` }
   const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(

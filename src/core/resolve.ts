@@ -25,7 +25,12 @@ import {
 export interface Placement {
   readonly entities: ReadonlyMap<
     string,
-    { readonly hosts: readonly HostId[]; readonly pinned: boolean; readonly why: string }
+    {
+      readonly hosts: readonly HostId[]
+      readonly pinned: boolean
+      readonly away: boolean
+      readonly why: string
+    }
   >
   readonly lans: ReadonlyMap<string, { readonly hosts: readonly HostId[]; readonly why: string }>
 }

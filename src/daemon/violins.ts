@@ -30,6 +30,8 @@ interface Planned {
   readonly before: ViolinView | null
   readonly spec: Spec
   readonly changes: readonly Change[]
+  /** Entities on hosts that are away, and what is told of each. */
+  readonly away: ReadonlyMap<string, string>
 }
 
 export class Violins {
@@ -82,11 +84,16 @@ export class Violins {
     yield { kind: 'step', text }
     const hosts = namedHosts(planned.spec)
     yield* this.tell(violin, planned.before)
-    if (wait) yield* this.#untilRunning(violin, hosts, deadline, timeoutMs)
+    const { away } = planned
+    for (const [name, why] of away)
+      yield { kind: 'warning', text: `${name} ${why}: it hears of this version when that is back` }
+    if (wait) yield* this.#untilRunning(withoutAway(violin, away), hosts, deadline, timeoutMs)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     yield {
       kind: 'done',
-      text: wait ? `${topology.name} runs (${seconds} s)` : `${topology.name} is being made`
+      text: wait
+        ? `${topology.name} runs${away.size === 0 ? '' : `, but for ${[...away.keys()].join(', ')}`} (${seconds} s)`
+        : `${topology.name} is being made`
     }
   }
 
@@ -412,7 +419,9 @@ export class Violins {
       hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
     )
     const spec = resolveTopology(whole, placement, former, await this.#images.named(topology))
-    return { before, spec, changes: planChanges(former, spec, placement) }
+    const away = new Map<string, string>()
+    for (const [name, one] of placement.entities) if (one.away) away.set(name, one.why)
+    return { before, spec, changes: planChanges(former, spec, placement), away }
   }
 
   /** The VIOLIN of this name that an apply changes; null: it makes a new one. Throws `not-owner`. */
@@ -443,6 +452,7 @@ export class Violins {
         name: body.name,
         available: why === '',
         unavailableWhy: why,
+        left: body.left,
         drivers: driversOf(body),
         freeMemoryMiB: load?.ownerFreeMiB ?? 0,
         load: load?.entities ?? 0
@@ -595,6 +605,15 @@ export class Violins {
       `run this on ${this.#peers.nameOf(violin.ownerHost)}, or choose another name`
     )
   }
+}
+
+/** What of a VIOLIN is waited for: neither entities on hosts that are away, nor vLANs that only those have. */
+function withoutAway(violin: ViolinView, away: ReadonlyMap<string, string>): ViolinView {
+  if (violin.spec === null || away.size === 0) return violin
+  const entities = violin.spec.entities.filter(({ name }) => !away.has(name))
+  const used = new Set(entities.flatMap(({ nics }) => nics.map(({ lan }) => lan)))
+  const lans = violin.spec.lans.filter(({ name }) => used.has(name))
+  return { ...violin, spec: { ...violin.spec, entities, lans } }
 }
 
 function hostsOf(violin: ViolinView): readonly HostId[] {

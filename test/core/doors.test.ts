@@ -54,7 +54,10 @@ const topology = (...entities: TopologyEntity[]): Topology => ({
 function settle(file: Topology, previous: Spec | null = null, lanHosts: HostId[] = [here]): Spec {
   const placement: Placement = {
     entities: new Map(
-      file.entities.map(({ name, on }) => [name, { hosts: [on as HostId], pinned: true, why: '' }])
+      file.entities.map(({ name, on }) => [
+        name,
+        { hosts: [on as HostId], pinned: true, away: false, why: '' }
+      ])
     ),
     lans: new Map(file.lans.map(({ name }) => [name, { hosts: lanHosts, why: '' }]))
   }

@@ -153,6 +153,28 @@ test('an entity moves when its host is away, or has no room for what it became',
   assert.deepEqual(hostsOf(wanted, [away, host('B')], before), { x: id('B') })
 })
 
+test('an entity on a host that is away stays there where it may run nowhere else, and holds up no other', () => {
+  const away = host('A', { available: false, unavailableWhy: 'does not answer', freeMemoryMiB: 0 })
+  const pinned = entity('x', ['a'], { on: 'A' })
+  const before = settle(topology(lans, [pinned]), [host('A'), host('B')])
+  const wanted = topology(lans, [pinned, entity('y', ['a'])])
+  assert.deepEqual(hostsOf(wanted, [away, host('B')], before), { x: id('A'), y: id('B') })
+  const kept = place(wanted, [away, host('B')], before, rank).entities.get('x')
+  assert.deepEqual([kept?.away, kept?.why], [true, 'stays on A, which does not answer'])
+  const loose = settle(topology(lans, [entity('x', ['a'])]), [host('A')])
+  const none = host('B', { drivers: [] })
+  assert.deepEqual(hostsOf(topology(lans, [entity('x', ['a'])]), [away, none], loose), { x: id('A') })
+  const refused = refusal('no-placement', /does not answer/)
+  assert.throws(() => hostsOf(wanted, [away, host('B')]), refused)
+  const moved = topology(lans, [entity('x', ['a'], { on: 'B' })])
+  assert.throws(
+    () => hostsOf(topology(lans, [pinned]), [away, host('B')], settle(moved, [host('B')])),
+    refused
+  )
+  const left = { ...away, unavailableWhy: 'has left the mesh', left: true }
+  assert.throws(() => hostsOf(wanted, [left, host('B')], before), refusal('no-placement', /has left/))
+})
+
 test('an entity that is not pinned has three hosts that differ and can run it, the first of them as before', () => {
   fc.assert(
     fc.property(topologies, meshes, (wanted, hosts) => {

@@ -79,6 +79,19 @@ test('each change says why', () => {
   assert.deepEqual(changes.at(-1)?.hosts, [id('A')])
 })
 
+test('a plan tells who is away, and where what ran there goes', () => {
+  const before = settle(topology(lans, [entity('free', ['a']), entity('fixed', ['a'], { on: 'A' })]), [
+    host('A', { freeMemoryMiB: 8192 }),
+    host('B', { load: 9 })
+  ])
+  const away = host('A', { available: false, unavailableWhy: 'does not answer' })
+  const wanted = topology(lans, [entity('free', ['a']), entity('fixed', ['a'], { on: 'A' })])
+  assert.deepEqual(told(plan(before, wanted, [away, host('B')])).slice(1), [
+    'restart entity free: moves: A: does not answer; B is the next of its hosts',
+    'keep entity fixed: unchanged, stays on A, which does not answer'
+  ])
+})
+
 test('a pin to where an entity runs already changes it without a restart', () => {
   const before = settle(topology(lans, [entity('x', ['a'])]), [host('A')])
   assert.deepEqual(told(plan(before, topology(lans, [entity('x', ['a'], { on: 'A' })]))), [

@@ -56,6 +56,7 @@ export function host(name: string, more: Partial<PlacementHost> = {}): Placement
     name,
     available: true,
     unavailableWhy: '',
+    left: false,
     drivers: ['uml', 'netns'],
     freeMemoryMiB: 4096,
     load: 0,

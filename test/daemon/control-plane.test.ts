@@ -181,6 +181,25 @@ test("an owner's request serves once, on one host, within ten minutes", async ()
   assert.throws(() => guard.open('session', altered, any), refusal('refused'))
 })
 
+test('a host that is away holds up no change of what others run, and is named', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['purdue']), true, 20_000))
+  await other.close()
+  await until([owner], () => owner.mesh.members().length === 0)
+  const said = await collect(owner.violins.apply(oneLan('net', ['purdue', 'princeton']), true, 20_000))
+  assert.ok(said.some((row) => row.kind === 'warning' && /vhost1 stays on purdue, which/.test(row.text)))
+  assert.match((said.at(-1) as { text: string }).text, /^net runs, but for vhost1/)
+  const { entities } = await owner.violins.show('net')
+  assert.deepEqual(
+    entities.map(({ name, state }) => [name, state]),
+    [
+      ['vhost1', 'unreachable'],
+      ['vhost2', 'running']
+    ]
+  )
+})
+
 test('who was away when a VIOLIN changed hears of it when it is back', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, away] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]

@@ -33,7 +33,7 @@ function outcome(read: (notes: Notes) => ForeignLab): 'taken' | 'refused' {
     readFile: (path) => files.get(path) ?? assert.fail(`no file ${path}`)
   })
   const host = 'host' as HostId
-  const at = { hosts: [host], pinned: false, why: '' }
+  const at = { hosts: [host], pinned: false, away: false, why: '' }
   resolveTopology(
     topology,
     {
