@@ -79,16 +79,55 @@ routers: { r: { nics: [{ lan: inside }, { lan: outside, ip: 10.0.2.254 }], nat: 
     await remove(home, 'nat')
   })
 
+test('a router runs its own configuration of FRR, with the daemons of which that speaks', async () => {
+  writeFileSync(join(work, 'r.conf'), 'ip route 10.0.3.0/24 10.0.2.2\n')
+  writeFileSync(
+    join(work, 'own.yaml'),
+    `name: own
+driver: netns
+lans: { a: { subnet: 10.0.1.0/24 }, b: { subnet: 10.0.2.0/24, gateway: r }, c: { subnet: 10.0.3.0/24 } }
+hosts: { x: { lan: a }, y: { lan: c } }
+routers:
+  r: { nics: [{ lan: a }, { lan: b, ip: 10.0.2.1 }], frr: r.conf }
+  s: { nics: [{ lan: c }, { lan: b, ip: 10.0.2.2 }] }
+`
+  )
+  succeeded(await home.try(['apply', 'own.yaml'], { cwd: work }))
+  await until(
+    'the way',
+    () => ping('own/x', 'y'),
+    ({ status }) => status === 0,
+    settledMs
+  )
+  assert.match(await inside(home, 'own/r', 'vtysh', '-c', 'show daemons'), /staticd/)
+  assert.match(await home.violin('show', 'own/r', '--config'), /ip route 10\.0\.3\.0\/24 10\.0\.2\.2/)
+  await remove(home, 'own')
+})
+
+test('what FRR does not understand of a router’s own configuration is told', async () => {
+  writeFileSync(join(work, 'r.conf'), 'router bgp 65000\n neighbour 10.0.1.1 remote-as 1\n')
+  writeFileSync(
+    join(work, 'own.yaml'),
+    `name: wrong
+driver: netns
+lans: { a: { subnet: 10.0.1.0/24 } }
+routers: { r: { lan: a, frr: r.conf, restart: never } }
+`
+  )
+  const said = await home.try(['apply', 'own.yaml'], { cwd: work })
+  assert.equal(said.status, 1)
+  assert.match(said.stderr, /r did not start: .*neighbour 10\.0\.1\.1/)
+  await remove(home, 'wrong')
+})
+
 test('a vLAN’s router gives addresses, names and a prefix to who asks', async () => {
-  await apply(
-    home,
-    `name: serve
+  const serve = `name: serve
 driver: netns
 lans: { a: { subnet: 10.0.1.0/24, ipv6: 'fd00:1::/64', dhcp: true, dns: true, ra: true }, b: { subnet: 10.0.2.0/24 } }
 hosts: { x: { lan: a }, y: { lan: b } }
 routers: { r: { nics: [{ lan: a, ip: 10.0.1.1 }, { lan: b }] } }
 `
-  )
+  await apply(home, serve)
   // Its own address again, as the router has it from the file.
   const script = 'for v in ip router; do eval "echo $v=\\$$v"; done'
   await inside(
@@ -112,6 +151,14 @@ routers: { r: { nics: [{ lan: a, ip: 10.0.1.1 }, { lan: b }] } }
   assert.match(stranger, /ip=10\.0\.1\.(1[5-9]\d|2\d\d)\n/)
   const found = await exec(home, 'serve/x', 'nslookup', 'y', '10.0.1.1')
   assert.match(found.stdout, /Address: *10\.0\.2\.1/)
+  // Names that come later are known, too: who serves them goes on.
+  await apply(home, serve.replace('y: { lan: b }', 'y: { lan: b }, z: { lan: b }'))
+  await until(
+    'the name of z',
+    () => exec(home, 'serve/x', 'nslookup', 'z', '10.0.1.1'),
+    ({ stdout }) => /Address: *10\.0\.2\.3/.test(stdout),
+    settledMs
+  )
   await until(
     'an address of its own making',
     () => inside(home, 'serve/x', 'ip', '-6', 'addr', 'show', 'dev', 'eth0'),

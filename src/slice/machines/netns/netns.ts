@@ -99,6 +99,9 @@ class NetnsMachine implements Machine {
     const data = Buffer.from(hostsFile(name, names))
     const step = { env: this.#env, timeoutMs: stepMs }
     await writeFile(jail, { path: '/etc/hosts', mode: 0o644, data }, step)
+    // Who serves names reads them anew when it is told.
+    if (this.#running && this.#setup.entity.start !== undefined)
+      await runInside(jail, ['/bin/sh', '-c', 'killall -q -HUP dnsmasq; true'], step)
   }
 
   #fail(reason: string): void {
