@@ -20,7 +20,7 @@ import { Handoffs } from './handoff.ts'
 import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
 import { type Host, hostOf, placeOf, publishHost } from './host.ts'
-import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
+import { forgetIdentity, type Identity, loadIdentity, wrongNetworkKey } from './identity.ts'
 import { Images } from './images.ts'
 import { Jetways } from './jetways.ts'
 import { Loads } from './loads.ts'
@@ -93,7 +93,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     (one) => one.close()
   )
   await renewLapsed(dir, host, records)
-  const mesh = undo.adopt(await startMesh(host, records, store, options), (one) => one.close())
+  const mesh = undo.adopt(await startMesh(host, records, store, journal, options), (one) => one.close())
   const doors = new Doors({ self: identity.id, records, limits, journal })
   const slices: Slices = undo.adopt(
     new Slices({
@@ -237,11 +237,23 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   }
 }
 
-function startMesh(host: Host, records: Records, store: Store, options: DaemonOptions): Promise<Mesh> {
+function startMesh(
+  host: Host,
+  records: Records,
+  store: Store,
+  journal: Journal,
+  options: DaemonOptions
+): Promise<Mesh> {
   const { identity } = host
+  const keyRefused = (): void => {
+    const text = wrongNetworkKey(identity)
+    journal.note('network-key', null, text)
+    options.warn(text)
+  }
   return createMesh({
     hostSeed: identity.hostSeed,
     networkKey: identity.networkKey,
+    keyRefused,
     listen: options.listen.length > 0 ? options.listen : identity.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,

@@ -6,11 +6,11 @@ import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/pro
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
-import { networkKeyBytes } from '#core/admission/token.ts'
+import { networkFingerprint, networkKeyBytes } from '#core/admission/token.ts'
 import { hex, unhex } from '#core/derive.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer } from '#core/ids.ts'
-import { signerOf } from './crypto.ts'
+import { crypto, signerOf } from './crypto.ts'
 
 const settings = z.strictObject({
   name: z.string(),
@@ -226,6 +226,12 @@ async function loadNetworkKey(folder: string): Promise<Uint8Array | null> {
     () => false
   )
   return isThere ? loadSeed(path) : null
+}
+
+/** What a host says whose words no other host can read. */
+export function wrongNetworkKey({ networkKey }: Identity): string {
+  const print = networkKey === null ? '' : ` (${hex(networkFingerprint(networkKey, crypto))})`
+  return `members hang up on what they cannot read: the key${print} in identity/${networkKeyName} is not the mesh's; copy that file from another host, and start the daemon again`
 }
 
 /** A network key from a file that a person names: 64 hex digits. Throws ViolinError `usage`. */

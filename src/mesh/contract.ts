@@ -13,6 +13,8 @@ export interface MeshOptions {
   readonly hostSeed: Uint8Array
   /** 32 bytes that every host of a closed network has, under all else; null: the network is open. */
   readonly networkKey?: Uint8Array | null
+  /** Of a closed network, once: peers that were dialled hung up on what they could not read, and none ever answered. */
+  readonly keyRefused?: () => void
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[]
   /** Opaque id of the mesh (hex of its root key): names its protocols, DHT and mDNS service. */

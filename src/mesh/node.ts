@@ -7,12 +7,9 @@ import { identify } from '@libp2p/identify'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
-import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
-import { fromString } from 'uint8arrays/from-string'
-import { toString } from 'uint8arrays/to-string'
 import { ViolinError } from '#core/errors.ts'
 import {
   MAX_CONNECTIONS,
@@ -25,10 +22,11 @@ import {
 import { BoundedDatastore } from './datastore.ts'
 import { gossipService } from './gossip.ts'
 import { asError } from './peer.ts'
+import { protection } from './protection.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { MultiaddrConnection, PeerDiscovery } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
-import type { Libp2p, Libp2pOptions } from 'libp2p'
+import type { Libp2p } from 'libp2p'
 import type { MeshOptions } from './contract.ts'
 import type { Dht } from './dht.ts'
 import type { Gate } from './gate.ts'
@@ -62,7 +60,9 @@ export async function createNode(
     transports: [
       tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })
     ],
-    ...protection(options.networkKey ?? null),
+    ...(options.networkKey == null
+      ? {}
+      : { connectionProtector: protection(options.networkKey, () => options.keyRefused?.()) }),
     connectionEncrypters: [noise()],
     streamMuxers: [
       yamux({
@@ -96,13 +96,6 @@ export async function createNode(
       ...(options.mdns ? { mdns: mdns({ serviceTag: `_violin-${name}._udp.local` }) } : {})
     } as never
   })
-}
-
-/** A closed network: who has another key, or none, gets no byte that it can read. */
-function protection(key: Uint8Array | null): Pick<Libp2pOptions, 'connectionProtector'> {
-  if (key === null) return {}
-  const psk = fromString(`/key/swarm/psk/1.0.0/\n/base16/\n${toString(key, 'base16')}`)
-  return { connectionProtector: preSharedKey({ psk }) }
 }
 
 /** Denies nothing: it is where libp2p shows what carries a connection that it is about to open. */

@@ -20,7 +20,7 @@ export const doctor: Command<Context> = buildCommand<JsonFlag, [], Context>({
     const { checks: machine } = (await askProgram('doctor', this.dir, {})) as { checks: readonly Check[] }
     // Without a daemon only the machine can be looked at.
     const rows = await this.service.hosts({}).catch(() => [])
-    const checks = [...machine, ...inMesh(rows)]
+    const checks = [...machine, ...inMesh(rows), ...(await networkKeyOf(this, rows))]
     if (json === true) printJson({ checks })
     else {
       for (const { name, ok, detail, remedy } of checks) {
@@ -38,6 +38,17 @@ function inMesh(rows: readonly HostRow[]): readonly Check[] {
   if (own === undefined) return []
   const hasNeighbours = rows.some(({ self, state }) => !self && state === 'alive')
   return [membershipOf(own), ...(hasNeighbours ? [clockOf(own.clockAheadMs)] : [])]
+}
+
+/** Whether the key of a closed network was refused since the daemon started, where nobody answered since. */
+async function networkKeyOf({ service }: Context, rows: readonly HostRow[]): Promise<readonly Check[]> {
+  if (rows.length === 0 || rows.some(({ self, state }) => !self && state === 'alive')) return []
+  for await (const { kind, text } of service.events({ follow: false }))
+    if (kind === 'network-key') {
+      const [detail = '', remedy = ''] = text.split('; ')
+      return [{ name: 'network key', ok: false, detail, remedy }]
+    }
+  return []
 }
 
 function membershipOf({ state, membershipEndsAt }: HostRow): Check {
