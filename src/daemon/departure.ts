@@ -128,14 +128,17 @@ export class Departure {
   /** Leaves; `stop` also stops entities that cannot move. Throws `entities-running` otherwise. */
   async *leave(stop: boolean): AsyncGenerator<Progress, void, void> {
     const owned = this.#violins.owned()
-    if (owned.length > 0 && !stop) {
+    const kept = owned.filter(({ others }) => others.length > 0)
+    const lost = owned.filter(({ others }) => others.length === 0).map(({ name }) => name)
+    if (lost.length > 0 && !stop) {
       throw new ViolinError(
         'entities-running',
-        `this host owns ${owned.join(', ')}, which nobody could change or delete any more`,
+        `this host owns ${lost.join(', ')}, which nobody could change or delete any more`,
         'delete them first, or let `violin leave --yes` do so'
       )
     }
-    for (const name of owned) {
+    for (const { name, others } of kept) yield { kind: 'step', text: this.#keptBy(name, others) }
+    for (const name of lost) {
       yield { kind: 'warning', text: `${name} is deleted: its owner leaves` }
       yield* this.#violins.delete(name, stopTimeoutMs)
     }
@@ -156,16 +159,25 @@ export class Departure {
     this.left = true
     await this.#tell()
     const signal = AbortSignal.timeout(tellTimeoutMs)
+    const heirs = new Set(kept.flatMap(({ others }) => others))
+    const members = this.#mesh.members().toSorted((a, b) => Number(heirs.has(b)) - Number(heirs.has(a)))
     await Promise.allSettled(
-      this.#mesh
-        .members()
-        .slice(0, toldMembers)
-        .map((peer) => this.#records.exchange(peer, [], signal))
+      members.slice(0, toldMembers).map((peer) => this.#records.exchange(peer, [], signal))
     )
     this.#journal.note('left', null, 'this host left the mesh')
     await this.#gone()
     yield { kind: 'done', text: `${this.#host.identity.name} has left the mesh` }
     this.#end()
+  }
+
+  /** Of a VIOLIN that goes on without this host. */
+  #keptBy(name: string, others: readonly HostId[]): string {
+    const { members } = this.#records.view
+    const names = others.map((host) => {
+      const called = members.get(host)?.body.name ?? host
+      return this.#mesh.members().includes(host) ? called : `${called} (away now)`
+    })
+    return `${name} stays: its owner key lies on ${names.join(', ')}, too`
   }
 
   async *#moveAway(stop: boolean): AsyncGenerator<Progress, void, void> {

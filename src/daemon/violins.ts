@@ -273,11 +273,12 @@ export class Violins {
     )
   }
 
-  /** Names of the VIOLINs that this host's owner key alone can change. */
-  owned(): string[] {
+  /** VIOLINs that this host's owner key alone can change, and the other hosts on which that key lies. */
+  owned(): { readonly name: string; readonly others: readonly HostId[] }[] {
+    const self = this.#host.identity.id
     return [...this.#records.view.violins.values()]
       .filter((violin) => violin.spec !== null && this.isMine(violin) && violin.founding.owners.length === 1)
-      .map(({ name }) => name)
+      .map(({ name, ownerHosts }) => ({ name, others: ownerHosts.filter((host) => host !== self) }))
   }
 
   async list(): Promise<ListRow[]> {

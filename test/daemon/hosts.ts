@@ -53,6 +53,7 @@ export interface TestHost {
   readonly loads: Loads
   readonly peers: Peers
   readonly violins: Violins
+  readonly handoffs: Handoffs
   readonly journal: Journal
   /** What it said where it was started. */
   readonly warned: readonly string[]
@@ -206,11 +207,12 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   mesh.on(() => reconciler.kick())
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh, limits)
+  const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
   const violins = new Violins({
     host,
     records,
     peers,
-    handoffs: new Handoffs({ identity, records, slices, peers, mesh }),
+    handoffs,
     statuses,
     loads,
     journal,
@@ -262,6 +264,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     loads,
     warned,
     violins,
+    handoffs,
     journal,
     slices: played,
     reconciled,

@@ -4,9 +4,11 @@ import { copyFile, cp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ViolinId } from '#core/ids.ts'
+import { Departure } from '#daemon/departure.ts'
 import { doctor } from '#daemon/doctor.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
+import type { Slices } from '#daemon/slices/slices.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
@@ -123,6 +125,30 @@ test('two versions that an owner signed on two hosts, each away for the other, b
   await (winner === one ? two : one).reconciled(() => runners().length === 1)
   assert.deepEqual(runners(), [winner])
   for (const host of both) assert.equal((await host.violins.show('net')).signedTwice.length, 1)
+})
+
+test('who leaves ends only VIOLINs whose owner key lies on no other host', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  assert.deepEqual(owner.violins.owned(), [{ name: 'net', others: [] }])
+  const copied = await copyOwner(owner, other, stack)
+  const keyIsKnown = ({ violins }: TestHost): boolean =>
+    violins.owned().some(({ others }) => others.length === 1)
+  await until([copied, owner], () => keyIsKnown(copied) && keyIsKnown(owner))
+  const left = Promise.withResolvers<void>()
+  const departure = new Departure({
+    ...copied,
+    slices: copied.slices as unknown as Slices,
+    reconciler: copied.refusing.reconciler,
+    gone: () => Promise.resolve(),
+    end: left.resolve
+  })
+  const said = await collect(departure.leave(true))
+  await left.promise
+  assert.ok(said.some((row) => row.kind === 'step' && /net stays: .* lies on princeton, too/.test(row.text)))
+  await until([owner], () => owner.violins.owned().every(({ others }) => others.length === 0))
+  assert.deepEqual(owner.violins.owned(), [{ name: 'net', others: [] }])
 })
 
 test('doctor tells while the root key lies on the host, and revoking works from wherever it is put', async () => {
