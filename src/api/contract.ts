@@ -4,6 +4,7 @@
  * Names and shapes of {@link Show} and {@link HostRow} are those of `--json` (a contract with users).
  */
 import type { Duplex } from 'node:stream'
+import type { LinkField } from '#core/link.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName, Jetway, Restart, Topology } from '#core/spec.ts'
 
@@ -128,7 +129,10 @@ export interface ShowEntity {
     readonly lan: string
     readonly mac: string
     readonly ips: readonly string[]
+    /** Its port has a machine behind it, and its cable is in. */
     readonly up: boolean
+    /** What happens to its frames, in the words of the topology file; empty: nothing. */
+    readonly link: Readonly<Record<string, string>>
   }[]
 }
 
@@ -278,6 +282,19 @@ export interface Service {
     readonly violin?: string
     readonly lan?: string
   }): Promise<{ readonly from: readonly string[] }>
+  /**
+   * Changes what happens to frames of a vNIC, and answers when it does: `reset` first takes back all that was
+   * said, `set` says more, `down` pulls the cable or puts it in.
+   */
+  link(request: {
+    readonly violin: string
+    readonly entity: string
+    readonly nic: string
+    readonly reset?: boolean
+    readonly set?: Readonly<Partial<Record<LinkField, number>>>
+    readonly down?: boolean
+    readonly timeoutMs: number
+  }): Promise<{ readonly version: number; readonly link: Readonly<Record<string, string>> }>
   /**
    * What happened on this host; with `violin`, what happened to that VIOLIN on all its hosts, in one order, and
    * which of them did not answer (kind `not-reached`).

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import type { ErrorData } from '#core/errors.ts'
+import { linkWords } from '#core/link.ts'
 import type { SessionRequest } from '#core/session.ts'
 import {
   drivers,
@@ -39,6 +40,12 @@ const bytes = z
   .max(maxBodyBytes)
   .transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
 
+/** The numbers of a link, each within its bounds; zero takes one back. */
+const linkNumbers = Object.fromEntries(
+  Object.values(linkWords).map(({ field, max }) => [field, z.int().min(0).max(max).optional()])
+)
+const link = z.strictObject({ ...linkNumbers, down: z.literal(true).optional() })
+
 const topology = z.strictObject({
   name,
   lans: z
@@ -64,7 +71,15 @@ const topology = z.strictObject({
         on: name.optional(),
         restart: z.enum(restarts).optional(),
         nics: z
-          .array(z.strictObject({ name, lan: name, ip: name.optional(), ipv6: name.optional() }))
+          .array(
+            z.strictObject({
+              name,
+              lan: name,
+              ip: name.optional(),
+              ipv6: name.optional(),
+              link: link.optional()
+            })
+          )
           .max(maxNicsPerEntity),
         env: z.record(z.string().max(256), z.string().max(65_536)),
         files: z
@@ -165,6 +180,20 @@ export const methods: Table = {
   },
   detach: {
     request: optional<Request<'detach'>>(z.strictObject({ violin: name.optional(), lan: name.optional() })),
+    stream: false
+  },
+  link: {
+    request: optional<Request<'link'>>(
+      z.strictObject({
+        violin: name,
+        entity: name,
+        nic: name,
+        reset: z.boolean().optional(),
+        set: z.strictObject(linkNumbers).optional(),
+        down: z.boolean().optional(),
+        timeoutMs
+      })
+    ),
     stream: false
   },
   drain: { request: z.strictObject({ off: z.boolean(), timeoutMs }), stream: true },

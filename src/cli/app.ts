@@ -29,6 +29,7 @@ import { invite } from './verbs/invite.ts'
 import { jetway } from './verbs/jetway.ts'
 import { join } from './verbs/join.ts'
 import { leave } from './verbs/leave.ts'
+import { link } from './verbs/link.ts'
 import { list } from './verbs/list.ts'
 import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
@@ -42,7 +43,6 @@ const laterVerbs: ReadonlySet<string> = new Set([
   'ping',
   'bugreport',
   'nic',
-  'link',
   'capture',
   'top',
   'kernel',
@@ -75,6 +75,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     jetway,
     attach,
     detach,
+    link,
     events,
     image,
     delete: deleteVerb,

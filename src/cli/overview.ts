@@ -9,7 +9,10 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
     verbs: ['doctor', 'init', 'join', 'daemon', 'hosts', 'events', 'image', 'drain', 'leave']
   },
   { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
-  { title: 'VIOLINs', verbs: ['import', 'plan', 'apply', 'list', 'show', 'wait', 'migrate', 'delete'] },
+  {
+    title: 'VIOLINs',
+    verbs: ['import', 'plan', 'apply', 'list', 'show', 'wait', 'migrate', 'link', 'delete']
+  },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'Real hosts and networks', verbs: ['attach', 'detach', 'jetway'] },
   { title: 'To try', verbs: ['demo', 'lab'] }

@@ -2,7 +2,7 @@
 import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
 import { servicesOf } from './routing/services.ts'
-import type { Spec, SpecEntity, SpecLan } from './spec.ts'
+import type { Spec, SpecEntity, SpecLan, SpecNic } from './spec.ts'
 
 export interface Change {
   readonly kind: 'add' | 'change' | 'restart' | 'remove' | 'keep'
@@ -21,6 +21,11 @@ function canonical(_key: string, value: unknown): unknown {
   if (value instanceof Uint8Array) return Array.from(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** vNICs as a machine sees them: what happens to frames on their links is the forwarder's. */
+export function withoutLinks(nics: readonly SpecNic[]): readonly SpecNic[] {
+  return nics.map(({ name, lan, ips }) => ({ name, lan, ips }))
 }
 
 /** The changes from `before` (null: nothing yet) to `after`, in the file's order, removals last. */
@@ -100,7 +105,11 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
   const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(
     (word) => !same(before[word], after[word])
   )
-  // Where else it may run is no part of the machine, so that one goes on.
-  const running = words.every((word) => ['pinned', 'hosts', 'restart', 'jetway'].includes(word))
-  return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${words.join(', ')}` }
+  const relinked = same(withoutLinks(before.nics), withoutLinks(after.nics))
+  // Where else it may run is no part of the machine, nor are its links, so that one goes on.
+  const running = words.every(
+    (word) => ['pinned', 'hosts', 'restart', 'jetway'].includes(word) || (word === 'nics' && relinked)
+  )
+  const told = words.map((word) => (word === 'nics' && relinked ? 'links' : word))
+  return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${told.join(', ')}` }
 }

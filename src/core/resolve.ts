@@ -104,10 +104,11 @@ function addressedEntities(topology: Topology, previous: Spec | null): Addressed
   const addresses = assignAddresses(topology, previous)
   return topology.entities.map((entity) => ({
     entity,
-    nics: entity.nics.map(({ name, lan }) => ({
+    nics: entity.nics.map(({ name, lan, link }) => ({
       name,
       lan,
-      ips: addresses.get(`${entity.name}:${name}`) ?? []
+      ips: addresses.get(`${entity.name}:${name}`) ?? [],
+      ...(link === undefined ? {} : { link })
     }))
   }))
 }

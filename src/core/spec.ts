@@ -4,6 +4,7 @@
  */
 import type { HostId } from './ids.ts'
 import type { ImageRef } from './image.ts'
+import type { Link } from './link.ts'
 
 export type EntityKind = 'host' | 'router' | 'jetway'
 /** What runs an entity. `tap`: no machine, but a device of the overlay host itself, or of its jetway. */
@@ -48,6 +49,8 @@ export interface TopologyNic {
   readonly ip?: string
   /** A bare IPv6 address inside the vLAN's prefix; absent: the next free one. */
   readonly ipv6?: string
+  /** Absent: nothing happens to its frames. */
+  readonly link?: Link
 }
 
 export interface TopologyEntity {
@@ -106,6 +109,7 @@ export interface SpecNic {
   readonly lan: string
   /** Addresses with prefix length, `192.168.1.2/24`; at most one IPv4, and one IPv6 behind it. */
   readonly ips: readonly string[]
+  readonly link?: Link
 }
 
 export interface SpecRoute {

@@ -22,6 +22,7 @@ import { Histories } from './histories.ts'
 import { type Host, hostOf, placeOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity, wrongNetworkKey } from './identity.ts'
 import { Images } from './images.ts'
+import { EntityChanges } from './entity-changes.ts'
 import { Jetways } from './jetways.ts'
 import { Loads } from './loads.ts'
 import { Peers, rememberedPeers } from './peers.ts'
@@ -180,6 +181,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     violins,
     sessions: new Sessions(identity, records, slices, mesh),
     jetways: new Jetways({ violins, statuses, peers }),
+    changes: new EntityChanges({ violins, statuses, journal }),
     attachments,
     departure,
     journal,

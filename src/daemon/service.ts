@@ -7,6 +7,7 @@ import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
 import type { Attachments } from './attachments.ts'
 import type { Journal } from './events.ts'
+import type { EntityChanges } from './entity-changes.ts'
 import type { Jetways } from './jetways.ts'
 import type { Histories } from './histories.ts'
 import { configOf } from './show.ts'
@@ -33,6 +34,7 @@ export interface ServiceParts {
   readonly violins: Violins
   readonly sessions: Sessions
   readonly jetways: Jetways
+  readonly changes: EntityChanges
   readonly attachments: Attachments
   readonly departure: Departure
   readonly journal: Journal
@@ -70,6 +72,7 @@ export function createService(parts: ServiceParts): Service {
       letJetways(parts.refusing, { owner, undo, bridges, reach }),
     attach: (request) => parts.attachments.attach(request),
     detach: async ({ violin, lan }) => ({ from: await parts.attachments.detach(violin, lan) }),
+    link: (request) => parts.changes.link(request),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),

@@ -2,6 +2,7 @@
 import { macOf } from '#core/derive.ts'
 import { expectedEntities, isAttached, openJetways } from '#core/doors.ts'
 import type { HostId } from '#core/ids.ts'
+import { formatLink } from '#core/link.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { MacOf } from '#core/routing/dnsmasq.ts'
 import { servicePaths, servicesOf } from '#core/routing/services.ts'
@@ -185,7 +186,8 @@ function showEntity(
       lan: nic.lan,
       mac: macOf(crypto, violin.id, entity.name, nic.name),
       ips: nic.ips,
-      up: up.get(nic.name) ?? false
+      up: (up.get(nic.name) ?? false) && nic.link?.down !== true,
+      link: formatLink(nic.link ?? {})
     }))
   }
 }

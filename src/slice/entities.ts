@@ -8,7 +8,8 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
-import { same } from '#core/plan.ts'
+import type { Link } from '#core/link.ts'
+import { same, withoutLinks } from '#core/plan.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
 import {
@@ -36,7 +37,9 @@ export interface EntitiesOptions {
   readonly images: string
   readonly machines: Partial<Record<DriverName, StartMachine>>
   readonly macOf: (entity: string, nic: string) => Mac
-  readonly addPort: (lan: string, mac: Mac, source: PortSource) => number
+  readonly addPort: (lan: string, mac: Mac, source: PortSource, link: Link | null) => number
+  /** Changes what happens to frames at a port. */
+  readonly linkPort: (port: number, link: Link | null) => void
   /** Opens a port under a claim. */
   readonly claimPort: (port: number, claim: number) => void
   readonly removePort: (port: number) => void
@@ -103,6 +106,7 @@ export class Entities {
       entry.want = spec
       if (changed || entry.failedFor !== wish.version) this.#forgive(entry, changed)
       if (spec.claim > (entry.superseded?.claim ?? 0)) entry.superseded = null
+      if (entry.run !== null) this.#setLinks(spec, entry.run)
       if (entry.run?.up === true) this.#openPorts(entry, entry.run)
     }
     for (const entry of this.#entries.values()) {
@@ -164,6 +168,13 @@ export class Entities {
     if (entry === undefined || above.claim < (entry.superseded?.claim ?? 0)) return
     entry.superseded = above
     this.#options.changed(this.#status(entry))
+  }
+
+  #setLinks({ nics }: SliceEntity, run: Run): void {
+    for (const { name, link } of nics) {
+      const port = run.ports.get(name)
+      if (port !== undefined) this.#options.linkPort(port, link ?? null)
+    }
   }
 
   #openPorts(entry: Entry, run: Run): void {
@@ -276,7 +287,9 @@ export class Entities {
       images: options.images,
       attach: (nic, source) => {
         const { lan, mac } = ofNic(nic)
-        ports.set(nic, options.addPort(lan, mac, source))
+        // The link may have changed while it booted.
+        const link = entry.want?.nics.find(({ name }) => name === nic)?.link ?? null
+        ports.set(nic, options.addPort(lan, mac, source, link))
       },
       tap: (namespaceFd, nic) => options.tap(entry.name, nic, ofNic(nic).mac, namespaceFd),
       events: {
@@ -401,9 +414,14 @@ export class Entities {
   }
 }
 
-/** Nothing changed that a machine is made of: where else it may run is not its business. */
+/** Nothing changed that a machine is made of: where else it may run, and how frames fare outside of it, is not its business. */
 function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
-  return same({ ...a, ...elsewhere }, { ...b, ...elsewhere })
+  const made = (entity: SliceEntity): unknown => ({
+    ...entity,
+    ...elsewhere,
+    nics: withoutLinks(entity.nics)
+  })
+  return same(made(a), made(b))
 }
 
 const elsewhere: Partial<SliceEntity> = {

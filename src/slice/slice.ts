@@ -26,6 +26,7 @@ import {
 import { Entities } from './entities.ts'
 import type { LanReport } from './forwarder/contract.ts'
 import type { StartMachine } from './machines/contract.ts'
+import { portLink } from './port-link.ts'
 import { type LanWish, Switching } from './switching.ts'
 import { Taps } from './taps.ts'
 
@@ -148,7 +149,9 @@ export class Slice {
       machines,
       log,
       macOf: (entity, nic): Mac => macOf(hash, start.violin, entity, nic),
-      addPort: (lan, mac, source) => this.#switching.addPort(this.#lanKey(lan), mac, source, null),
+      addPort: (lan, mac, source, link) =>
+        this.#switching.addPort(this.#lanKey(lan), mac, source, null, portLink(link)),
+      linkPort: (port, link) => this.#switching.linkPort(port, portLink(link)),
       claimPort: (port, claim) => this.#switching.claimPort(port, claim),
       removePort: (port) => this.#switching.removePort(port),
       tap: (entity, nic, mac, namespaceFd) => this.#taps.want(entity, nic, mac, namespaceFd),

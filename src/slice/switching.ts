@@ -8,6 +8,7 @@ import type { HostKey, LanKey, Mac } from '#core/ids.ts'
 import type {
   Command,
   LanReport,
+  PortLink,
   PortSource,
   Report,
   TrunkReport,
@@ -89,8 +90,8 @@ export class Switching {
   }
 
   /** Puts a machine's vNIC on a vLAN, shut until it has a claim; gives the port's number. */
-  addPort(lan: LanKey, mac: Mac, source: PortSource, claim: number | null): number {
-    const command: PortCommand = { kind: 'port', port: this.#nextPort++, lan, mac, source, link: null, claim }
+  addPort(lan: LanKey, mac: Mac, source: PortSource, claim: number | null, link: PortLink | null): number {
+    const command: PortCommand = { kind: 'port', port: this.#nextPort++, lan, mac, source, link, claim }
     this.#ports.set(command.port, command)
     this.#forwarder.post(command)
     return command.port
@@ -102,6 +103,14 @@ export class Switching {
     if (command === undefined || command.claim === claim) return
     this.#ports.set(port, { ...command, claim })
     this.#forwarder.post({ kind: 'port-claim', port, claim })
+  }
+
+  /** Changes what happens to frames at a port. */
+  linkPort(port: number, link: PortLink | null): void {
+    const command = this.#ports.get(port)
+    if (command === undefined || JSON.stringify(command.link) === JSON.stringify(link)) return
+    this.#ports.set(port, { ...command, link })
+    this.#forwarder.post({ kind: 'port-link', port, link })
   }
 
   removePort(port: number): void {

@@ -9,6 +9,7 @@ import { isInterface } from '#core/records/spec-body.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
+import { changeLink, type Link, linkWords, type LinkWord, parseLinkWord, someLink } from '#core/link.ts'
 import { firewallPath, frrPath } from '#core/routing/services.ts'
 import {
   type EntityFile,
@@ -24,6 +25,7 @@ import { checkNetworking, needsRouterImage, readNetworks, readWords } from './ne
 import {
   type FileEntity,
   type FileJetway,
+  type FileLink,
   type FileNic,
   type FileSettings,
   laterWords,
@@ -124,7 +126,9 @@ function unknownWord(source: Source, path: Path, word: string): ViolinError {
   if (laterWords.has(word)) {
     return source.refuse([...path, word], `\`${word}:\` is not yet supported`, 'leave it out', 'key')
   }
-  const place = path.map((step, depth) => (depth === 0 || step === 'nics' ? step : '*')).join('.')
+  const place = path
+    .map((step, depth) => (depth === 0 || step === 'nics' || step === 'link' ? step : '*'))
+    .join('.')
   const words = wordsAt.get(place) ?? []
   const meant = nearest(word, words)
   const remedy = meant === null ? `words here: ${words.join(', ')}` : `did you mean \`${meant}\`?`
@@ -344,7 +348,7 @@ function readNics(
   path: Path,
   entity: FileEntity
 ): { nics: TopologyNic[]; nicPaths: Path[] } {
-  const alone = (['ip', 'ipv6'] as const).find((word) => entity[word] !== undefined)
+  const alone = (['ip', 'ipv6', 'link'] as const).find((word) => entity[word] !== undefined)
   if (entity.nics !== undefined && (entity.lan !== undefined || alone !== undefined)) {
     throw source.refuse(
       [...path, 'nics'],
@@ -354,9 +358,23 @@ function readNics(
     )
   }
   if (entity.lan === undefined && alone !== undefined) {
-    throw source.refuse([...path, alone], 'an address without a vLAN', 'add `lan:`', 'key')
+    throw source.refuse(
+      [...path, alone],
+      `${alone === 'link' ? 'a link' : 'an address'} without a vLAN`,
+      'add `lan:`',
+      'key'
+    )
   }
-  const short = entity.lan === undefined ? [] : [{ lan: entity.lan, ...addressesOf(entity) }]
+  const short =
+    entity.lan === undefined
+      ? []
+      : [
+          {
+            lan: entity.lan,
+            ...addressesOf(entity),
+            ...(entity.link === undefined ? {} : { link: entity.link })
+          }
+        ]
   const nics: readonly FileNic[] = entity.nics ?? short
   if (nics.length > maxNicsPerEntity) {
     throw source.refuse(
@@ -381,13 +399,27 @@ function readNics(
       throw source.refuse([...at, 'name'], `the vNIC ${nicName} stands twice`, 'rename one')
     seen.add(nicName)
     checkLan(source, file, at, nic.lan)
-    return { name: nicName, lan: nic.lan, ...addressesOf(nic) }
+    const link = linkOf(nic.link)
+    return { name: nicName, lan: nic.lan, ...addressesOf(nic), ...(link === null ? {} : { link }) }
   })
   return { nics: read, nicPaths }
 }
 
 function addressesOf({ ip, ipv6 }: Pick<FileNic, 'ip' | 'ipv6'>): Pick<TopologyNic, 'ip' | 'ipv6'> {
   return { ...(ip === undefined ? {} : { ip }), ...(ipv6 === undefined ? {} : { ipv6 }) }
+}
+
+/** Its words were checked with the shape of the file. */
+function linkOf(written: FileLink | undefined): Link | null {
+  if (written === undefined) return null
+  const words = Object.entries(linkWords).flatMap(([word, { field }]) => {
+    const value = parseLinkWord(word as LinkWord, String(written[word as LinkWord] ?? 0))
+    return value === null ? [] : [[field, value] as const]
+  })
+  return someLink({
+    ...changeLink({}, Object.fromEntries(words)),
+    ...(written.down === true ? { down: true } : {})
+  })
 }
 
 function memoryOf(text: string | undefined, image: string): number {

@@ -1,5 +1,6 @@
 /** The topology file's shape; its JSON Schema is published for editors (config/topology.schema.json). */
 import * as z from 'zod'
+import { linkWords, type LinkWord, parseLinkWord, sayLinkWord } from '#core/link.ts'
 import {
   type Jetway,
   jetwayModes,
@@ -19,6 +20,27 @@ const maxAnycast = 8
 const text = z.string().max(256)
 const scalar = z.union([z.string(), z.number(), z.boolean()])
 
+const linkWord = (word: LinkWord): z.ZodOptional<z.ZodType<string | number>> =>
+  z
+    .union([z.string().max(32), z.number()])
+    .refine((text) => parseLinkWord(word, String(text)) !== null, sayLinkWord(word))
+    .optional()
+    .meta({ description: linkWords[word].brief })
+
+const link = z
+  .strictObject({
+    delay: linkWord('delay'),
+    jitter: linkWord('jitter'),
+    loss: linkWord('loss'),
+    duplicate: linkWord('duplicate'),
+    reorder: linkWord('reorder'),
+    rate: linkWord('rate'),
+    queue: linkWord('queue'),
+    down: z.boolean().optional().meta({ description: 'The cable is out' })
+  })
+  .optional()
+  .meta({ description: 'What happens to frames between this vNIC and its vLAN, each way' })
+
 const nic = z.strictObject({
   name: text.optional().meta({ description: 'Name inside the entity; eth0, eth1… in order when left out' }),
   lan: text.meta({ description: 'The vLAN it is plugged into' }),
@@ -27,7 +49,8 @@ const nic = z.strictObject({
     .meta({ description: "Its address; the next free one of the vLAN's subnet when left out" }),
   ipv6: text
     .optional()
-    .meta({ description: "Its IPv6 address; the next free one of the vLAN's prefix when left out" })
+    .meta({ description: "Its IPv6 address; the next free one of the vLAN's prefix when left out" }),
+  link
 })
 
 const settings = {
@@ -67,6 +90,7 @@ const entity = z.strictObject({
   lan: text.optional().meta({ description: 'Short for one vNIC on this vLAN' }),
   ip: text.optional().meta({ description: 'The address of that one vNIC' }),
   ipv6: text.optional().meta({ description: 'The IPv6 address of that one vNIC' }),
+  link,
   nics: z.array(nic).max(maxNicsPerEntity).optional(),
   on: text.optional().meta({ description: 'The overlay host that runs it, by name or id' }),
   count: z.int().min(1).max(maxEntities).optional().meta({ description: 'Makes name1 … nameN' }),
@@ -139,12 +163,17 @@ export interface FileNic {
   readonly lan: string
   readonly ip?: string
   readonly ipv6?: string
+  readonly link?: FileLink
 }
+
+/** A link as it is written. */
+export type FileLink = Readonly<Partial<Record<LinkWord, string | number>>> & { readonly down?: boolean }
 
 export interface FileEntity extends FileSettings {
   readonly lan?: string
   readonly ip?: string
   readonly ipv6?: string
+  readonly link?: FileLink
   readonly nics?: readonly FileNic[]
   readonly on?: string
   readonly count?: number
@@ -183,6 +212,7 @@ export interface TopologyFile {
 }
 
 const entityWords = Object.keys(entity.shape)
+const linkNames = [...Object.keys(linkWords), 'down']
 
 /** The words of each place in a file, `*` for any name; for telling the nearest right one. */
 export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
@@ -193,11 +223,15 @@ export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
   ['routers.*', entityWords],
   ['jetways.*', Object.keys(jetway.shape)],
   ['hosts.*.nics.*', Object.keys(nic.shape)],
-  ['routers.*.nics.*', Object.keys(nic.shape)]
+  ['routers.*.nics.*', Object.keys(nic.shape)],
+  ['hosts.*.link', linkNames],
+  ['routers.*.link', linkNames],
+  ['hosts.*.nics.*.link', linkNames],
+  ['routers.*.nics.*.link', linkNames]
 ])
 
 /** Words of the language that this version does not act on: refused by name, never ignored. */
-export const laterWords: ReadonlySet<string> = new Set(['link', 'offer', 'kernel', 'disk'])
+export const laterWords: ReadonlySet<string> = new Set(['offer', 'kernel', 'disk'])
 
 /** JSON Schema of a topology file, for editors. */
 export function jsonSchema(): object {

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import { duplexPair, type Duplex, type Readable } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
+import { changeLink, formatLink } from '#core/link.ts'
 import {
   encodeSessionFrame,
   maxSessionPayload,
@@ -172,6 +173,19 @@ export function createMemoryService(): MemoryService {
       yield { kind: 'attached', violin, lan, entity: 'princeton', device: 'violin0', ips } satisfies AttachRow
     },
     detach: ({ violin, lan }) => Promise.resolve({ from: [`${violin}/${lan}`] }),
+    link: async ({ violin, entity, nic, reset, set, down }) => {
+      const topology = find(violin)
+      const one = topology.entities.find(({ name }) => name === entity)
+      const port = one?.nics.find(({ name }) => name === nic)
+      if (one === undefined || port === undefined)
+        throw new ViolinError('unknown-entity', `no vNIC ${entity}:${nic}`, 'see violin show')
+      const { down: out, ...words } = changeLink(reset === true ? {} : (port.link ?? {}), set ?? {})
+      const link = { ...words, ...((down ?? out) === true ? { down: true as const } : {}) }
+      const nics = one.nics.map((each) => (each === port ? { ...each, link } : each))
+      const entities = topology.entities.map((each) => (each === one ? { ...one, nics } : each))
+      violins.set(topology.name, { ...topology, entities })
+      return { version: 2, link: formatLink(link) }
+    },
     async *drain({ off }) {
       yield { kind: 'done', text: off ? 'princeton takes part' : 'princeton is drained' } satisfies Progress
     },
@@ -278,7 +292,8 @@ function showOf(topology: Topology): Show {
         lan: nic.lan,
         mac: '02:00:00:00:00:01',
         ips: [`${nic.ip ?? '10.0.0.1'}/24`],
-        up: true
+        up: true,
+        link: formatLink(nic.link ?? {})
       }))
     })),
     jetways: [],

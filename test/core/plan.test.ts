@@ -100,6 +100,21 @@ test('a pin to where an entity runs already changes it without a restart', () =>
   ])
 })
 
+test('a machine goes on when only its links change', () => {
+  const [plain, slow] = [{}, { link: { delayUs: 20_000 } }].map((link) => {
+    const one = entity('x', ['a'], { on: 'A' })
+    return topology(lans, [{ ...one, nics: one.nics.map((nic) => ({ ...nic, ...link })) }])
+  }) as [Topology, Topology]
+  assert.deepEqual(told(plan(settle(plain, hosts), slow)), [
+    'keep lan a: unchanged',
+    'change entity x: changed: links'
+  ])
+  assert.deepEqual(told(plan(settle(slow, hosts), plain)), [
+    'keep lan a: unchanged',
+    'change entity x: changed: links'
+  ])
+})
+
 test('a vLAN changes by its subnet or by the candidates of its vSwitch', () => {
   const before = settle(topology(lans, [entity('x', ['a'], { on: 'A' })]), hosts)
   const renumbered = topology([lan('a', '10.9.0.0/24')], [entity('x', ['a'], { on: 'A' })])

@@ -178,14 +178,6 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
     lines(...head, 'defaults: { quux: 1 }'),
     't.yaml:4:13: unknown word `quux`; words here: driver, image, memory, files, run, restart, env, routing, multicast'
   ],
-  ...['link'].map(
-    (word) =>
-      [
-        `${word} of an entity, which comes later`,
-        lines(...head, 'routers:', `  r: { ${word}: x }`),
-        `t.yaml:5:8: \`${word}:\` is not yet supported; leave it out`
-      ] as const
-  ),
   [
     'offers, which come later',
     lines(...head, 'offer: { lan1: purdue }'),
@@ -393,5 +385,38 @@ describe('a topology file is refused with its place and what to do for', () => {
 
   it('brackets that never end', () => {
     assert.match(refusal('['.repeat(20_000)), /^t\.yaml:1:\d+: nested too deeply; /)
+  })
+})
+
+describe('the link of a vNIC', () => {
+  it('is said in words, of the one vNIC or of each', () => {
+    const { entities } = parse(
+      lines(
+        ...head,
+        'hosts:',
+        '  a: { lan: lan1, link: { delay: 20ms, jitter: 1.5ms, loss: 1%, rate: 10mbit, queue: 50 } }',
+        '  b: { nics: [{ lan: lan1, link: { duplicate: 0.1%, reorder: 5%, down: true } }, { lan: lan1, link: { loss: 0 } }] }'
+      )
+    )
+    assert.deepEqual(
+      entities.map(({ nics }) => nics.map(({ link }) => link)),
+      [
+        [{ delayUs: 20_000, jitterUs: 1_500, lossPpm: 10_000, rateBps: 10_000_000, queueFrames: 50 }],
+        [{ duplicatePpm: 1_000, reorderPpm: 50_000, down: true }, undefined]
+      ]
+    )
+  })
+
+  it('is refused with its place where a word or a value is wrong', () => {
+    const refuses = (link: string): string =>
+      refusal(lines(...head, 'hosts:', `  a: { lan: lan1, link: ${link} }`))
+    assert.match(refuses('{ delay: 20 }'), /^t.yaml:5:\d+: `delay`: write it as 20ms, or 0; /)
+    assert.match(refuses('{ loss: 200% }'), /`loss`: write it as 1%, or 0/)
+    assert.match(refuses('{ dely: 20ms }'), /unknown word `dely`; did you mean `delay`\?/)
+    assert.match(refuses('{ down: 1 }'), /`down`: /)
+    assert.match(
+      refusal(lines(...head, 'hosts:', '  a: { link: { delay: 1ms } }')),
+      /a link without a vLAN; add `lan:`/
+    )
   })
 })

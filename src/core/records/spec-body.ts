@@ -9,6 +9,7 @@ import { readKey } from '../admission/link.ts'
 import { hex, unhex } from '../derive.ts'
 import type { HostId } from '../ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from '../image.ts'
+import { changeLink, type Link, linkWords, someLink } from '../link.ts'
 import {
   type EntityFile,
   type EntityKind,
@@ -86,7 +87,7 @@ export function specToWire(spec: Spec): unknown {
     driver: entity.driver,
     image: imageToWire(entity.image),
     memoryMiB: entity.memoryMiB,
-    nics: entity.nics.map(({ name, lan, ips }) => ({ name, lan, ips })),
+    nics: entity.nics.map(({ name, lan, ips, link }) => ({ name, lan, ips, link: linkToWire(link) })),
     routes: entity.routes.map(({ to, via }) => ({ to, via })),
     env: entity.env,
     files: entity.files.map(({ path, mode, data }) => ({ path, mode, data })),
@@ -294,7 +295,7 @@ function imageFromWire(value: unknown): ImageRef {
 }
 
 function nicFromWire(value: unknown, lans: ReadonlySet<string>): SpecNic {
-  const wire = readMap(value, 'nic', ['name', 'lan', 'ips'])
+  const wire = readMap(value, 'nic', ['name', 'lan', 'ips', 'link'])
   const name = readName(wire.name, 'name of a nic')
   if (name.length > maxNicName) throw new Malformed('name of a nic is too long')
   const lan = readText(wire.lan, 'lan', maxNameLength)
@@ -304,7 +305,31 @@ function nicFromWire(value: unknown, lans: ReadonlySet<string>): SpecNic {
     if (!isPrefix(ip)) throw new Malformed('ip is no address with a prefix length')
     return ip
   })
-  return { name, lan, ips }
+  const link = linkFromWire(wire.link)
+  return { name, lan, ips, ...(link === null ? {} : { link }) }
+}
+
+/** Null for a plain link; else its numbers in the order of the words, and whether the cable is out. */
+function linkToWire(link: Link | undefined): unknown {
+  if (link === undefined) return null
+  return [...Object.values(linkWords).map(({ field }) => link[field] ?? 0), link.down === true]
+}
+
+function linkFromWire(value: unknown): Link | null {
+  if (value === null) return null
+  const words = Object.values(linkWords)
+  const parts = readList(value, 'link', words.length + 1, words.length + 1)
+  const numbers = words.map(
+    ({ field, max }, place) => [field, readInteger(parts[place], field, 0, max)] as const
+  )
+  for (const [place, { field, least }] of words.entries()) {
+    const number = numbers[place]?.[1] as number
+    if (number > 0 && number < least) throw new Malformed(`${field} is below ${least}`)
+  }
+  const down = readFlag(parts.at(-1), 'down')
+  const link = someLink({ ...changeLink({}, Object.fromEntries(numbers)), ...(down ? { down } : {}) })
+  if (link === null) throw new Malformed('a link of which nothing is said')
+  return link
 }
 
 function routeFromWire(value: unknown): SpecRoute {

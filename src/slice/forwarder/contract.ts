@@ -5,6 +5,7 @@
  */
 import type { Owner, Superseded } from '#core/election/ports.ts'
 import type { HostKey, LanKey, Mac } from '#core/ids.ts'
+import type { LinkSettings } from '#frame/link.ts'
 
 /** Worker's data at its start. Descriptors are open in the process and stay owned by the main thread. */
 export interface ForwarderStart {
@@ -24,10 +25,8 @@ export type PortSource =
   /** A listening AF_UNIX stream socket: one vhost-user front end (UML's virtio_uml) connects. */
   | { readonly kind: 'vhost-user'; readonly listenFd: number }
 
-/** Delay of frames at a port, each way, for the lab's underlay. */
-export interface PortLink {
-  readonly delayMs: number
-}
+/** Characteristics of a port's link, each way; what is left out does not happen. */
+export type PortLink = Partial<LinkSettings>
 
 /** One session's secrets and addresses, derived by the main thread from both halves. */
 export interface TrunkSession {
@@ -70,6 +69,8 @@ export type Command =
     }
   /** Opens a port that is shut, or goes on with it under a higher claim. */
   | { readonly kind: 'port-claim'; readonly port: number; readonly claim: number }
+  /** Changes a port's link; null: a plain one. */
+  | { readonly kind: 'port-link'; readonly port: number; readonly link: PortLink | null }
   | { readonly kind: 'port-remove'; readonly port: number }
   | { readonly kind: 'trunk'; readonly session: TrunkSession }
   | { readonly kind: 'trunk-renew'; readonly peer: HostKey; readonly authForMs: number }

@@ -79,7 +79,7 @@ export class Loop implements Watcher {
       (report) => host.report({ kind: 'lan', report }),
       (lan, port) => this.#superseded(lan, port)
     )
-    this.#ports = new Ports(this.#layout, this, host.openPort, {
+    this.#ports = new Ports(this.#layout, this, host.openPort, seeded(~start.seed), {
       frame: (entry, at, length) => this.#fromPort(entry, at, length),
       state: (entry, up, reason) => this.#portState(entry, up, reason)
     })
@@ -179,6 +179,9 @@ export class Loop implements Watcher {
         return
       case 'port-claim':
         this.#openPort(command.port, command.claim)
+        return
+      case 'port-link':
+        this.#ports.setLink(command.port, command.link)
         return
       case 'port-remove':
         this.#removePort(command.port)

@@ -4,10 +4,11 @@
  */
 import { finishChecksum } from '#frame/checksum.ts'
 import { ethernetHeaderBytes, parseMac } from '#frame/ethernet.ts'
+import { LinkWay, type LinkSettings, lost, plainLink } from '#frame/link.ts'
 import { Shaper } from '#frame/shaper.ts'
 import type { LanKey, Mac } from '#core/ids.ts'
 import { lanMtu } from '#core/spec.ts'
-import type { Command, PortSource } from './contract.ts'
+import type { Command, PortLink, PortSource } from './contract.ts'
 import { delayedFrames, type Layout, portBatch } from './memory.ts'
 import { type Port, type PortEvents, vnetHeaderBytes, type Watcher } from './port.ts'
 import { openTapPort } from './tap-port.ts'
@@ -27,7 +28,9 @@ export interface PortEntry {
   readonly mac: Mac
   readonly macHigh: number
   readonly macLow: number
-  readonly delayMs: number
+  /** What happens to frames from the machine, and to those for it. */
+  readonly from: LinkWay
+  readonly towards: LinkWay
   /** Under which it is open; null: it is shut, and its machine's frames are dropped. */
   claim: number | null
   port: Port | null
@@ -50,6 +53,7 @@ export class Ports {
   readonly #watcher: Watcher
   readonly #open: OpenPort
   readonly #events: PortsEvents
+  readonly #random: () => number
   readonly #shaper: Shaper
   readonly #entries: (PortEntry | null)[] = []
   readonly #byId = new Map<number, PortEntry>()
@@ -58,7 +62,8 @@ export class Ports {
   /** Distinguishes a port's delayed frames from those of the one that had its number before. */
   readonly #generation = new Int32Array(maxPorts)
 
-  constructor(layout: Layout, watcher: Watcher, open: OpenPort, events: PortsEvents) {
+  constructor(layout: Layout, watcher: Watcher, open: OpenPort, random: () => number, events: PortsEvents) {
+    this.#random = random
     this.#layout = layout
     this.#watcher = watcher
     this.#open = open
@@ -87,13 +92,15 @@ export class Ports {
       mac: command.mac,
       macHigh: mac.high,
       macLow: mac.low,
-      delayMs: command.link?.delayMs ?? 0,
+      from: new LinkWay(this.#random),
+      towards: new LinkWay(this.#random),
       claim: command.claim === undefined ? 0 : command.claim,
       port: null,
       readable: false,
       touched: false,
       dropped: 0
     }
+    setLink(entry, command.link)
     entry.port = this.#open(command.source, command.mac, this.#watcher, {
       readable: () => this.#setReadable(entry),
       writable: () => undefined,
@@ -103,6 +110,12 @@ export class Ports {
     this.#entries[index] = entry
     this.#byId.set(entry.id, entry)
     return entry
+  }
+
+  /** What is on its way goes on as it began. */
+  setLink(id: number, link: PortLink | null): void {
+    const entry = this.#byId.get(id)
+    if (entry !== undefined) setLink(entry, link)
   }
 
   /** Closes a port; gives it, or null when there is none. */
@@ -164,8 +177,8 @@ export class Ports {
     if (entry === null) return
     const start = at - vnetHeaderBytes
     this.#layout.memory.bytes.fill(0, start, at)
-    if (entry.delayMs === 0) this.#write(entry, start, length + vnetHeaderBytes)
-    else this.#shaper.push(nowMs + entry.delayMs, this.#target(entry, 1), start, length + vnetHeaderBytes)
+    if (entry.towards.plain || this.#goesOn(entry, 1, start, length + vnetHeaderBytes, nowMs))
+      this.#write(entry, start, length + vnetHeaderBytes)
   }
 
   /** Ends a turn: each port that was used tells its machine once. */
@@ -190,10 +203,21 @@ export class Ports {
       const fits = length - vnetHeaderBytes <= lanMtu + ethernetHeaderBytes + 8
       if (!fits || length < vnetHeaderBytes + ethernetHeaderBytes) entry.dropped++
       else if (!finishChecksum(memory.bytes, memory.view, at, length)) entry.dropped++
-      else if (entry.delayMs === 0) this.#events.frame(entry, at + vnetHeaderBytes, length - vnetHeaderBytes)
-      else this.#shaper.push(nowMs + entry.delayMs, this.#target(entry, 0), at, length)
+      else if (entry.from.plain || this.#goesOn(entry, 0, at, length, nowMs))
+        this.#events.frame(entry, at + vnetHeaderBytes, length - vnetHeaderBytes)
     }
     return count === portBatch
+  }
+
+  /** Asks the link: true where the frame goes on at once; else it waits, or is lost. */
+  #goesOn(entry: PortEntry, direction: 0 | 1, start: number, length: number, nowMs: number): boolean {
+    const way = direction === 0 ? entry.from : entry.towards
+    const dueMs = way.pass(nowMs, length - vnetHeaderBytes)
+    if (dueMs === lost) return false
+    if (way.doubles()) this.#shaper.push(dueMs, this.#target(entry, direction), start, length)
+    if (dueMs <= nowMs) return true
+    this.#shaper.push(dueMs, this.#target(entry, direction), start, length)
+    return false
   }
 
   #write(entry: PortEntry, start: number, length: number): void {
@@ -226,6 +250,12 @@ export class Ports {
     if (index >= maxPorts) throw new RangeError(`more than ${maxPorts} ports`)
     return index
   }
+}
+
+function setLink(entry: PortEntry, link: PortLink | null): void {
+  const settings: LinkSettings = { ...plainLink, ...link }
+  entry.from.set(settings)
+  entry.towards.set(settings)
 }
 
 /** Opens ports whose machines the forwarder itself knows: TAPs. */

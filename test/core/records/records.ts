@@ -109,7 +109,10 @@ export function specOn(hosts: readonly HostId[], name = 'figure2'): Spec {
         driver: 'uml',
         image: { name: 'router', hash: 'ab'.repeat(32) as ImageHash },
         memoryMiB: 64,
-        nics: [{ name: 'eth0', lan: 'lan1', ips: ['192.168.1.2/24'] }],
+        nics: [
+          { name: 'eth0', lan: 'lan1', ips: ['192.168.1.2/24'] },
+          { name: 'eth1', lan: 'lan1', ips: [], link: { delayUs: 20_000, rateBps: 10_000_000, down: true } }
+        ],
         routes: [{ to: 'default', via: '192.168.1.1' }],
         env: { A: 'b' },
         files: [{ path: '/etc/motd', mode: 0o644, data: Uint8Array.of(104, 105) }],
