@@ -282,6 +282,13 @@ export interface Service {
     readonly violin?: string
     readonly lan?: string
   }): Promise<{ readonly from: readonly string[] }>
+  /** Stops an entity, which keeps its place and addresses, or starts it again; answers when it is so. */
+  power(request: {
+    readonly violin: string
+    readonly entity: string
+    readonly on: boolean
+    readonly timeoutMs: number
+  }): Promise<{ readonly version: number }>
   /**
    * Changes what happens to frames of a vNIC, and answers when it does: `reset` first takes back all that was
    * said, `set` says more, `down` pulls the cable or puts it in.

@@ -31,7 +31,7 @@ export const maxBodyBytes: number = 1024 * 1024
 const maxTimeoutMs: number = 24 * 3600 * 1000
 
 const name = z.string().min(1).max(256)
-const timeoutMs = z.number().min(0).max(maxTimeoutMs)
+const timeoutMs = z.int().min(0).max(maxTimeoutMs)
 const none = z.strictObject({})
 
 /** File contents travel as base64. */
@@ -180,6 +180,10 @@ export const methods: Table = {
   },
   detach: {
     request: optional<Request<'detach'>>(z.strictObject({ violin: name.optional(), lan: name.optional() })),
+    stream: false
+  },
+  power: {
+    request: z.strictObject({ violin: name, entity: name, on: z.boolean(), timeoutMs }),
     stream: false
   },
   link: {

@@ -33,6 +33,7 @@ import { link } from './verbs/link.ts'
 import { list } from './verbs/list.ts'
 import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
+import { restart, start, stop } from './verbs/power.ts'
 import { refuse } from './verbs/refuse.ts'
 import { revoke } from './verbs/revoke.ts'
 import { show } from './verbs/show.ts'
@@ -75,6 +76,9 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     jetway,
     attach,
     detach,
+    stop,
+    start,
+    restart,
     link,
     events,
     image,

@@ -11,7 +11,20 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
   { title: 'Who is in', verbs: ['invite', 'revoke', 'refuse'] },
   {
     title: 'VIOLINs',
-    verbs: ['import', 'plan', 'apply', 'list', 'show', 'wait', 'migrate', 'link', 'delete']
+    verbs: [
+      'import',
+      'plan',
+      'apply',
+      'list',
+      'show',
+      'wait',
+      'migrate',
+      'stop',
+      'start',
+      'restart',
+      'link',
+      'delete'
+    ]
   },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'Real hosts and networks', verbs: ['attach', 'detach', 'jetway'] },

@@ -28,7 +28,9 @@ export function openJetways(spec: Pick<Spec, 'entities'>): ReadonlySet<string> {
 /** The entities without which a VIOLIN does not wholly run: attached hosts come and go, shut jetways stay shut. */
 export function expectedEntities(spec: Pick<Spec, 'entities'>): readonly SpecEntity[] {
   const open = openJetways(spec)
-  return spec.entities.filter(({ name, driver }) => driver !== 'tap' || open.has(name))
+  return spec.entities.filter(
+    ({ name, driver, stopped }) => stopped !== true && (driver !== 'tap' || open.has(name))
+  )
 }
 
 /** A topology with the hosts that are attached now, whom no file names; not those whose vLAN it drops. */

@@ -24,6 +24,19 @@ export function withLink(spec: Spec, { entity: name, nic: nicName, reset, set, d
   return withEntity(spec, { ...entity, nics })
 }
 
+/** Stops an entity, which keeps its place and its addresses, or starts it again. Throws ViolinError. */
+export function withPower(spec: Spec, name: string, on: boolean): Spec {
+  const entity = entityOf(spec, name)
+  if (entity.driver === 'tap')
+    throw new ViolinError(
+      'refused',
+      `${name} is a door to a real network, no machine`,
+      'use violin jetway off, or violin detach'
+    )
+  const { stopped: _, ...rest } = entity
+  return withEntity(spec, on ? rest : { ...rest, stopped: true })
+}
+
 /** Throws ViolinError `unknown-entity`. */
 export function entityOf(spec: Spec, name: string): SpecEntity {
   const entity = spec.entities.find((one) => one.name === name)

@@ -102,6 +102,8 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
   if (same(before, after)) return { ...base, kind: 'keep', why: away ? `unchanged, ${why}` : 'unchanged' }
   const moves = before.generation !== after.generation || !after.hosts.includes(before.hosts[0] as HostId)
   if (moves) return { ...base, kind: 'restart', why: `moves: ${why}` }
+  if (before.stopped === true && after.stopped !== true)
+    return { ...base, kind: 'restart', why: 'it was stopped' }
   const words = (Object.keys(after) as (keyof SpecEntity)[]).filter(
     (word) => !same(before[word], after[word])
   )

@@ -135,6 +135,8 @@ export interface SpecEntity {
   /** Pinned by the file to its one host. */
   readonly pinned: boolean
   readonly restart: Restart
+  /** Its owner stopped it; it keeps its place and its addresses. */
+  readonly stopped?: true
   /** Raised to move it, or to try again what failed: claims of a lower generation give way. */
   readonly generation: number
   /** As in {@link TopologyEntity}. */

@@ -189,7 +189,8 @@ export class Claims {
       }
     }
     const listed = spec.entities.filter(
-      (entity) => entity.hosts.includes(sight.self) && this.#doors.mayRun(violin, entity)
+      (entity) =>
+        entity.stopped !== true && entity.hosts.includes(sight.self) && this.#doors.mayRun(violin, entity)
     )
     // A host that holds the records may be listed for none of it any more.
     for (const name of held.keys()) if (!listed.some((entity) => entity.name === name)) held.delete(name)

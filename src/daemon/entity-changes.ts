@@ -1,12 +1,12 @@
 /** Changes of one entity by its owner: versions of the record, waited for until its host acts on them. */
-import { entityOf, nicOf, withLink } from '#core/edits.ts'
+import { entityOf, nicOf, withLink, withPower } from '#core/edits.ts'
 import { ViolinError } from '#core/errors.ts'
 import { formatLink } from '#core/link.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { Service } from '#api/contract.ts'
 import type { Journal } from './events.ts'
-import type { StatusMap } from './show.ts'
+import { entityState, type StatusMap } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
 import type { Violins } from './violins.ts'
 
@@ -41,6 +41,33 @@ export class EntityChanges {
     )
   }
 
+  /** Stops an entity or starts it again. Throws ViolinError. */
+  async power(request: Parameters<Service['power']>[0]): ReturnType<Service['power']> {
+    const { violins, statuses } = this.#parts
+    const { on, timeoutMs } = request
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const violin = await violins.change(request.violin, (spec) => withPower(spec, request.entity, on))
+    const { version } = violin
+    const entity = entityOf(violin.spec as Spec, request.entity)
+    void this.#tell(violin)
+    for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
+      const { state, reason, again } = entityState(violin, entity, said)
+      if (on && state === 'running') return { version }
+      if (on && ((state === 'failed' && !again) || state === 'refused'))
+        throw new ViolinError(
+          'boot-failed',
+          `${entity.name} did not start: ${reason}`,
+          `see \`violin show ${violin.name}\``
+        )
+      if (!on && said.size === entity.hosts.length && isStopped(version, entity, said)) return { version }
+    }
+    throw new ViolinError(
+      'timeout',
+      `${entity.name} is not ${on ? 'running' : 'stopped'} after ${seconds(timeoutMs)}`,
+      `it will be when its hosts are reached: violin show ${violin.name}`
+    )
+  }
+
   /** Gives a version to all its hosts, nobody waiting; who was not reached gets it when it is back. */
   async #tell(violin: ViolinView): Promise<void> {
     for await (const told of this.#parts.violins.tell(violin))
@@ -54,6 +81,16 @@ function actsOn(version: number, { name, hosts }: SpecEntity, statuses: StatusMa
     status != null && status.holds >= version && (status.runs ?? version) >= version
   const running = [...statuses.values()].filter((status) => status?.entities.some((one) => one.name === name))
   return running.length > 0 ? running.some(has) : hosts.every((host) => has(statuses.get(host)))
+}
+
+/** All hosts of the entity that can be asked have that version, and none runs it. */
+function isStopped(version: number, { name, hosts }: SpecEntity, statuses: StatusMap): boolean {
+  return hosts.every((host) => {
+    const status = statuses.get(host) ?? null
+    if (status === null) return true
+    const own = status.entities.find((one) => one.name === name)
+    return status.holds >= version && (own === undefined || own.state === 'stopped' || own.state === 'failed')
+  })
 }
 
 function seconds(ms: number): string {

@@ -73,6 +73,7 @@ export function createService(parts: ServiceParts): Service {
     attach: (request) => parts.attachments.attach(request),
     detach: async ({ violin, lan }) => ({ from: await parts.attachments.detach(violin, lan) }),
     link: (request) => parts.changes.link(request),
+    power: (request) => parts.changes.power(request),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),

@@ -104,6 +104,11 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     const isCurrent = status !== null && status.holds >= violin.version && status.runs === violin.version
     return own === undefined || !isCurrent ? [] : [{ host, own }]
   })
+  if (entity.stopped === true) {
+    const running = said.find(({ own }) => own.state === 'running' || own.state === 'booting')
+    const state = running === undefined ? ('stopped' as const) : running.own.state
+    return { host: running?.host ?? hosts[0] ?? null, state, reason: 'stopped by its owner', ...none }
+  }
   const living = said.filter(({ own }) => own.state !== 'failed' || own.again)
   const [best] = living.toSorted(
     (a, b) =>

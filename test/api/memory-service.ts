@@ -173,6 +173,10 @@ export function createMemoryService(): MemoryService {
       yield { kind: 'attached', violin, lan, entity: 'princeton', device: 'violin0', ips } satisfies AttachRow
     },
     detach: ({ violin, lan }) => Promise.resolve({ from: [`${violin}/${lan}`] }),
+    power: async ({ violin, entity }) => {
+      if (find(violin).entities.some(({ name }) => name === entity)) return { version: 2 }
+      throw new ViolinError('unknown-entity', `no entity ${entity}`, 'see violin show')
+    },
     link: async ({ violin, entity, nic, reset, set, down }) => {
       const topology = find(violin)
       const one = topology.entities.find(({ name }) => name === entity)

@@ -95,6 +95,7 @@ export function specToWire(spec: Spec): unknown {
     hosts: places(entity.hosts),
     pinned: entity.pinned,
     restart: entity.restart,
+    stopped: entity.stopped === true,
     generation: entity.generation,
     routing: entity.routing ?? null,
     multicast: entity.multicast ?? null,
@@ -215,6 +216,7 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'hosts',
     'pinned',
     'restart',
+    'stopped',
     'generation',
     'routing',
     'multicast',
@@ -241,6 +243,7 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     hosts: pick(wire.hosts, hosts, 1, specLimits.hostsPerEntity),
     pinned: readFlag(wire.pinned, 'pinned'),
     restart: readOneOf<Restart>(wire.restart, 'restart', restarts),
+    ...(readFlag(wire.stopped, 'stopped') ? { stopped: true as const } : {}),
     generation: readInteger(wire.generation, 'generation', 0, specLimits.generation),
     ...present({
       routing: maybe(wire.routing, (word) => readOneOf(word, 'routing', routings)),
