@@ -6,7 +6,8 @@ import { availableParallelism } from 'node:os'
 import { page } from './page.ts'
 import { type Line, lineOf, machine, table } from './rows.ts'
 import { sections } from './sections/list.ts'
-import type { Plot, Result, Section } from './sections/section.ts'
+import type { Plot } from '#plot/plot.ts'
+import type { Result, Section } from './sections/section.ts'
 import type { Options } from './usage.ts'
 
 /** Ten thousand hosts need a larger heap than usual, and who measures memory collects what is not used. */

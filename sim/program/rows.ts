@@ -2,6 +2,7 @@
  * Figures as rows: a table for people, JSON for programs. A row says what is measured, what it is to be, and
  * the command that measures it again.
  */
+import { grouped } from '#plot/plot.ts'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import type { Took } from '../measure.ts'
 
@@ -137,15 +138,6 @@ export function table(lines: readonly Line[]): string {
       .join('  ')
       .trimEnd()
   return [heading, ...cells].map((row) => `${text(row)}\n`).join('')
-}
-
-/** Digits in groups of three; few behind the point. */
-export function grouped(value: number): string {
-  if (!Number.isFinite(value)) return '-'
-  const digits = Math.abs(value) >= 100 || Number.isInteger(value) ? 0 : Math.abs(value) >= 10 ? 1 : 3
-  const [whole, part] = Number(value.toFixed(digits)).toString().split('.') as [string, string?]
-  const groups = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',')
-  return part === undefined ? groups : `${groups}.${part}`
 }
 
 function rounded(value: number): number {

@@ -36,6 +36,7 @@ import { plan } from './verbs/plan.ts'
 import { restart, start, stop } from './verbs/power.ts'
 import { refuse } from './verbs/refuse.ts'
 import { revoke } from './verbs/revoke.ts'
+import { run } from './verbs/run.ts'
 import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
 
@@ -82,6 +83,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     link,
     events,
     image,
+    run,
     delete: deleteVerb,
     demo,
     lab

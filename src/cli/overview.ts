@@ -26,6 +26,7 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
       'delete'
     ]
   },
+  { title: 'Experiments', verbs: ['run'] },
   { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
   { title: 'Real hosts and networks', verbs: ['attach', 'detach', 'jetway'] },
   { title: 'To try', verbs: ['demo', 'lab'] }

@@ -20,6 +20,8 @@ export interface SessionEnds {
   readonly input: Readable | null
   readonly output: Writable
   readonly errors: Writable
+  /** Ends the session early. */
+  readonly signal?: AbortSignal
 }
 
 /** Splits `NAME/ENTITY`. Throws ViolinError `usage`. */
@@ -43,6 +45,10 @@ export async function runSession(
 ): Promise<number> {
   const stream = await service.session(request)
   const over = new AbortController()
+  const stop = (): void => {
+    stream.destroy()
+  }
+  ends.signal?.addEventListener('abort', stop, { once: true })
   let unread: unknown = null
   const feeding = (ends.input === null ? endInput(stream) : feed(stream, ends.input, over.signal)).catch(
     (error: unknown) => {
@@ -57,6 +63,7 @@ export async function runSession(
     throw unread ?? error
   } finally {
     over.abort()
+    ends.signal?.removeEventListener('abort', stop)
     stream.destroy()
     await feeding
   }

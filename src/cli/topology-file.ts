@@ -19,6 +19,24 @@ export async function readTopology(file: string | undefined): Promise<Topology> 
   })
 }
 
+/** Reads a topology file; `took` hears of each file beside it, `read` of itself. Throws ViolinError. */
+export function readTopologyAt(
+  path: string,
+  took: (local: string, data: Uint8Array) => void,
+  read: (data: Uint8Array) => void
+): Topology {
+  const data = readFileAt(path, 'name a topology file')
+  read(data)
+  return parseTopology(new TextDecoder().decode(data), {
+    file: path,
+    readFile: (local) => {
+      const file = readLocal(resolve(dirname(path), local))
+      took(local, file.data)
+      return file
+    }
+  })
+}
+
 async function readInput(): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -32,14 +50,17 @@ async function readInput(): Promise<string> {
 }
 
 function readText(path: string): string {
+  return new TextDecoder().decode(readFileAt(path, 'name a topology file'))
+}
+
+/** Reads a file that was named. Throws ViolinError `usage`. */
+export function readFileAt(path: string, remedy: string): Uint8Array {
   try {
-    return new TextDecoder().decode(readLocal(path).data)
+    return readLocal(path).data
   } catch (error: unknown) {
-    throw new ViolinError(
-      'usage',
-      `${path} cannot be read: ${(error as Error).message}`,
-      'name a topology file'
-    )
+    throw new ViolinError('usage', `${path} cannot be read: ${(error as Error).message}`, remedy, {
+      cause: error
+    })
   }
 }
 

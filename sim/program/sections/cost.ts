@@ -2,7 +2,8 @@
 import { type Figure } from '../../measure.ts'
 import type { Row } from '../rows.ts'
 import { commandOf, keptBytes, runOne, valuesOf } from './runs.ts'
-import { type Point, type Section, exponent } from './section.ts'
+import type { Point } from '#plot/plot.ts'
+import { type Section, exponent } from './section.ts'
 
 const sizes = [100, 1_000, 10_000] as const
 const traffic = ['elections’ bytes per host', 'gossip’s bytes per host', 'repair’s bytes per host'] as const

@@ -1,7 +1,8 @@
 /** How soon a death is seen, that weather kills nobody, and what watching costs a host. */
 import type { Row } from '../rows.ts'
+import type { Point } from '#plot/plot.ts'
 import { commandOf, runOne, runSome, sum, upperBound, valuesOf } from './runs.ts'
-import { type Point, type Section, exponent } from './section.ts'
+import { type Section, exponent } from './section.ts'
 
 const usualSizes = [100, 1_000] as const
 /** Some minutes of CPU. */

@@ -1,7 +1,8 @@
 /** How fast a record that one host publishes is at all others, with gossip and without. */
 import type { Row } from '../rows.ts'
 import { commandOf, runSome, valuesOf } from './runs.ts'
-import { type Point, type Section, type Series, cdf } from './section.ts'
+import type { Point, Series } from '#plot/plot.ts'
+import { type Section, cdf } from './section.ts'
 
 /** Hosts, and how soon 99 % of them are to know. */
 const sizes = [

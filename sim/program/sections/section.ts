@@ -1,28 +1,6 @@
 /** A section of the report: what it measures, in rows and plots. Each runs in a process of its own. */
+import type { Plot, Point, Series } from '#plot/plot.ts'
 import type { Row } from '../rows.ts'
-
-export type Point = readonly [x: number, y: number]
-
-export interface Axis {
-  readonly label: string
-  readonly log?: boolean
-}
-
-export interface Series {
-  readonly name: string
-  readonly points: readonly Point[]
-}
-
-/** Lines through points, or (`cdf`) how many of the values are below each: then `points` are (value, share). */
-export interface Plot {
-  readonly kind: 'lines' | 'cdf'
-  readonly title: string
-  readonly x: Axis
-  readonly y: Axis
-  readonly series: readonly Series[]
-  /** What is to be reached: a line across, at a value of x or y. */
-  readonly goals?: readonly { readonly axis: 'x' | 'y'; readonly at: number; readonly label: string }[]
-}
 
 export interface Result {
   readonly rows: readonly Row[]

@@ -1,6 +1,5 @@
 /** One plot as SVG: axes with ticks, lines or steps, goals across. Colours come from the page's style. */
-import { grouped } from './rows.ts'
-import type { Axis, Plot, Point } from './sections/section.ts'
+import { type Axis, grouped, type Plot, type Point } from './plot.ts'
 
 const width = 680
 const height = 340
