@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { containerlab, containerlabFiles, kathara } from '../topology/import/samples.ts'
-import { inside, meshOf, succeeded } from './world.ts'
+import { giveRouterImage } from '../images/router-image.ts'
+import { exec, inside, meshOf, succeeded, until } from './world.ts'
 
 const work = mkdtempSync(join(tmpdir(), 'violin-import-'))
 const lab = await meshOf('p1', 'p2')
@@ -14,6 +15,7 @@ after(async () => {
   rmSync(work, { recursive: true, force: true })
 })
 const home = lab.host('p1')
+for (const host of lab.hosts) await giveRouterImage(host.folder)
 
 function lay(folder: string, files: Readonly<Record<string, string>>): string {
   for (const [path, text] of Object.entries(files)) {
@@ -42,7 +44,15 @@ test('a Kathará lab is imported and runs: routes, files, scripts and variables'
 test('a containerlab file is imported and runs, through two routers', async () => {
   const folder = lay('frr', { 'frr01.clab.yml': containerlab, ...containerlabFiles })
   await run(join(folder, 'frr01.clab.yml'), 'frr01')
-  await inside(home, 'frr01/pc1', 'ping', '-c', '1', '-W', '10', 'pc2')
+  // Nothing but their own configuration tells the routers of each other's networks.
+  await until(
+    'pc1 reaches pc2 by OSPF',
+    () => exec(home, 'frr01/pc1', 'ping', '-c', '1', '-W', '1', 'pc2'),
+    ({ status }) => status === 0
+  )
+  assert.match(
+    await inside(home, 'frr01/router1', 'ip', 'route'),
+    /192\.168\.12\.0\/24.*via 192\.168\.1\.2.*proto ospf/
+  )
   assert.equal(await inside(home, 'frr01/pc1', 'cat', '/hello'), 'hello')
-  assert.equal(await inside(home, 'frr01/router1', 'cat', '/etc/frr/daemons'), 'zebra=yes')
 })

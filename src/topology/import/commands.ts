@@ -4,6 +4,7 @@
  */
 import { parseIpv4 } from '#core/ipv4.ts'
 import type { ForeignCommand, Notes } from './foreign.ts'
+import { isFrr } from './frr.ts'
 import { type Address, parseAddress } from './subnets.ts'
 
 /** What a line is about. */
@@ -130,10 +131,11 @@ export interface Commands {
   readonly lines: readonly { readonly text: string; readonly takes: string | null }[]
 }
 
-/** Sorts out a node's start-up commands; `nics`: the vNICs that it has, by the lab's names. */
+/** Sorts out a node's start-up commands; `nics`: the vNICs that it has, by the lab's names; `hasFrr`: FRR is started anyway. */
 export function sortCommands(
   commands: readonly ForeignCommand[],
   nics: ReadonlySet<string>,
+  hasFrr: boolean,
   notes: Notes
 ): Commands {
   const addresses = new Map<string, Address>()
@@ -152,7 +154,8 @@ export function sortCommands(
       lines.push({ text, takes: meaning.nic })
     } else if (meaning.kind === 'reworded') lines.push({ text: meaning.text, takes: null })
     else if (meaning.kind === 'service') {
-      notes.add(place, `${meaning.service} is not started: the guest has no such service`)
+      if (!(hasFrr && isFrr(meaning.service)))
+        notes.add(place, `${meaning.service} is not started: the guest has no such service`)
       lines.push({ text: `: ${text.trim()}`, takes: null })
     } else if (meaning.kind !== 'up' || !always || !nics.has(meaning.nic)) lines.push({ text, takes: null })
   }

@@ -2,6 +2,7 @@
  * A lab in another program's words, read but not yet in ours: what the readers of each format give, and
  * what {@link writeTopology} (write.ts) makes a topology file of.
  */
+import type { Link } from '#core/link.ts'
 import type { EntityFile, EntityKind } from '#core/spec.ts'
 
 /** Where something stands in what is imported. */
@@ -50,6 +51,8 @@ export interface ForeignNic {
   readonly name: string
   /** Name of the network (collision domain, link, edge) it is plugged into. */
   readonly network: string
+  /** What happens to frames there; absent: nothing. */
+  readonly link?: Link
   readonly place: Place
 }
 

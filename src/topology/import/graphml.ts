@@ -4,6 +4,7 @@
  */
 import { SaxesParser, type SaxesTagPlain } from 'saxes'
 import { ViolinError } from '#core/errors.ts'
+import { changeLink, type Link, linkWords } from '#core/link.ts'
 import type { ForeignLab, ForeignNic, ForeignNode, Notes, Place } from './foreign.ts'
 
 /** Longest text of one `data` element that is kept, characters. */
@@ -103,12 +104,47 @@ function plugIn(
   pairs.set(key, count)
   // Nodes may have one label: their vLANs are told apart by a number.
   const network = medium !== undefined ? `${base}#${medium.id}` : count === 1 ? base : `${base}-${count}`
-  for (const { id } of [source, target]) {
+  const link = linkOf(edge, source, target)
+  for (const [place, { id }] of [source, target].entries()) {
     if (id === medium?.id) continue
     const own = nics.get(id) ?? []
     nics.set(id, own)
-    own.push({ name: `eth${own.length}`, network, place: edge.place })
+    // It acts both ways, so one end of a vLAN of two has it.
+    const has = place === 0 || medium !== undefined
+    own.push({ name: `eth${own.length}`, network, place: edge.place, ...(has ? { link } : {}) })
   }
+}
+
+/** Light in fibre takes a millisecond for so many kilometres. */
+const kmPerMs = 200
+const earthKm = 6_371
+
+/** What an edge says of its rate, and its ends of the distance between them. */
+function linkOf(edge: GraphEdge, source: GraphNode, target: GraphNode): Link {
+  const rateBps = Math.round(Number(edge.data.get('LinkSpeedRaw') ?? 0))
+  const [from, to] = [source, target].map(
+    ({ data }) => [Number(data.get('Latitude')), Number(data.get('Longitude'))] as const
+  ) as [Coordinates, Coordinates]
+  const delayUs = Math.round((distanceKm(from, to) / kmPerMs) * 1_000)
+  const { least, max } = linkWords.rate
+  return changeLink(
+    {},
+    {
+      ...(rateBps >= least && rateBps <= max ? { rateBps } : {}),
+      ...(delayUs > 0 && delayUs <= linkWords.delay.max ? { delayUs } : {})
+    }
+  )
+}
+
+type Coordinates = readonly [latitude: number, longitude: number]
+
+/** Along a great circle; 0 where a place is not known. */
+function distanceKm([lat1, lon1]: Coordinates, [lat2, lon2]: Coordinates): number {
+  const rad = (degrees: number): number => (degrees * Math.PI) / 180
+  const half = (angle: number): number => Math.sin(angle / 2) ** 2
+  const chord = half(rad(lat2 - lat1)) + Math.cos(rad(lat1)) * Math.cos(rad(lat2)) * half(rad(lon2 - lon1))
+  const km = 2 * earthKm * Math.asin(Math.min(1, Math.sqrt(chord)))
+  return Number.isFinite(km) ? km : 0
 }
 
 function parse(text: string, file: string, notes: Notes): Graph {

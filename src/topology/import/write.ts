@@ -1,13 +1,15 @@
 /** From a lab of others to a topology file of ours, with the files that it needs beside it. */
 import { Document, isPair, isSeq, visit } from 'yaml'
 import { formatIpv4, isHostAddress, type Subnet } from '#core/ipv4.ts'
-import { type DriverName, type EntityKind, maxNicsPerEntity } from '#core/spec.ts'
+import { formatLink, type Link } from '#core/link.ts'
+import { type DriverName, type EntityKind, maxNicsPerEntity, type Routing } from '#core/spec.ts'
 import { ViolinError } from '#core/errors.ts'
 import { firewallPath, frrPath } from '#core/routing/services.ts'
 import { maxFilesBytes } from '../parse.ts'
 import { maxEntities } from '../schema.ts'
 import { type Commands, sortCommands } from './commands.ts'
-import type { ForeignLab, ForeignNode, Notes } from './foreign.ts'
+import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
+import { findFrr } from './frr.ts'
 import { Naming } from './naming.ts'
 import { type Address, chooseSubnets, formatSubnet } from './subnets.ts'
 
@@ -19,6 +21,8 @@ const maxScript = 32_768
 const maxEnv = 64
 /** vLANs of one VIOLIN at most, as the record has it. */
 const maxLans = 1_024
+/** Networks to which every router can be told a way, as the record has it. */
+const maxStaticNetworks = 64
 /** The least memory that a virtual machine may be given, MiB. */
 const leastMemoryMiB = 64
 
@@ -40,8 +44,17 @@ interface Node {
   readonly foreign: ForeignNode
   readonly name: string
   readonly kind: EntityKind
-  readonly nics: readonly { readonly foreign: string; readonly name: string; readonly network: string }[]
+  readonly nics: readonly {
+    readonly foreign: string
+    readonly name: string
+    readonly network: string
+    readonly link: Link
+  }[]
   readonly commands: Commands
+  /** Configuration of FRR; null: it has none. */
+  readonly frr: ForeignFile | null
+  /** Its other files. */
+  readonly files: readonly ForeignFile[]
 }
 
 /** Writes the topology file; what of the lab does not stand in it is noted. Throws `topology-invalid`. */
@@ -89,14 +102,31 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
       node.foreign.place,
       `${JSON.stringify(node.foreign.name.slice(0, 100))} is called ${node.name} here`
     )
+  const routing = routingOf(nodes, subnets.size)
+  if (routing === 'ospf')
+    notes.add(
+      { file: lab.title, line: 0 },
+      `ways to ${subnets.size} networks do not fit a router's record: routers speak OSPF, in the image router`
+    )
   const yaml = layOut(`From ${lab.title}.`, {
     name,
     ...(options.driver === undefined ? {} : { driver: options.driver }),
+    ...(routing === null ? {} : { defaults: { routing } }),
     lans,
     ...(Object.keys(hosts).length === 0 ? {} : { hosts }),
     ...(Object.keys(routers).length === 0 ? {} : { routers })
   })
   return { name, yaml, files: files.all }
+}
+
+/** What routers of a lab go by: what it tells them itself, or else ways that fit the record. */
+function routingOf(nodes: readonly Node[], networks: number): Routing | null {
+  const itself = nodes.some(
+    ({ kind, frr, commands }) =>
+      kind === 'router' && (frr !== null || commands.lines.some(({ text }) => /^\s*ip route /.test(text)))
+  )
+  if (itself) return 'none'
+  return networks > maxStaticNetworks ? 'ospf' : null
 }
 
 function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
@@ -111,16 +141,19 @@ function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
     const name = nicNaming.nic(nic.name)
     if (name !== nic.name)
       notes.add(nic.place, `${nic.name.slice(0, 100)} of ${foreign.name} is called ${name} here`)
-    return { foreign: nic.name, name, network: nic.network }
+    return { foreign: nic.name, name, network: nic.network, link: nic.link ?? {} }
   })
   const networks = new Set(nics.map(({ network }) => network))
+  const { conf, rest } = findFrr(foreign, notes)
   const names = new Set(nics.filter((nic) => nic.name === nic.foreign).map(({ foreign: one }) => one))
   return {
     foreign,
     name: naming.name(foreign.name, 'node'),
-    kind: foreign.kind ?? (networks.size > 1 ? 'router' : 'host'),
+    kind: conf !== null ? 'router' : (foreign.kind ?? (networks.size > 1 ? 'router' : 'host')),
     nics,
-    commands: sortCommands(foreign.commands, names, notes)
+    commands: sortCommands(foreign.commands, names, conf !== null, notes),
+    frr: conf,
+    files: rest
   }
 }
 
@@ -196,7 +229,8 @@ function entityOf(
     return {
       ...(nic.name === `eth${place}` ? {} : { name: nic.name }),
       lan,
-      ...(free ? { ip: formatIpv4(address.ip) } : {})
+      ...(free ? { ip: formatIpv4(address.ip) } : {}),
+      ...(Object.keys(nic.link).length === 0 ? {} : { link: formatLink(nic.link) })
     }
   })
   const entity: Record<string, unknown> = { nics }
@@ -221,6 +255,8 @@ function entityOf(
     .filter(({ takes }) => takes === null || !given.has(takes))
     .map(({ text }) => text)
   const run = script.some(doesSomething) ? files.script(node, script) : null
+  const frr = node.frr === null ? null : files.frr(node, node.frr)
+  if (frr !== null) entity['frr'] = frr
   const laid = files.of(node)
   if (Object.keys(laid).length > 0) entity['files'] = laid
   if (run !== null) entity['run'] = run
@@ -277,10 +313,17 @@ class Files {
     return this.#put(`${name}/startup.sh`, data, 0o755)
   }
 
+  /** The configuration of a router's FRR; null: there is no room for it. */
+  frr({ name }: Node, { data, mode, place }: ForeignFile): string | null {
+    if (this.#fits(data.length)) return this.#put(`${name}/frr.conf`, data, mode)
+    this.#notes.add(place, `the configuration of FRR of ${name} is left out: ${data.length} bytes do not fit`)
+    return null
+  }
+
   /** Files of a node: path inside → path beside the topology file. */
-  of({ name, foreign }: Node): Record<string, string> {
+  of({ name, files: own }: Node): Record<string, string> {
     const laid = new Map<string, string>()
-    for (const { path, mode, data, place } of foreign.files) {
+    for (const { path, mode, data, place } of own) {
       const why = this.#objection(path, data.length, laid)
       if (why === null) laid.set(path, this.#put(`${name}${path}`, data, mode))
       else this.#notes.add(place, `${path.slice(0, 300)} of ${name} is left out: ${why}`)
@@ -297,7 +340,7 @@ class Files {
       steps.some((step) => /^\.{0,2}$/.test(step))
     if (bad) return 'it is no path of a file'
     if (laid.has(path)) return 'it stands twice'
-    if (path === frrPath || path === firewallPath) return 'it is not acted upon yet'
+    if (path === frrPath || path === firewallPath) return 'it has a word of its own, `frr:` or `firewall:`'
     if (laid.size >= maxFilesPerEntity) return `an entity has at most ${maxFilesPerEntity} files`
     // Only then: what is refused anyway takes no room.
     return this.#fits(bytes) ? null : `${bytes} bytes do not fit, copy it in with \`violin cp\``

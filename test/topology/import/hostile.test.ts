@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
+import type { ImageHash } from '#core/image.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { meaningOf } from '#topology/import/commands.ts'
 import { readContainerlab } from '#topology/import/containerlab.ts'
@@ -40,7 +41,8 @@ function outcome(read: (notes: Notes) => ForeignLab): 'taken' | 'refused' {
       entities: new Map(topology.entities.map(({ name }) => [name, at])),
       lans: new Map(topology.lans.map(({ name }) => [name, at]))
     },
-    null
+    null,
+    new Map([['router', 'ab'.repeat(32) as ImageHash]])
   )
   return 'taken'
 }

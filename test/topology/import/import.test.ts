@@ -17,6 +17,7 @@ interface Imported {
   readonly file: {
     readonly name: string
     readonly lans: Readonly<Record<string, unknown>>
+    readonly defaults?: { readonly routing?: string }
     readonly hosts: Readonly<Record<string, FileEntity>>
     readonly routers: Readonly<Record<string, FileEntity>>
   }
@@ -117,6 +118,16 @@ true
     assert.equal(scripts['lab.files/pc1/etc/motd'], 'welcome\n')
   })
 
+  it('has the files of its routing daemons be one, and routers know nothing else', () => {
+    assert.equal(file.routers['r2']?.frr, 'lab.files/r2/frr.conf')
+    assert.equal(file.routers['r2']?.files, undefined)
+    assert.equal(
+      scripts['lab.files/r2/frr.conf'],
+      'hostname r2\npassword zebra\n!\nrouter ospf\n network 0.0.0.0/0 area 0\n'
+    )
+    assert.equal(file.defaults?.routing, 'none')
+  })
+
   it('names what it does not carry over, with its line', () => {
     noted(notes, [
       /^labs\/shop\/lab.conf:8: r1\[image\] is not taken over: .*kathara\/quagga/,
@@ -166,9 +177,9 @@ describe('a containerlab file', () => {
     assert.deepEqual(file.routers['router1']?.env, { SITE: 'north' })
     assert.deepEqual(file.hosts['pc1']?.env, { SITE: 'south', N: '1' })
     assert.equal(file.hosts['pc1']?.memory, '512M')
-    assert.deepEqual(file.routers['router1']?.files, {
-      '/etc/frr/daemons': 'lab.files/router1/etc/frr/daemons'
-    })
+    assert.equal(file.routers['router1']?.files, undefined)
+    assert.equal(file.routers['router1']?.frr, 'lab.files/router1/frr.conf')
+    assert.equal(file.defaults?.routing, 'none')
     assert.equal(
       scripts['lab.files/pc1/startup.sh'],
       'ip route replace default via 192.168.11.1\nsh -c "echo hello > /hello"\ntrue\n'
@@ -180,17 +191,16 @@ describe('a containerlab file', () => {
       /yml:2: `mgmt`/,
       /yml:10: entities start from an image.*alpine:3/,
       /yml:13: entities start from an image.*frr:8/,
-      /yml:20: \/etc\/frr\/frr.conf of router1 is left out/,
       /yml:21: \/lib\/modules:\/lib\/modules:ro is not taken over: it lies outside/,
-      /yml:30: `ports`/,
-      /yml:32: "PC1" is called pc1 here/,
-      /yml:43: srl is of kind nokia_srlinux/,
-      /yml:44: `startup-config`/,
-      /yml:50: ethernet-1\/1 of srl is called ethernet-1-1 here/,
-      /yml:51: `mtu`/,
-      /yml:56: a link of type host/,
-      /yml:58: `host-interface`/,
-      /yml:59: the link to host/
+      /yml:31: `ports`/,
+      /yml:33: "PC1" is called pc1 here/,
+      /yml:44: srl is of kind nokia_srlinux/,
+      /yml:45: `startup-config`/,
+      /yml:51: ethernet-1\/1 of srl is called ethernet-1-1 here/,
+      /yml:52: `mtu`/,
+      /yml:57: a link of type host/,
+      /yml:59: `host-interface`/,
+      /yml:60: the link to host/
     ])
   })
 
@@ -226,6 +236,13 @@ describe('a graph', () => {
       'chicago-zurich': { subnet: '10.128.0.8/30' },
       'ix-5': { subnet: '10.128.1.0/24' }
     })
+    assert.equal(file.defaults, undefined)
+    // 1,146 km at two thirds of the speed of light.
+    assert.deepEqual(file.routers['new-york']?.nics, [
+      { lan: 'new-york-chicago', link: { delay: '5.729ms', rate: '10gbit' } },
+      { lan: 'new-york-chicago-2', link: { delay: '5.729ms' } }
+    ])
+    assert.deepEqual(file.routers['chicago']?.nics?.[0], { lan: 'new-york-chicago' })
     assert.deepEqual(
       topology.entities.map(({ nics }) => nics.length),
       [2, 3, 2, 1, 1]
@@ -241,6 +258,17 @@ describe('a graph', () => {
       /graphml:19: the edge from Zürich to itself/,
       /graphml:23: the edge is left out: no node "77"/
     ])
+  })
+
+  it('of more networks than a router can be told ways to has its routers speak OSPF', () => {
+    const count = 100
+    const nodes = Array.from({ length: count }, (_, place) => `<node id="${place}"/>`)
+    const edges = nodes.map((_, place) => `<edge source="${place}" target="${(place + 1) % count}"/>`)
+    const ring = `<graphml><graph>${nodes.join('')}${edges.join('')}</graph></graphml>`
+    const large = imported((told) => readGraphml(ring, 'ring.graphml', told))
+    assert.equal(large.file.defaults?.routing, 'ospf')
+    assert.equal(large.topology.lans.length, count)
+    noted(large.notes, [/ways to 100 networks do not fit/])
   })
 
   it('that is none is refused with its line', () => {

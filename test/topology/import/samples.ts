@@ -55,6 +55,9 @@ cat > /etc/note << EOF
 ip route add default via 1.2.3.4
 EOF
 `,
+  'r2/etc/quagga/daemons': 'zebra=yes\nospfd=yes\n',
+  'r2/etc/quagga/zebra.conf': 'hostname r2\npassword zebra\n',
+  'r2/etc/quagga/ospfd.conf': 'router ospf\n network 0.0.0.0/0 area 0\n',
   'pc1/etc/motd': 'welcome\n',
   'pc1/root/run.sh': '#!/bin/sh\n',
   'pc2.shutdown': 'echo bye\n',
@@ -90,6 +93,7 @@ topology:
         - ip addr add 192.168.11.1/24 dev eth2
     router2:
       group: routers
+      binds: ['router2/frr.conf:/etc/frr/frr.conf']
       exec:
         - ip addr add 192.168.1.2/24 dev eth1
         - ip addr add 192.168.12.1/24 dev eth2
@@ -125,9 +129,16 @@ topology:
     - endpoints: ["pc2:eth8", "host:pc2-eth8"]
 `
 
+const ospf = `router ospf
+ network 192.168.0.0/16 area 0
+`
+
 export const containerlabFiles: Readonly<Record<string, string>> = {
   daemons: 'zebra=yes\n',
-  'router1/frr.conf': 'hostname router1\n'
+  'router1/frr.conf': `hostname router1
+${ospf}`,
+  'router2/frr.conf': `hostname router2
+${ospf}`
 }
 
 /** In the form of the Topology Zoo, with a shared medium, a double edge and a loop. */
