@@ -5,6 +5,7 @@ import { access, readdir, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { isUserModeLinux } from './host.ts'
 import { defaultListen, loadIdentity, rootKeyFile } from './identity.ts'
 
 const run = promisify(execFile)
@@ -30,7 +31,9 @@ const tools: readonly { readonly path: string; readonly package: string; readonl
 /** Runs every check; nothing on the machine is changed. */
 export async function doctor(dir: string): Promise<Check[]> {
   const checks: Check[] = []
+  const nested = await isUserModeLinux()
   for (const tool of tools) {
+    if (nested && tool.path === '/usr/bin/linux.uml') continue
     const there = await readable(tool.path, constants.X_OK)
     checks.push(
       check(
@@ -43,7 +46,14 @@ export async function doctor(dir: string): Promise<Check[]> {
   }
   checks.push(await rootKey(dir))
   checks.push(await imageBuilder())
-  checks.push(await jails(), await guestModules(), await tun(), await meshPort(dir), await disk(dir), clock())
+  checks.push(
+    await jails(),
+    nested ? noKernel : await guestModules(),
+    await tun(),
+    await meshPort(dir),
+    await disk(dir),
+    clock()
+  )
   const root = process.getuid?.() === 0
   checks.push(
     check(
@@ -73,6 +83,14 @@ async function rootKey(dir: string): Promise<Check> {
   const detail = lies ? `it lies in ${path}: put it away (docs/keys.md)` : 'not here'
   return check('root key', true, detail, '')
 }
+
+/** In place of what virtual machines are made of. */
+const noKernel: Check = check(
+  'virtual machines',
+  true,
+  'none: this is User-Mode Linux, and none starts inside of one; the netns driver is for here',
+  ''
+)
 
 /** No failure: a host may fetch from others what it does not build. */
 async function imageBuilder(): Promise<Check> {

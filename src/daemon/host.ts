@@ -1,6 +1,6 @@
 /** This host as the rest of the daemon knows it: keys, chains, and the record in which it tells of itself. */
 import { cpus, loadavg, totalmem } from 'node:os'
-import { access } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { type Chain, isRefusal, membershipMs, ownerChain, verifyChain } from '#core/admission/chain.ts'
 import { ownerProofBytes } from '#core/admission/link.ts'
 import { ViolinError } from '#core/errors.ts'
@@ -56,6 +56,11 @@ function ownerChainOf(identity: Identity, chain: Chain): Chain {
   return ownerChain(chain, identity.host, identity.owner.publicKey, notAfter, crypto)
 }
 
+/** Whether this machine is User-Mode Linux itself: none starts inside of one. */
+export async function isUserModeLinux(): Promise<boolean> {
+  return /^vendor_id\s*: User Mode Linux$/m.test(await readFile('/proc/cpuinfo', 'utf8'))
+}
+
 async function driversHere(): Promise<DriverName[]> {
   const there = (path: string): Promise<boolean> =>
     access(path).then(
@@ -63,7 +68,8 @@ async function driversHere(): Promise<DriverName[]> {
       () => false
     )
   const found: DriverName[] = []
-  if ((await there('/usr/bin/linux.uml')) && (await there('/usr/bin/bwrap'))) found.push('uml')
+  const uml = (await there('/usr/bin/linux.uml')) && !(await isUserModeLinux())
+  if (uml && (await there('/usr/bin/bwrap'))) found.push('uml')
   if (process.getuid?.() === 0 && (await there('/dev/net/tun'))) found.push('netns', 'tap')
   return found
 }
