@@ -1,7 +1,7 @@
 /**
  * Runs the tests: what needs only a processor side by side, what measures time alone and last. One report of
  * all of it, with the runner's counts at its end. `--unit`: only what starts no daemon and no machine.
- * `--net`: only attacks and chaos, which load a machine for minutes and are left out otherwise. File names choose.
+ * `--net`: only attacks, chaos and recursion, which load a machine for minutes and are left out otherwise. File names choose.
  */
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
