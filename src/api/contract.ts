@@ -121,6 +121,8 @@ export interface ShowEntity {
   /** Who may run it, in order. */
   readonly hosts: readonly string[]
   readonly restart: Restart
+  /** Another owner's, by an offer: that owner's host. */
+  readonly by: string | null
   readonly state: 'pending' | 'booting' | 'running' | 'stopped' | 'failed' | 'refused' | 'unreachable'
   readonly reason: string
   readonly bootMs: number | null
@@ -168,6 +170,8 @@ export interface Show {
   readonly lans: readonly ShowLan[]
   readonly entities: readonly ShowEntity[]
   readonly jetways: readonly ShowJetway[]
+  /** vLANs on which other hosts' owners may put entities of their own. */
+  readonly offers: readonly { readonly lan: string; readonly to: string }[]
   /** Co-hosts that did not answer; what only they know is null. */
   readonly stale: readonly string[]
 }
@@ -276,7 +280,17 @@ export interface Service {
     readonly lan: string
     /** Absent: the next free one. */
     readonly ip?: string
+    /** Not this host, but a vHost of that name on it, which stays until `detach`: of another owner's offer. */
+    readonly vhost?: string
+    readonly driver?: 'uml' | 'netns'
   }): AsyncIterable<AttachRow>
+  /** Offers a vLAN to the owner of another host, or takes that back with all that came by it. */
+  offer(request: {
+    readonly violin: string
+    readonly lan: string
+    readonly to: string
+    readonly withdraw?: boolean
+  }): AsyncIterable<Progress>
   /** Takes this host off vLANs, all of them where none is named. */
   detach(request: {
     readonly violin?: string

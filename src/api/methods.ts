@@ -175,7 +175,21 @@ export const methods: Table = {
     stream: false
   },
   attach: {
-    request: optional<Request<'attach'>>(z.strictObject({ violin: name, lan: name, ip: name.optional() })),
+    request: optional<Request<'attach'>>(
+      z.strictObject({
+        violin: name,
+        lan: name,
+        ip: name.optional(),
+        vhost: name.optional(),
+        driver: z.enum(['uml', 'netns']).optional()
+      })
+    ),
+    stream: true
+  },
+  offer: {
+    request: optional<Request<'offer'>>(
+      z.strictObject({ violin: name, lan: name, to: name, withdraw: z.boolean().optional() })
+    ),
     stream: true
   },
   detach: {

@@ -31,6 +31,7 @@ import { join } from './verbs/join.ts'
 import { leave } from './verbs/leave.ts'
 import { link } from './verbs/link.ts'
 import { list } from './verbs/list.ts'
+import { offer } from './verbs/offer.ts'
 import { migrate } from './verbs/migrate.ts'
 import { plan } from './verbs/plan.ts'
 import { restart, start, stop } from './verbs/power.ts'
@@ -75,6 +76,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     cp,
     migrate,
     jetway,
+    offer,
     attach,
     detach,
     stop,

@@ -4,7 +4,7 @@
  */
 import { bare, isIpv6 } from './addresses.ts'
 import type { HostId } from './ids.ts'
-import type { Spec, SpecEntity, SpecLan, Topology, TopologyEntity } from './spec.ts'
+import type { Offer, Spec, SpecEntity, SpecLan, Topology, TopologyEntity } from './spec.ts'
 
 /** A real host on a vLAN: there while a command on that host holds it, wherever the record stands. */
 export function isAttached(entity: Pick<SpecEntity, 'kind' | 'driver'>): boolean {
@@ -33,18 +33,39 @@ export function expectedEntities(spec: Pick<Spec, 'entities'>): readonly SpecEnt
   )
 }
 
-/** A topology with the hosts that are attached now, whom no file names; not those whose vLAN it drops. */
-export function withAttached(topology: Topology, former: Spec | null): Topology {
+/** A host that is attached, or what another owner put here by an offer: no file names it. */
+export function isGuest(entity: Pick<SpecEntity, 'kind' | 'driver' | 'by'>): boolean {
+  return isAttached(entity) || entity.by !== undefined
+}
+
+/** A topology with the guests that are here now; not those whose vLAN it drops. */
+export function withGuests(topology: Topology, former: Spec | null): Topology {
   const lans = new Set(topology.lans.map(({ name }) => name))
-  const attached = (former?.entities ?? [])
-    .filter((entity) => isAttached(entity) && entity.nics.every(({ lan }) => lans.has(lan)))
+  const guests = (former?.entities ?? [])
+    .filter((entity) => isGuest(entity) && entity.nics.every(({ lan }) => lans.has(lan)))
     .map(topologyOf)
-  return attached.length === 0 ? topology : { ...topology, entities: [...topology.entities, ...attached] }
+  return guests.length === 0 ? topology : { ...topology, entities: [...topology.entities, ...guests] }
+}
+
+/** A spec in which a vLAN is offered to another owner's host. */
+export function withOffer(spec: Spec, { lan, to }: Offer): Spec {
+  const offers = spec.offers ?? []
+  const stands = offers.some((one) => one.lan === lan && one.to === to)
+  return stands ? spec : { ...spec, offers: [...offers, { lan, to }] }
+}
+
+/** A spec in which that is taken back, with all that came by it. */
+export function withoutOffer(spec: Spec, { lan, to }: Offer): Spec {
+  const { offers = [], ...rest } = spec
+  const others = offers.filter((one) => one.lan !== lan || one.to !== to)
+  const came = spec.entities.filter(({ by, nics }) => by === to && nics.some((nic) => nic.lan === lan))
+  const without = came.reduce<Spec>((before, { name }) => withoutEntity(before, name), rest)
+  return others.length === 0 ? without : { ...without, offers: others }
 }
 
 /** A settled entity as a file would have it: on its host, with its addresses. */
 export function topologyOf(entity: SpecEntity): TopologyEntity {
-  const { name, kind, driver, image, memoryMiB, hosts, restart, nics, env, files, run, jetway } = entity
+  const { name, kind, driver, image, memoryMiB, hosts, restart, nics, env, files, run, jetway, by } = entity
   return {
     name,
     kind,
@@ -65,15 +86,16 @@ export function topologyOf(entity: SpecEntity): TopologyEntity {
     env,
     files,
     run,
-    ...(jetway === undefined ? {} : { jetway })
+    ...(jetway === undefined ? {} : { jetway }),
+    ...(by === undefined ? {} : { by })
   }
 }
 
-/** A spec with one more attached host. On a vLAN that has no others, attached hosts switch for one another. */
-export function withHost(spec: Spec, entity: SpecEntity): Spec {
+/** A spec with one more guest. On a vLAN that has no others, guests switch for one another. */
+export function withEntity(spec: Spec, entity: SpecEntity): Spec {
   const [host] = entity.hosts
   const lans = spec.lans.map((lan) => {
-    const joins = entity.nics.some((nic) => nic.lan === lan.name) && isOfAttached(spec, lan)
+    const joins = entity.nics.some((nic) => nic.lan === lan.name) && isOfGuests(spec, lan)
     return joins && host !== undefined && !lan.hosts.includes(host)
       ? { ...lan, hosts: [...lan.hosts, host] }
       : lan
@@ -81,23 +103,23 @@ export function withHost(spec: Spec, entity: SpecEntity): Spec {
   return { ...spec, lans, entities: [...spec.entities, entity] }
 }
 
-/** A spec without an attached host. */
-export function withoutHost(spec: Spec, name: string): Spec {
+/** A spec without a guest. */
+export function withoutEntity(spec: Spec, name: string): Spec {
   const entities = spec.entities.filter((entity) => entity.name !== name)
   const rest = { ...spec, entities }
   const lans = spec.lans.map((lan) => {
-    if (!isOfAttached(spec, lan)) return lan
+    if (!isOfGuests(spec, lan)) return lan
     const staying = new Set(portHosts(rest, lan))
     return { ...lan, hosts: lan.hosts.filter((host) => staying.has(host)) }
   })
   return { ...rest, lans }
 }
 
-/** Whether only attached hosts have ports on a vLAN, and only they switch it. */
-function isOfAttached(spec: Spec, lan: SpecLan): boolean {
+/** Whether only guests have ports on a vLAN, and only they switch it. */
+function isOfGuests(spec: Spec, lan: SpecLan): boolean {
   const onLan = spec.entities.filter(({ nics }) => nics.some((nic) => nic.lan === lan.name))
   const hosts = new Set(portHosts(spec, lan))
-  return onLan.every(isAttached) && lan.hosts.every((host) => hosts.has(host))
+  return onLan.every(isGuest) && lan.hosts.every((host) => hosts.has(host))
 }
 
 function portHosts(spec: Spec, lan: SpecLan): HostId[] {

@@ -2,7 +2,7 @@
  * Where entities run and who may switch a vLAN: a pure function of the topology, what hosts said of
  * themselves, and what stood before. It runs at the owner's host inside `apply`, never in the background.
  */
-import { isAttached } from './doors.ts'
+import { isGuest } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { memoryOf } from './limits.ts'
@@ -98,8 +98,8 @@ function placeEntity(
     former === undefined || former.host.available || former.host.left
       ? null
       : take(former, `stays on ${former.host.name}, which ${former.host.unavailableWhy}`)
-  // It is that host, whatever is heard of it now.
-  if (isAttached(entity)) return { hosts: [entity.on as HostId], pinned: true, away: false, why: 'attached' }
+  // It is there, whatever is heard of that host now.
+  if (isGuest(entity)) return { hosts: [entity.on as HostId], pinned: true, away: false, why: 'a guest' }
   if (entity.on !== undefined) {
     const wanted = findHost(
       entity.on,
@@ -236,8 +236,8 @@ function placeSwitch(
     }
   const ports = new Map<HostId, number>()
   const onLan = topology.entities.filter(({ nics }) => nics.some((nic) => nic.lan === lan.name))
-  const toStay = onLan.filter((entity) => !isAttached(entity))
-  // Who is only attached switches what is between such hosts, and else nothing: it comes and goes.
+  const toStay = onLan.filter((entity) => !isGuest(entity))
+  // A guest switches what is between guests, and else nothing: it comes and goes, and sees what it switches.
   for (const entity of toStay.length > 0 ? toStay : onLan) {
     const count = entity.nics.filter((nic) => nic.lan === lan.name).length
     for (const [place, host] of entities.get(entity.name)?.hosts.entries() ?? [])

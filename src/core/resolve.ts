@@ -8,6 +8,7 @@ import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
 import {
+  type DriverName,
   type Jetway,
   type LanService,
   lanServices,
@@ -81,12 +82,20 @@ export function resolveTopology(
       ...(entity.multicast === undefined ? {} : { multicast: entity.multicast }),
       ...(entity.nat === undefined ? {} : { nat: entity.nat }),
       ...(entity.anycast === undefined ? {} : { anycast: entity.anycast }),
-      ...(entity.jetway === undefined ? {} : { jetway: settledJetway(entity.name, entity.jetway, previous) })
+      ...(entity.jetway === undefined ? {} : { jetway: settledJetway(entity.name, entity.jetway, previous) }),
+      ...(entity.by === undefined ? {} : { by: entity.by })
     }
   })
   const rendezvous =
     topology.rendezvous ?? topology.entities.find(({ multicast }) => multicast !== undefined)?.name
-  return { name: topology.name, lans, entities, ...(rendezvous === undefined ? {} : { rendezvous }) }
+  const offers = previous?.offers?.filter(({ lan }) => lans.some(({ name }) => name === lan)) ?? []
+  return {
+    name: topology.name,
+    lans,
+    entities,
+    ...(rendezvous === undefined ? {} : { rendezvous }),
+    ...(offers.length === 0 ? {} : { offers })
+  }
 }
 
 function imageOf({ name, image }: TopologyEntity, images: ReadonlyMap<string, ImageHash>): ImageRef {
@@ -123,29 +132,37 @@ function settledJetway(
   return { mode, bridge, enabled: enabled ?? before?.enabled ?? false }
 }
 
-/** A real host that is to be on a vLAN of a spec. */
+/** What a virtual machine of Debian's kernel is at ease with, MiB. */
+const guestMemoryMiB = 64
+
+/** What is to be on a vLAN of a spec: a real host, or a vHost there. */
 export interface Attaching {
   readonly name: string
   readonly host: HostId
+  /** `tap`: the host itself. */
+  readonly driver?: DriverName
+  /** Of another owner, by an offer. */
+  readonly by?: HostId
   readonly lan: string
   /** An address of the vLAN, with its prefix length or without; absent: the next free one. */
   readonly ip?: string
 }
 
 /**
- * The entity that a real host is on a vLAN: its addresses, and its ways to the other vLANs. Throws ViolinError
+ * The entity that it is: its addresses, and its ways to the other vLANs, of a real host no default one. Throws ViolinError
  * `topology-invalid` as {@link resolveTopology}.
  */
-export function attachedEntity(spec: Spec, { name, host, lan, ip }: Attaching): SpecEntity {
+export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
+  const { name, host, driver = 'tap', by, lan, ip } = attaching
   const entity: TopologyEntity = {
     name,
     kind: 'host',
-    driver: 'tap',
+    driver,
     image: tinyImage.name,
-    memoryMiB: 1,
+    memoryMiB: guestMemoryMiB,
     on: host,
     restart: 'on-failure',
-    nics: [{ name: 'tap0', lan, ...(ip === undefined ? {} : { ip: withoutPrefix(spec, lan, ip) }) }],
+    nics: [{ name: 'eth0', lan, ...(ip === undefined ? {} : { ip: withoutPrefix(spec, lan, ip) }) }],
     env: {},
     files: []
   }
@@ -160,21 +177,23 @@ export function attachedEntity(spec: Spec, { name, host, lan, ip }: Attaching): 
     entities: [...spec.entities.map(topologyOf), entity]
   }
   const addressed = addressedEntities(topology, spec)
+  const nics = addressed.at(-1)?.nics ?? []
   return {
     name,
     kind: 'host',
-    driver: 'tap',
+    driver,
     image: tinyImage,
-    memoryMiB: 1,
-    nics: addressed.at(-1)?.nics ?? [],
-    routes: [false, true].flatMap((ipv6) => lanRoutes(name, topology, addressed, ipv6).routes),
+    memoryMiB: guestMemoryMiB,
+    nics,
+    routes: [false, true].flatMap((ipv6) => routesOf(entity, nics, topology, addressed, ipv6)),
     env: {},
     files: [],
     run: '',
     hosts: [host],
     pinned: true,
     restart: 'on-failure',
-    generation: 0
+    generation: 0,
+    ...(by === undefined ? {} : { by })
   }
 }
 

@@ -32,6 +32,12 @@ export interface Jetway {
   readonly enabled: boolean
 }
 
+/** A vLAN on which another owner, known by its host, may put entities of its own. */
+export interface Offer {
+  readonly lan: string
+  readonly to: HostId
+}
+
 /** A file laid into an entity before it starts. */
 export interface EntityFile {
   /** Absolute path inside the entity. */
@@ -79,6 +85,8 @@ export interface TopologyEntity {
   readonly anycast?: readonly string[]
   /** Of a jetway only; `enabled` absent: as it is, shut at first. */
   readonly jetway?: Omit<Jetway, 'enabled'> & { readonly enabled?: boolean }
+  /** The host of another owner, whose it is by an offer. */
+  readonly by?: HostId
 }
 
 export interface TopologyLan {
@@ -146,6 +154,8 @@ export interface SpecEntity {
   readonly anycast?: readonly string[]
   /** Of a jetway only. */
   readonly jetway?: Jetway
+  /** The host of another owner, whose it is by an offer; absent: it is the VIOLIN's owner's. */
+  readonly by?: HostId
 }
 
 export interface SpecLan {
@@ -165,6 +175,8 @@ export interface Spec {
   readonly entities: readonly SpecEntity[]
   /** The rendezvous point of its multicast groups; absent where no router forwards any. */
   readonly rendezvous?: string
+  /** Absent: none. */
+  readonly offers?: readonly Offer[]
 }
 
 /** Hosts that may run an entity that is not pinned: the first, and two in case it is lost. */

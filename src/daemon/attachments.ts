@@ -2,7 +2,7 @@
  * This host on vLANs of VIOLINs: for as long as somebody here holds it. The record says so to the others, who would
  * take its frames from no one else; that it is a device of this host is decided here alone.
  */
-import { isAttached, withHost, withoutHost } from '#core/doors.ts'
+import { isAttached } from '#core/doors.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { isName } from '#core/records/name.ts'
@@ -15,20 +15,24 @@ import { freeRoutes } from './doors/attached.ts'
 import type { Doors } from './doors/doors.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
+import type { Guest, Offers } from './offers.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { Records } from './records.ts'
 import { entityState } from './show.ts'
-import type { Statuses } from './statuses.ts'
+import type { HostStatus, Statuses } from './statuses.ts'
 import type { Violins } from './violins.ts'
 
 /** A TAP that is not there by then will not come. */
 const openMs = 30_000
+/** A virtual machine that does not run by then. */
+const vhostMs = 120_000
 
 export interface AttachmentsParts {
   readonly host: Host
   readonly records: Records
   readonly doors: Doors
   readonly violins: Violins
+  readonly offers: Offers
   readonly statuses: Statuses
   readonly reconciler: Reconciler
   readonly journal: Journal
@@ -83,6 +87,11 @@ export class Attachments {
     const isMeant = (one: { readonly violin: ViolinId; readonly lan: string }): boolean =>
       (of === null || one.violin === of) && (lan === undefined || one.lan === lan)
     const held = [...this.#held].filter(isMeant)
+    const vhost = of === null || lan === undefined ? null : this.#entityOf(of, lan)
+    if (vhost !== null && vhost.entity.by === this.#parts.host.identity.id && !isAttached(vhost.entity)) {
+      await this.#drop(vhost.violin.id, vhost.entity.name)
+      return [`${vhost.violin.name}/${vhost.entity.name}`]
+    }
     for (const { over } of held) over.abort()
     await Promise.all(held.map(({ ended }) => ended))
     const left = this.#left().filter(({ violin, entity }) =>
@@ -109,18 +118,18 @@ export class Attachments {
       )
   }
 
-  async *#rows(
-    { violin: name, lan, ip }: AttachRequest,
-    over: AbortController
-  ): AsyncGenerator<AttachRow, void, void> {
-    const { host, doors, violins, statuses } = this.#parts
+  async *#rows(request: AttachRequest, over: AbortController): AsyncGenerator<AttachRow, void, void> {
+    const { host, doors, violins, offers } = this.#parts
+    const { violin: name, lan } = request
     if (!host.drivers.includes('tap'))
       throw new ViolinError(
         'needs-root',
         'this host makes no devices: its daemon does not run as root',
         'run the daemon as root, or attach a vHost: violin apply'
       )
-    const { id, spec } = violins.find(name)
+    const violin = violins.find(name)
+    const { id, spec } = violin
+    offers.check(violin, lan)
     if ([...this.#held].some((one) => one.violin === id && one.lan === lan))
       throw new ViolinError(
         'refused',
@@ -128,115 +137,143 @@ export class Attachments {
         `take it off first: violin detach ${name}/${lan}`
       )
     const entity = freeName(spec as Spec, host.identity.name)
+    await freeRoutes(attachedEntity(spec as Spec, { ...request, name: entity, host: host.identity.id }))
     const ended = Promise.withResolvers<void>()
     const held: Held = { violin: id, lan, entity, over, ended: ended.promise }
     this.#held.add(held)
     doors.hold(id, entity)
+    let isIn = false
     try {
-      const violin = await violins.change(
-        id,
-        await this.#joined(id, { name: entity, lan, ...(ip === undefined ? {} : { ip }) })
-      )
-      yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-      yield* violins.tell(violin)
+      const guest = { ...guestOf(request), name: entity, driver: 'tap' as const }
+      const version = await offers.put(violins.find(id), guest)
+      isIn = true
+      yield { kind: 'step', text: `version ${version} is signed and stored` }
       const signal = AbortSignal.any([over.signal, AbortSignal.timeout(openMs)])
-      const own = violin.spec?.entities.find((one) => one.name === entity) as SpecEntity
-      yield await this.#attached(violin, own, statuses.follow([host.identity.id], id, signal))
-      await aborted(over.signal)
+      yield await this.#attached(id, entity, signal)
+      await this.#whileThere(id, entity, over.signal)
     } finally {
       doors.letGo(id, entity)
       this.#held.delete(held)
       try {
-        await this.#drop(id, entity)
+        if (isIn) await this.#drop(id, entity)
       } finally {
         ended.resolve()
       }
     }
   }
 
-  /** The change that puts this host on a vLAN. Throws ViolinError where its addresses are others' here. */
-  async #joined(
-    id: ViolinId,
-    wanted: { readonly name: string; readonly lan: string; readonly ip?: string }
-  ): Promise<(spec: Spec) => Spec> {
-    const { violins, host } = this.#parts
-    const joined = (spec: Spec): SpecEntity => {
-      if (!spec.lans.some(({ name }) => name === wanted.lan))
-        throw new ViolinError(
-          'unknown-lan',
-          `${spec.name} has no vLAN ${wanted.lan}`,
-          `it has ${spec.lans.map(({ name }) => name).join(', ')}`
-        )
-      return attachedEntity(spec, { ...wanted, host: host.identity.id })
-    }
-    await freeRoutes(joined(violins.find(id).spec as Spec))
-    return (spec) => withHost(spec, joined(spec))
-  }
-
-  async #attached(
-    violin: ViolinView,
-    entity: SpecEntity,
-    said: ReturnType<Statuses['follow']>
-  ): Promise<AttachRow> {
-    const where = `${violin.name}/${entity.nics[0]?.lan}`
-    for await (const statuses of said) {
-      const { state, reason } = entityState(violin, entity, statuses)
+  /** Puts a vHost of this host's owner on a vLAN that another owner offers; tells when it runs. */
+  async *addHost(
+    request: AttachRequest & { readonly vhost: string; readonly driver: 'uml' | 'netns' }
+  ): AsyncGenerator<AttachRow, void, void> {
+    const { violins, statuses, host } = this.#parts
+    const { violin: name, lan, vhost, driver } = request
+    const violin = violins.find(name)
+    if (violins.isMine(violin))
+      throw new ViolinError(
+        'refused',
+        `${violin.name} is your own`,
+        `write ${vhost} into its file and apply it`
+      )
+    if (!host.drivers.includes(driver))
+      throw new ViolinError('no-placement', `this host has no ${driver} driver`, 'choose another: --driver')
+    const version = await this.#parts.offers.put(violin, { ...guestOf(request), name: vhost, driver })
+    yield { kind: 'step', text: `version ${version} is signed and stored` }
+    const signal = AbortSignal.timeout(vhostMs)
+    for await (const said of statuses.follow([host.identity.id], violin.id, signal)) {
+      const now = this.#entityOf(violin.id, vhost)
+      if (now === null) continue
+      const { state, reason } = entityState(now.violin, now.entity, said)
+      if (state === 'running' && isSwitched(said.get(host.identity.id), lan))
+        return yield { kind: 'done', text: `${vhost} runs on ${violin.name}/${lan}` }
       if (state === 'failed' || state === 'refused')
         throw new ViolinError(
           'boot-failed',
-          `this host was not attached to ${where}: ${reason.replace(againMark, '')}`,
+          `${vhost} did not start: ${reason}`,
+          `take it off: violin detach ${name}/${vhost}`
+        )
+    }
+    throw new ViolinError(
+      'timeout',
+      `${vhost} does not run after ${vhostMs / 1_000} s`,
+      `see \`violin show ${name}\``
+    )
+  }
+
+  async #attached(id: ViolinId, name: string, signal: AbortSignal): Promise<AttachRow> {
+    const { statuses, host, doors } = this.#parts
+    for await (const said of statuses.follow([host.identity.id], id, signal)) {
+      const now = this.#entityOf(id, name)
+      // Of another owner's VIOLIN it is on its way.
+      if (now === null) continue
+      const { state, reason } = entityState(now.violin, now.entity, said)
+      if (state === 'failed' || state === 'refused')
+        throw new ViolinError(
+          'boot-failed',
+          `this host was not attached: ${reason.replace(againMark, '')}`,
           'see `violin events`'
         )
-      const device = this.#parts.doors.deviceOf(violin.id, entity.name)
-      if (state !== 'running' || device === null) continue
-      const ips = entity.nics.flatMap((nic) => nic.ips)
+      const device = doors.deviceOf(id, name)
+      const [nic] = now.entity.nics
+      const isOn = state === 'running' && isSwitched(said.get(host.identity.id), nic?.lan ?? '')
+      if (!isOn || device === null) continue
       return {
         kind: 'attached',
-        violin: violin.name,
-        lan: entity.nics[0]?.lan ?? '',
-        entity: entity.name,
+        violin: now.violin.name,
+        lan: nic?.lan ?? '',
+        entity: name,
         device,
-        ips
+        ips: nic?.ips ?? []
       }
     }
     throw new ViolinError(
       'timeout',
-      `this host is not on ${where} after ${openMs / 1_000} s`,
+      `this host is not attached after ${openMs / 1_000} s`,
       'see `violin events`'
     )
   }
 
-  /** Of this host in records of its owner, and held by nobody. */
+  /** Resolves when the signal aborts. Throws ViolinError when the record no longer has the entity. */
+  async #whileThere(id: ViolinId, name: string, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const unlisten = this.#parts.records.onChange(() => {
+      if (this.#entityOf(id, name) === null) resolve()
+    })
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    try {
+      if (!signal.aborted && this.#entityOf(id, name) !== null) await promise
+    } finally {
+      unlisten()
+    }
+    if (!signal.aborted)
+      throw new ViolinError('refused', 'its owner took this host off', 'ask its owner for an offer')
+  }
+
+  #entityOf(id: ViolinId, name: string): { readonly violin: ViolinView; readonly entity: SpecEntity } | null {
+    const violin = this.#parts.records.view.violins.get(id)
+    const entity = violin?.spec?.entities.find((one) => one.name === name)
+    return violin === undefined || entity === undefined ? null : { violin, entity }
+  }
+
+  /** This host in records, held by nobody. */
   #left(): { readonly violin: ViolinView; readonly entity: SpecEntity }[] {
     const { records, host, violins } = this.#parts
-    return [...records.view.violins.values()]
-      .filter((violin) => violins.isMine(violin))
-      .flatMap((violin) =>
-        (violin.spec?.entities ?? [])
-          .filter((entity) => isAttached(entity) && entity.hosts[0] === host.identity.id)
-          .filter(
-            ({ name }) => ![...this.#held].some((one) => one.violin === violin.id && one.entity === name)
-          )
-          .map((entity) => ({ violin, entity }))
-      )
+    return [...records.view.violins.values()].flatMap((violin) =>
+      (violin.spec?.entities ?? [])
+        .filter((entity) => isAttached(entity) && entity.hosts[0] === host.identity.id)
+        .filter(({ by }) => by === host.identity.id || violins.isMine(violin))
+        .filter(({ name }) => ![...this.#held].some((one) => one.violin === violin.id && one.entity === name))
+        .map((entity) => ({ violin, entity }))
+    )
   }
 
-  /** Takes an attached entity out of the record, and waits until nothing of it is left here. */
-  async #drop(id: ViolinId, entity: string): Promise<void> {
-    const { violins, records, reconciler, doors } = this.#parts
+  /** Takes a guest out of the record, and waits until nothing of it is left here. */
+  async #drop(id: ViolinId, name: string): Promise<void> {
+    const { reconciler, doors, offers } = this.#parts
     reconciler.kick()
-    const before = records.view.violins.get(id)
-    if (before?.spec?.entities.some(({ name }) => name === entity) === true) {
-      const after = await violins.change(id, (spec) => withoutHost(spec, entity))
-      for await (const row of violins.tell(after, before))
-        if (row.kind === 'warning') this.#warn(before, row.text)
-      await this.#settled(id, after.version)
-    }
+    const before = this.#entityOf(id, name)
+    if (before !== null) await this.#settled(id, await offers.take(before.violin, name))
     await doors.settled(id)
-  }
-
-  #warn(violin: ViolinView, text: string): void {
-    this.#parts.journal.note('not-told', violin, text)
   }
 
   /** Resolves when this host goes by a version, or by none. */
@@ -245,9 +282,19 @@ export class Attachments {
     const self: HostId = host.identity.id
     for await (const said of statuses.follow([self], id, AbortSignal.timeout(openMs))) {
       const status = said.get(self)
-      if (status != null && (status.runs === null || status.runs >= version)) return
+      const isOver = this.#parts.records.view.violins.get(id) === undefined
+      if (isOver || (status != null && (status.runs === null || status.runs >= version))) return
     }
   }
+}
+
+/** Whether a host has found the vSwitch of a vLAN: before, its ports reach nobody elsewhere. */
+function isSwitched(status: HostStatus | null | undefined, lan: string): boolean {
+  return status?.switches.some((one) => one.lan === lan && one.active !== null) === true
+}
+
+function guestOf({ lan, ip }: AttachRequest): Pick<Guest, 'lan' | 'ip'> {
+  return { lan, ...(ip === undefined ? {} : { ip }) }
 }
 
 /** The host's name, as a name inside: with a number where it is taken. */
@@ -262,9 +309,4 @@ function freeName(spec: Spec, host: string): string {
   let name = base
   for (let n = 2; taken.has(name); n++) name = `${base}-${n}`
   return name
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

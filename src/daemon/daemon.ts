@@ -25,6 +25,7 @@ import { Images } from './images.ts'
 import { EntityChanges } from './entity-changes.ts'
 import { Jetways } from './jetways.ts'
 import { Loads } from './loads.ts'
+import { Offers } from './offers.ts'
 import { Peers, rememberedPeers } from './peers.ts'
 import { rereadSettings } from './refusing.ts'
 import { Settings } from './settings.ts'
@@ -143,7 +144,17 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     journal,
     images
   })
-  const attachments = new Attachments({ host, records, doors, violins, statuses, reconciler, journal })
+  const offers = new Offers({ self: identity.id, violins, records, peers, mesh })
+  const attachments = new Attachments({
+    host,
+    records,
+    doors,
+    violins,
+    offers,
+    statuses,
+    reconciler,
+    journal
+  })
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
   )
@@ -183,6 +194,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     jetways: new Jetways({ violins, statuses, peers }),
     changes: new EntityChanges({ violins, statuses, journal }),
     attachments,
+    offers,
     departure,
     journal,
     histories: new Histories({

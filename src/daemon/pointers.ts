@@ -174,6 +174,7 @@ export class Pointers {
       lans: [],
       entities: [],
       jetways: [],
+      offers: [],
       signedTwice: [],
       stale: silent
     }

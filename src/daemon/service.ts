@@ -16,6 +16,7 @@ import type { Departure } from './departure.ts'
 import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
+import type { Offers } from './offers.ts'
 import type { Records } from './records.ts'
 import type { Pointers } from './pointers.ts'
 import { letJetways, refuseOwner } from './refusing.ts'
@@ -36,6 +37,7 @@ export interface ServiceParts {
   readonly jetways: Jetways
   readonly changes: EntityChanges
   readonly attachments: Attachments
+  readonly offers: Offers
   readonly departure: Departure
   readonly journal: Journal
   readonly histories: Histories
@@ -70,7 +72,11 @@ export function createService(parts: ServiceParts): Service {
     jetway: ({ violin, jetway, open, timeoutMs }) => parts.jetways.set(violin, jetway, open, timeoutMs),
     letJetways: ({ owner, undo = false, bridges = [], reach = [] }) =>
       letJetways(parts.refusing, { owner, undo, bridges, reach }),
-    attach: (request) => parts.attachments.attach(request),
+    attach: ({ vhost, driver = 'uml', ...request }) =>
+      vhost === undefined
+        ? parts.attachments.attach(request)
+        : parts.attachments.addHost({ ...request, vhost, driver }),
+    offer: ({ violin, lan, to, withdraw = false }) => parts.offers.offer(violin, lan, to, withdraw),
     detach: async ({ violin, lan }) => ({ from: await parts.attachments.detach(violin, lan) }),
     link: (request) => parts.changes.link(request),
     power: (request) => parts.changes.power(request),

@@ -49,6 +49,7 @@ export function showOf(
     lans,
     entities,
     jetways: (spec?.entities ?? []).flatMap((entity) => showJetway(violin, entity, statuses, nameOf)),
+    offers: (spec?.offers ?? []).map(({ lan, to }) => ({ lan, to: nameOf(to) })),
     stale: [...statuses]
       .filter(([host, status]) => status === null && !hasLeft(host))
       .map(([host]) => nameOf(host))
@@ -66,6 +67,18 @@ export function configOf(violin: ViolinView): EntityConfig[] {
     const texts = [...files, ...own].map(({ path, data }) => ({ path, text: new TextDecoder().decode(data) }))
     return { entity: entity.name, files: texts, start }
   })
+}
+
+/** What concerns a host that is there by offers: the vLANs offered, and what it put there. */
+export function asSeenByGuest(shown: Show, guest: string): Show {
+  const offers = shown.offers.filter(({ to }) => to === guest)
+  return {
+    ...shown,
+    lans: shown.lans.filter(({ name }) => offers.some(({ lan }) => lan === name)),
+    entities: shown.entities.filter(({ by }) => by === guest),
+    jetways: [],
+    offers
+  }
 }
 
 /** The state of a whole VIOLIN. */
@@ -183,6 +196,7 @@ function showEntity(
     hostId: host,
     hosts: entity.hosts.map(nameOf),
     restart: entity.restart,
+    by: entity.by === undefined ? null : nameOf(entity.by),
     state,
     reason,
     bootMs,

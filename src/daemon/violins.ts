@@ -1,7 +1,7 @@
 /** What people ask about VIOLINs: create and change, look, wait, move a vSwitch, delete. */
 import { randomBytes } from 'node:crypto'
 import { ascii, hex } from '#core/derive.ts'
-import { expectedEntities, withAttached } from '#core/doors.ts'
+import { expectedEntities, withGuests } from '#core/doors.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
 import { type PlacementHost, findHost, objectionTo, place } from '#core/placement.ts'
@@ -21,7 +21,15 @@ import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import { entityState, jetwayRemedy, showOf, stateOf, switchOf, type StatusMap } from './show.ts'
+import {
+  asSeenByGuest,
+  entityState,
+  jetwayRemedy,
+  showOf,
+  stateOf,
+  switchOf,
+  type StatusMap
+} from './show.ts'
 import type { Statuses } from './statuses.ts'
 
 /** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
@@ -311,7 +319,10 @@ export class Violins {
     const statuses = await this.#statusesOf(violin)
     const hasLeft = (host: HostId): boolean => this.#peers.stateOf(host) === 'left'
     const signedTwice = this.#records.signedTwice(violin.id)
-    return showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), hasLeft)
+    const shown = showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), hasLeft)
+    return this.#isGuestHere(violin)
+      ? asSeenByGuest(shown, this.#peers.nameOf(this.#host.identity.id))
+      : shown
   }
 
   /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing. */
@@ -415,7 +426,7 @@ export class Violins {
     const before = this.#before(topology.name)
     const hosts = await this.#placementHosts()
     const former = before?.spec ?? null
-    const whole = withAttached(topology, former)
+    const whole = withGuests(topology, former)
     const placement = place(whole, hosts, former, (name, host) =>
       hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
     )
@@ -596,6 +607,17 @@ export class Violins {
   isMine(violin: ViolinView): boolean {
     const { publicKey } = this.#host.identity.owner
     return this.#records.set.get('violin', publicKey, violin.id) !== null
+  }
+
+  /** Whether this host takes part in another owner's VIOLIN by offers alone. */
+  #isGuestHere(violin: ViolinView): boolean {
+    const { id } = this.#host.identity
+    if (violin.spec === null || this.isMine(violin)) return false
+    const { lans, entities, offers = [] } = violin.spec
+    const takesPart = [...lans, ...entities.filter(({ by }) => by !== id)].some(({ hosts }) =>
+      hosts.includes(id)
+    )
+    return !takesPart && offers.some(({ to }) => to === id)
   }
 
   #owned(violin: ViolinView): ViolinView {

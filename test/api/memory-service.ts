@@ -166,6 +166,9 @@ export function createMemoryService(): MemoryService {
       find(violin)
       yield { kind: 'done', text: `${violin}/${jetway} is ${open ? 'open' : 'shut'}` } satisfies Progress
     },
+    async *offer({ violin, lan, to }) {
+      yield { kind: 'done', text: `${violin}/${lan} is offered to ${to}` } satisfies Progress
+    },
     letJetways: ({ owner }) => Promise.resolve({ owner, text: `${owner} may have jetways on this host` }),
     async *attach({ violin, lan, ip }) {
       const ips = [ip ?? '10.0.0.9/24']
@@ -288,6 +291,7 @@ function showOf(topology: Topology): Show {
       hostId: id,
       hosts: ['princeton'],
       restart: entity.restart ?? 'failover',
+      by: null,
       state: 'running',
       reason: '',
       bootMs: 100,
@@ -301,6 +305,7 @@ function showOf(topology: Topology): Show {
       }))
     })),
     jetways: [],
+    offers: [],
     stale: ['purdue']
   }
 }

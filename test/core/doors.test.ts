@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { expectedEntities, openJetways, withAttached, withHost, withoutHost } from '#core/doors.ts'
+import {
+  expectedEntities,
+  openJetways,
+  withEntity,
+  withGuests,
+  withOffer,
+  withoutEntity,
+  withoutOffer
+} from '#core/doors.ts'
+import { place } from '#core/placement.ts'
+import { hostsIn } from '#core/records/view.ts'
 import {
   attachedRules,
   bridgeRules,
@@ -124,7 +134,7 @@ test('of two enabled bridges to one vLAN the first is open, and nothing waits fo
 
 test('a spec with doors survives the record, and one that is half a door is malformed', () => {
   const spec = settle(topology(entity('a', 'host', 'lan1'), jetway('out', 'lan1', 'br0', true)))
-  const attached = withHost(spec, attachedEntity(spec, { name: 'me', host: there, lan: 'lan1' }))
+  const attached = withEntity(spec, attachedEntity(spec, { name: 'me', host: there, lan: 'lan1' }))
   assert.deepEqual(specFromWire(specToWire(attached)), attached)
   for (const wrong of [
     { kind: 'host' as const },
@@ -160,22 +170,22 @@ test('an attached host has the next free address and ways to the other vLANs, bu
 
 test('attached hosts switch for one another only where nobody else is, and a file takes none of them off', () => {
   const empty = settle(topology(), null, [])
-  const one = withHost(empty, attachedEntity(empty, { name: 'one', host: here, lan: 'lan1' }))
-  const both = withHost(one, attachedEntity(one, { name: 'two', host: there, lan: 'lan1' }))
+  const one = withEntity(empty, attachedEntity(empty, { name: 'one', host: here, lan: 'lan1' }))
+  const both = withEntity(one, attachedEntity(one, { name: 'two', host: there, lan: 'lan1' }))
   assert.deepEqual(
     both.lans.map(({ hosts }) => hosts),
     [[here, there], []]
   )
   assert.deepEqual(
-    withoutHost(both, 'one').lans.map(({ hosts }) => hosts),
+    withoutEntity(both, 'one').lans.map(({ hosts }) => hosts),
     [[there], []]
   )
-  assert.deepEqual(withoutHost(withoutHost(both, 'one'), 'two'), empty)
+  assert.deepEqual(withoutEntity(withoutEntity(both, 'one'), 'two'), empty)
   const mixed = settle(topology(entity('a', 'host', 'lan1')))
-  const joined = withHost(mixed, attachedEntity(mixed, { name: 'two', host: there, lan: 'lan1' }))
+  const joined = withEntity(mixed, attachedEntity(mixed, { name: 'two', host: there, lan: 'lan1' }))
   assert.deepEqual(joined.lans, mixed.lans)
-  assert.deepEqual(withoutHost(joined, 'two'), mixed)
-  const again = withAttached(topology(entity('a', 'host', 'lan1'), entity('b', 'host', 'lan1')), joined)
+  assert.deepEqual(withoutEntity(joined, 'two'), mixed)
+  const again = withGuests(topology(entity('a', 'host', 'lan1'), entity('b', 'host', 'lan1')), joined)
   assert.deepEqual(
     again.entities.map(({ name }) => name),
     ['a', 'b', 'two']
@@ -184,7 +194,50 @@ test('attached hosts switch for one another only where nobody else is, and a fil
   assert.deepEqual(kept?.nics, joined.entities.at(-1)?.nics)
   // Its vLAN is dropped: so is it.
   const without = { ...topology(), lans: [{ name: 'lan2', subnet: '10.0.2.0/24', vswitch: [] }] }
-  assert.deepEqual(withAttached(without, joined).entities, [])
+  assert.deepEqual(withGuests(without, joined).entities, [])
+})
+
+test('what came by an offer is kept by files, goes with the offer, and never switches what is the owner’s', () => {
+  const spec = settle(topology(entity('a', 'host', 'lan1')))
+  const offered = withOffer(withOffer(spec, { lan: 'lan1', to: there }), { lan: 'lan2', to: there })
+  assert.deepEqual(withOffer(offered, { lan: 'lan1', to: there }), offered)
+  const guest = { name: 'web', driver: 'netns', host: there, by: there, lan: 'lan1' } as const
+  const joined = withEntity(offered, attachedEntity(offered, guest))
+  assert.deepEqual(joined.lans, spec.lans)
+  assert.deepEqual(specFromWire(specToWire(joined)), joined)
+  assert.ok(hostsIn(offered).has(there))
+  const again = settle(withGuests(topology(entity('a', 'host', 'lan1')), joined), joined)
+  assert.deepEqual(
+    [again.entities.map(({ name, by }) => [name, by]), again.offers],
+    [
+      [
+        ['a', undefined],
+        ['web', there]
+      ],
+      joined.offers
+    ]
+  )
+  const hosts = [here, there].map((id) => ({
+    id,
+    name: id,
+    available: id === here,
+    unavailableWhy: 'is away',
+    left: false,
+    drivers: ['netns' as const],
+    freeMemoryMiB: 100,
+    load: 0
+  }))
+  const placed = place(
+    withGuests(topology(entity('a', 'host', 'lan1')), joined),
+    hosts,
+    joined,
+    (name) => name
+  )
+  assert.deepEqual(placed.lans.get('lan1')?.hosts, [here])
+  assert.deepEqual(placed.entities.get('web')?.hosts, [there])
+  assert.deepEqual(withoutOffer(joined, { lan: 'lan2', to: there }).entities, joined.entities)
+  const withdrawn = withoutOffer(withoutOffer(joined, { lan: 'lan1', to: there }), { lan: 'lan2', to: there })
+  assert.deepEqual(withdrawn, spec)
 })
 
 test('jetways are refused but to whom the operator names, and to the bridges that he names', () => {

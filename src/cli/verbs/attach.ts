@@ -8,9 +8,17 @@ import { type JsonFlag, jsonFlag, printJson } from './common.ts'
 
 interface AttachFlags extends JsonFlag {
   readonly ip?: string
+  readonly vhost?: string
+  readonly driver?: 'uml' | 'netns'
 }
 
-const lanArgument = {
+/** NAME/LAN; the daemon proposes those that it knows. */
+export const lanArgument: {
+  parse: (text: string) => string
+  placeholder: string
+  brief: string
+  proposeCompletions: (this: Context) => Promise<readonly string[]>
+} = {
   parse: String,
   placeholder: 'NAME/LAN',
   brief: 'A vLAN of a VIOLIN',
@@ -23,7 +31,7 @@ const lanArgument = {
       .filter((show) => show !== null)
       .flatMap((show) => show.lans.map(({ name }) => `${show.name}/${name}`))
   }
-} as const
+}
 
 export const attach: Command<Context> = buildCommand<AttachFlags, [target: string], Context>({
   docs: {
@@ -40,13 +48,33 @@ export const attach: Command<Context> = buildCommand<AttachFlags, [target: strin
         placeholder: 'ADDRESS',
         brief: 'Its address, as 10.0.0.7 or 10.0.0.7/24 (default: the next free one)'
       },
+      vhost: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        placeholder: 'NAME',
+        brief: "Not this host, but a vHost on it: on another owner's vLAN that is offered to you"
+      },
+      driver: {
+        kind: 'enum',
+        values: ['uml', 'netns'],
+        optional: true,
+        brief: 'How that vHost runs (default: uml)'
+      },
       ...jsonFlag
     },
     positional: { kind: 'tuple', parameters: [lanArgument] }
   },
-  async func({ ip, json }, target) {
+  async func({ ip, vhost, driver, json }, target) {
     const { violin, entity: lan } = parseTarget(target)
-    const rows = this.service.attach({ violin, lan, ...(ip === undefined ? {} : { ip }) })
+    const rows = this.service.attach({
+      violin,
+      lan,
+      ...(ip === undefined ? {} : { ip }),
+      ...(vhost === undefined ? {} : { vhost }),
+      ...(driver === undefined ? {} : { driver })
+    })
+    if (vhost !== undefined) return showProgress(told(rows, json === true), json === true)
     let isAsked = false
     // The daemon takes it off, and then ends the stream; were this to end first, nobody could say that it is done.
     const leave = (): void => {

@@ -90,6 +90,10 @@ function showText(shown: Show): string {
   const reasons = [...shown.entities, ...shown.jetways]
     .filter(({ reason }) => reason !== '')
     .map(({ name, reason }) => `${name}: ${reason}\n`)
+  const guests = [
+    ...shown.offers.map(({ lan, to }) => `${lan} is offered to the owner of ${to}\n`),
+    ...shown.entities.flatMap(({ name, by }) => (by === null ? [] : [`${name} is of ${by}, by an offer\n`]))
+  ]
   const jetways = table(
     ['jetway', 'vlan', 'host', 'mode', 'address', 'state'],
     shown.jetways.map(({ name, lan, host, mode, bridge, ip, state }) => [
@@ -104,5 +108,5 @@ function showText(shown: Show): string {
   if (shown.lans.length === 0 && shown.entities.length === 0)
     return `${title}on ${shown.hosts.join(', ')}; what is in it is known there only\n${stale}`
   const doors = shown.jetways.length === 0 ? [] : ['\n', jetways]
-  return [title, ...twice, stale, '\n', lans, '\n', entities, ...doors, ...reasons].join('')
+  return [title, ...twice, stale, '\n', lans, '\n', entities, ...doors, ...guests, ...reasons].join('')
 }

@@ -14,6 +14,7 @@ import {
   type EntityFile,
   type EntityKind,
   type Jetway,
+  type Offer,
   type Restart,
   type Spec,
   type SpecEntity,
@@ -48,6 +49,7 @@ export const specLimits = {
   hosts: 1000,
   /** Hosts that may run one entity. */
   hostsPerEntity: 16,
+  offers: 256,
   /** The claims of a generation are 2¹⁶, all of them below 2³¹. */
   generation: 0x7fff,
   ipsPerNic: 16,
@@ -101,15 +103,17 @@ export function specToWire(spec: Spec): unknown {
     multicast: entity.multicast ?? null,
     nat: entity.nat ?? null,
     anycast: entity.anycast ?? [],
-    jetway: entity.jetway === undefined ? null : jetwayToWire(entity.jetway)
+    jetway: entity.jetway === undefined ? null : jetwayToWire(entity.jetway),
+    by: entity.by === undefined ? [] : places([entity.by])
   }))
+  const offers = (spec.offers ?? []).map(({ lan, to }) => ({ lan, to: places([to]) }))
   const rendezvous = spec.rendezvous ?? null
-  return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities, rendezvous }
+  return { name: spec.name, hosts: hostsToWire([...table.keys()]), lans, entities, rendezvous, offers }
 }
 
 /** Checks shape, bounds and references. Throws {@link Malformed}. */
 export function specFromWire(value: unknown): Spec {
-  const wire = readMap(value, 'spec', ['name', 'hosts', 'lans', 'entities', 'rendezvous'])
+  const wire = readMap(value, 'spec', ['name', 'hosts', 'lans', 'entities', 'rendezvous', 'offers'])
   const hosts = hostsFromWire(wire.hosts, 'hosts', specLimits.hosts)
   const lans = readList(wire.lans, 'lans', 0, specLimits.lans).map((lan) => lanFromWire(lan, hosts))
   const names = new Set<string>()
@@ -122,7 +126,15 @@ export function specFromWire(value: unknown): Spec {
   })
   const rendezvous = maybe(wire.rendezvous, (name) => readName(name, 'rendezvous'))
   if (rendezvous !== undefined && !names.has(rendezvous)) throw new Malformed('rendezvous is no entity')
-  return { name: readName(wire.name, 'name'), lans, entities, ...present({ rendezvous }) }
+  const offers = readList(wire.offers, 'offers', 0, specLimits.offers).map((one) =>
+    offerFromWire(one, hosts, lanNames)
+  )
+  return {
+    name: readName(wire.name, 'name'),
+    lans,
+    entities,
+    ...present({ rendezvous, offers: offers.length === 0 ? undefined : offers })
+  }
 }
 
 /** What may be left out is null on the wire. */
@@ -222,7 +234,8 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'multicast',
     'nat',
     'anycast',
-    'jetway'
+    'jetway',
+    'by'
   ])
   const nicNames = new Set<string>()
   return checkedDoor({
@@ -250,9 +263,17 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
       multicast: maybe(wire.multicast, (word) => readOneOf(word, 'multicast', ['pim'] as const)),
       nat: maybe(wire.nat, (lan) => readName(lan, 'the vLAN outside')),
       anycast: anycastFromWire(wire.anycast),
-      jetway: maybe(wire.jetway, jetwayFromWire)
+      jetway: maybe(wire.jetway, jetwayFromWire),
+      by: pick(wire.by, hosts, 0, 1)[0]
     })
   })
+}
+
+function offerFromWire(value: unknown, hosts: readonly HostId[], lans: ReadonlySet<string>): Offer {
+  const wire = readMap(value, 'offer', ['lan', 'to'])
+  const lan = readName(wire.lan, 'lan of an offer')
+  if (!lans.has(lan)) throw new Malformed('an offer is of a lan that is not there')
+  return { lan, to: pick(wire.to, hosts, 1, 1)[0] as HostId }
 }
 
 function jetwayToWire({ mode, bridge, enabled }: Jetway): unknown {

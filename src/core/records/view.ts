@@ -286,5 +286,6 @@ function byAuthority(a: ViolinRecord, b: ViolinRecord): number {
 
 /** Every host that a spec names: for an entity or for a vLAN. */
 export function hostsIn(spec: Spec): ReadonlySet<HostId> {
-  return new Set([...spec.lans, ...spec.entities].flatMap((part) => part.hosts))
+  const offered = (spec.offers ?? []).map(({ to }) => to)
+  return new Set([...[...spec.lans, ...spec.entities].flatMap((part) => part.hosts), ...offered])
 }

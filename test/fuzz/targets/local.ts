@@ -4,6 +4,8 @@ import { Duplex, PassThrough, Writable } from 'node:stream'
 import type * as z from 'zod'
 import { ViolinError } from '#core/errors.ts'
 import { parseIpv4, parseSubnet } from '#core/ipv4.ts'
+import { parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
+import { parseNetwork } from '#core/networks.ts'
 import { SessionDecoder, encodeSessionFrame, maxSessionPayload, sessionFrame } from '#core/session.ts'
 import { encodeRequest, methods, sessionRequest } from '#api/methods.ts'
 import { maxLineBytes } from '#slice/contract.ts'
@@ -321,11 +323,14 @@ const words: Target = {
   enters: [
     'core/ipv4.ts parseIpv4',
     'core/ipv4.ts parseSubnet',
+    'core/ipv6.ts parseIpv6',
+    'core/ipv6.ts parseSubnet6',
+    'core/networks.ts parseNetwork',
     'syscalls/udp.ts parseIpv4',
     'cli/duration.ts parseDuration'
   ],
   form: 'text',
-  samples: ['192.168.1.1', '10.0.0.0/8', '24h', '1.5m', '500ms'].map(bytesOf),
+  samples: ['192.168.1.1', '10.0.0.0/8', 'fd00:1::7', 'fd00:1::/64', '24h', '1.5m', '500ms'].map(bytesOf),
   maxBytes: 256,
   weight: 3,
   decode(bytes) {
@@ -334,12 +339,18 @@ const words: Target = {
     assert.ok(ip === null || (Number.isInteger(ip) && ip >= 0 && ip < 2 ** 32))
     assert.equal(parseUdpIp(line) === null, ip === null)
     const subnet = parseSubnet(line)
+    const ipv6 = parseIpv6(line)
+    assert.ok(ipv6 === null || (ipv6 >= 0n && ipv6 < 1n << 128n))
+    const network = parseNetwork(line)
+    assert.ok(network === null || (network.first >= 0n && network.first <= network.last))
+    const isOne = ip !== null || ipv6 !== null || subnet !== null || parseSubnet6(line) !== null
+    assert.ok(network !== null || !isOne)
     try {
       assert.ok(parseDuration(line) >= 0)
       return true
     } catch (error: unknown) {
       if (!(error instanceof Error) || error instanceof assert.AssertionError) throw error
-      return ip !== null || subnet !== null
+      return network !== null
     }
   }
 }
