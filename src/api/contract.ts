@@ -321,6 +321,21 @@ export interface Service {
    * which of them did not answer (kind `not-reached`).
    */
   events(request: { readonly follow: boolean; readonly violin?: string }): AsyncIterable<EventRow>
+  /** Plugs one more vNIC into an entity, while it runs: a change of the record, as by an `apply`. */
+  addNic(request: {
+    readonly violin: string
+    readonly entity: string
+    readonly lan: string
+    /** A bare address; the next free one when left out. */
+    readonly ip?: string
+    readonly timeoutMs: number
+  }): AsyncIterable<Progress>
+  removeNic(request: {
+    readonly violin: string
+    readonly entity: string
+    readonly nic: string
+    readonly timeoutMs: number
+  }): AsyncIterable<Progress>
   images(request: Record<string, never>): Promise<readonly ImageRow[]>
   /** Fetches an image from members that have it, by its name there or by its hash. */
   pullImage(request: { readonly image: string; readonly from?: string }): AsyncIterable<Progress>

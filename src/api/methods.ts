@@ -153,6 +153,13 @@ export const methods: Table = {
     stream: false
   },
   move: { request: z.strictObject({ violin: name, entity: name, to: name, timeoutMs }), stream: true },
+  addNic: {
+    request: optional<Request<'addNic'>>(
+      z.strictObject({ violin: name, entity: name, lan: name, ip: name.optional(), timeoutMs })
+    ),
+    stream: true
+  },
+  removeNic: { request: z.strictObject({ violin: name, entity: name, nic: name, timeoutMs }), stream: true },
   images: { request: none, stream: false },
   pullImage: {
     request: optional<Request<'pullImage'>>(z.strictObject({ image: name, from: name.optional() })),

@@ -33,6 +33,7 @@ import { link } from './verbs/link.ts'
 import { list } from './verbs/list.ts'
 import { offer } from './verbs/offer.ts'
 import { migrate } from './verbs/migrate.ts'
+import { nic } from './verbs/nic.ts'
 import { plan } from './verbs/plan.ts'
 import { restart, start, stop } from './verbs/power.ts'
 import { refuse } from './verbs/refuse.ts'
@@ -42,15 +43,7 @@ import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
 
 /** Verbs of later versions: told as such, not as a slip of the pen. */
-const laterVerbs: ReadonlySet<string> = new Set([
-  'ping',
-  'bugreport',
-  'nic',
-  'capture',
-  'top',
-  'kernel',
-  'ui'
-])
+const laterVerbs: ReadonlySet<string> = new Set(['ping', 'bugreport', 'capture', 'top', 'kernel', 'ui'])
 
 /** Builds the command line. `failed` reports what a verb threw and gives the exit status. */
 export function buildApp(failed: (error: unknown) => number): Application<Context> {
@@ -86,6 +79,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     events,
     image,
     run,
+    nic,
     delete: deleteVerb,
     demo,
     lab

@@ -19,6 +19,7 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
       'show',
       'wait',
       'migrate',
+      'nic',
       'stop',
       'start',
       'restart',

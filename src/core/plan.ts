@@ -108,9 +108,9 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
     (word) => !same(before[word], after[word])
   )
   const relinked = same(withoutLinks(before.nics), withoutLinks(after.nics))
-  // Where else it may run is no part of the machine, nor are its links, so that one goes on.
-  const running = words.every(
-    (word) => ['pinned', 'hosts', 'restart', 'jetway'].includes(word) || (word === 'nics' && relinked)
+  // Where else it may run is no part of the machine, nor are its links; vNICs and routes it takes on as it runs.
+  const running = words.every((word) =>
+    ['pinned', 'hosts', 'restart', 'nics', 'routes', 'jetway'].includes(word)
   )
   const told = words.map((word) => (word === 'nics' && relinked ? 'links' : word))
   return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${told.join(', ')}` }

@@ -66,6 +66,9 @@ export function createService(parts: ServiceParts): Service {
     delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
     move: ({ violin, entity, to, timeoutMs }) => violins.move(violin, entity, to, timeoutMs),
+    addNic: ({ violin, entity, lan, ip, timeoutMs }) =>
+      violins.changeNics(violin, entity, { lan, ...(ip === undefined ? {} : { ip }) }, timeoutMs),
+    removeNic: ({ violin, entity, nic, timeoutMs }) => violins.changeNics(violin, entity, nic, timeoutMs),
     images: () => parts.images.rows(),
     pullImage: ({ image, from }) => parts.images.pull(image, from),
     removeImage: ({ image }) => parts.images.remove(image),

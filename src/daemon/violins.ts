@@ -4,6 +4,7 @@ import { ascii, hex } from '#core/derive.ts'
 import { expectedEntities, withGuests } from '#core/doors.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
+import { addNic, type NicWish, removeNic } from '#core/nics.ts'
 import { type PlacementHost, findHost, objectionTo, place } from '#core/placement.ts'
 import { type Change, planChanges, same } from '#core/plan.ts'
 import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
@@ -11,7 +12,8 @@ import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
 import { maxLifeMs, maxVersion } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
-import { hostsPerEntity, type Spec, type SpecEntity, type Topology } from '#core/spec.ts'
+import { hostsPerEntity, type Spec, type SpecEntity, type SpecNic, type Topology } from '#core/spec.ts'
+import type { EntityStatus } from '#slice/contract.ts'
 import type { ListRow, Plan, Progress, Show, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -228,6 +230,60 @@ export class Violins {
     const entities = spec.entities.map((one) => (one === entity ? moved : one))
     const violin = await this.#publish(before, { spec: { ...spec, lans, entities }, ended: null })
     return { violin, target: target.id }
+  }
+
+  /** Adds a vNIC to an entity (a wish), or removes the one of a name; tells when the machine has taken it on. */
+  async *changeNics(
+    name: string,
+    entity: string,
+    change: NicWish | string,
+    timeoutMs: number
+  ): AsyncGenerator<Progress, void, void> {
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const settle = (): Promise<{ readonly violin: ViolinView; readonly nic: SpecNic | null }> =>
+      this.#nicsChanged(name, entity, change)
+    const turn = this.#settling.then(settle, settle)
+    this.#settling = turn.catch(() => undefined)
+    const { violin, nic } = await turn
+    yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
+    const hosts = namedHosts(violin.spec as Spec)
+    yield* this.tell(violin)
+    const without = typeof change === 'string' ? change : ''
+    const isDone = (one: EntityStatus): boolean =>
+      one.state === 'running' &&
+      (nic === null
+        ? !one.nics.some((other) => other.name === without)
+        : one.nics.some((other) => other.name === nic.name && other.lan === nic.lan && other.up))
+    for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
+      const own = [...statuses.values()].flatMap((status) => status?.entities ?? [])
+      if (!own.some((one) => one.name === entity && isDone(one))) continue
+      const text =
+        nic === null
+          ? `${entity} has no ${without} any more`
+          : `${entity} has ${nic.name} on ${nic.lan}: ${nic.ips.join(', ')}`
+      yield { kind: 'done', text }
+      return
+    }
+    throw new ViolinError(
+      'timeout',
+      `${entity} has not taken its vNICs on after ${seconds(timeoutMs)}`,
+      `see \`violin show ${violin.name}\``
+    )
+  }
+
+  async #nicsChanged(
+    name: string,
+    entity: string,
+    change: NicWish | string
+  ): Promise<{ readonly violin: ViolinView; readonly nic: SpecNic | null }> {
+    const before = this.#owned(this.find(name))
+    const spec = before.spec as Spec
+    const added =
+      typeof change === 'string'
+        ? { spec: removeNic(spec, entity, change), nic: null }
+        : addNic(spec, entity, change)
+    const violin = await this.#publish(before, { spec: added.spec, ended: null })
+    return { violin, nic: added.nic }
   }
 
   /** The host that runs an entity now, or should. Throws `not-running-here` when it has none. */

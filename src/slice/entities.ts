@@ -20,7 +20,7 @@ import {
   type SliceWish
 } from './contract.ts'
 import type { PortSource } from './forwarder/contract.ts'
-import type { Machine, StartMachine } from './machines/contract.ts'
+import { type Machine, nicChanges, type StartMachine } from './machines/contract.ts'
 
 /** Machines that boot at once: booting is all CPU, and more only makes each slower. */
 const maxBoots = 4
@@ -52,10 +52,12 @@ export interface EntitiesOptions {
 
 /** One life of an entity's machine. */
 interface Run {
-  readonly spec: SliceEntity
+  spec: SliceEntity
   readonly machine: Machine
   readonly startedAt: number
   readonly ports: Map<string, number>
+  /** Ports whose vNICs are being taken out: their end is no fault. */
+  readonly leaving: Set<number>
   /** Its network is set: its ports are open. */
   up: boolean
   runningSince: number | null
@@ -147,7 +149,7 @@ export class Entities {
   /** A port's machine came or went. */
   port(port: number, up: boolean, reason: string): void {
     const entry = this.#entryOf(port)
-    if (entry === undefined || entry.run === null) return
+    if (entry === undefined || entry.run === null || entry.run.leaving.has(port)) return
     this.#portUp.set(port, up)
     // What went is a vNIC; a machine that lives on without it would be of no use.
     if (!up && entry.state === 'running') this.#failed(entry, entry.run, `a vNIC went: ${reason}`)
@@ -243,6 +245,10 @@ export class Entities {
     const { run } = entry
     const isDoor = (entry.want ?? run?.spec)?.driver === 'tap'
     const want = isDoor && !this.#attended ? null : entry.want
+    if (run !== null && want !== null && !entry.died && isLiveChange(run, want)) {
+      await this.#adjust(entry, run, want)
+      return true
+    }
     if (run !== null && (entry.died || want === null || !sameMachine(run.spec, want))) {
       await this.#end(entry, run)
       return true
@@ -268,13 +274,13 @@ export class Entities {
     await rm(folder, { recursive: true, force: true })
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const ports = new Map<string, number>()
-    const macs = new Map(spec.nics.map(({ name }) => [name, options.macOf(entry.name, name)]))
-    const ofNic = (nic: string): { lan: string; mac: Mac } => {
-      const lan = spec.nics.find(({ name }) => name === nic)?.lan
-      if (lan === undefined) throw new Error(`${entry.name} has no vNIC ${nic}`)
-      return { lan, mac: macs.get(nic) as Mac }
-    }
+    const macs = this.#macsOf(spec)
     let run: Run | null = null
+    const ofNic = (nic: string): { lan: string; mac: Mac } => {
+      const lan = (run?.spec ?? spec).nics.find(({ name }) => name === nic)?.lan
+      if (lan === undefined) throw new Error(`${entry.name} has no vNIC ${nic}`)
+      return { lan, mac: options.macOf(entry.name, nic) }
+    }
     // A driver may tell its state before it returned.
     let early: [EntityState, string] | null = null
     let up = false
@@ -291,6 +297,7 @@ export class Entities {
         const link = entry.want?.nics.find(({ name }) => name === nic)?.link ?? null
         ports.set(nic, options.addPort(lan, mac, source, link))
       },
+      detach: (nic) => this.#detach(ports, nic),
       tap: (namespaceFd, nic) => options.tap(entry.name, nic, ofNic(nic).mac, namespaceFd),
       events: {
         up: () => {
@@ -305,11 +312,49 @@ export class Entities {
         }
       }
     })
-    run = { spec, machine, ports, startedAt: performance.now(), up, runningSince: null }
+    run = {
+      spec,
+      machine,
+      ports,
+      leaving: new Set(),
+      startedAt: performance.now(),
+      up,
+      runningSince: null
+    }
     entry.run = run
     if (up) this.#openPorts(entry, run)
     const first = early as [EntityState, string] | null
     if (first !== null) this.#told(entry, run, ...first)
+  }
+
+  /** Changes vNICs and routes of a machine that runs; one that cannot is started anew. */
+  async #adjust(entry: Entry, run: Run, want: SliceEntity): Promise<void> {
+    for (const { name } of nicChanges(run.spec, want).gone) {
+      const port = run.ports.get(name)
+      if (port !== undefined) run.leaving.add(port)
+    }
+    run.spec = want
+    try {
+      await run.machine.change(want, this.#macsOf(want))
+      // It may have died, or be wanted no more, meanwhile.
+      if (entry.run === run && run.up) this.#openPorts(entry, run)
+      this.#options.changed(this.#status(entry))
+    } catch (error: unknown) {
+      this.#options.log('change', { entity: entry.name, error: errorData(error).message })
+      if (entry.run === run) await this.#end(entry, run)
+    }
+  }
+
+  #macsOf({ name, nics }: SliceEntity): Map<string, Mac> {
+    return new Map(nics.map((nic) => [nic.name, this.#options.macOf(name, nic.name)]))
+  }
+
+  #detach(ports: Map<string, number>, nic: string): void {
+    const port = ports.get(nic)
+    if (port === undefined) return
+    ports.delete(nic)
+    this.#portUp.delete(port)
+    this.#options.removePort(port)
   }
 
   async #end(entry: Entry, run: Run): Promise<void> {
@@ -422,6 +467,16 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
     nics: withoutLinks(entity.nics)
   })
   return same(made(a), made(b))
+}
+
+/** What a machine that runs can take on: other vNICs, other ways. */
+function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
+  const wires = { nics: [], routes: [] }
+  return (
+    runningSince !== null &&
+    !sameMachine(spec, want) &&
+    sameMachine({ ...spec, ...wires }, { ...want, ...wires })
+  )
 }
 
 const elsewhere: Partial<SliceEntity> = {

@@ -108,6 +108,12 @@ export function createMemoryService(): MemoryService {
           start: entity === 'a' ? 'vtysh -b\n' : ''
         }))
       ),
+    async *addNic({ entity, lan }) {
+      yield { kind: 'done', text: `${entity} has eth9 on ${lan}` }
+    },
+    async *removeNic({ entity, nic }) {
+      yield { kind: 'done', text: `${entity} has no ${nic} any more` }
+    },
     images: () =>
       Promise.resolve([
         { hash: 'ab'.repeat(32), names: ['router'], bytes: 1, files: 1, usedBy: ['net'], reason: '' },

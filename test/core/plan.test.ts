@@ -120,7 +120,7 @@ test('a vLAN changes by its subnet or by the candidates of its vSwitch', () => {
   const renumbered = topology([lan('a', '10.9.0.0/24')], [entity('x', ['a'], { on: 'A' })])
   assert.deepEqual(told(plan(before, renumbered)), [
     'change lan a: its subnet changed',
-    'restart entity x: changed: nics'
+    'change entity x: changed: nics'
   ])
   const wider = topology(lans, [entity('x', ['a'], { on: 'A' }), entity('y', ['a'], { on: 'B' })])
   assert.deepEqual(told(plan(before, wider)).slice(0, 1), [

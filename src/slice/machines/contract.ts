@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { SpecEntity } from '#core/spec.ts'
+import type { SpecEntity, SpecNic } from '#core/spec.ts'
 import type { EntityState, SliceEntity, SliceWish } from '#slice/contract.ts'
 import type { PortSource } from '#slice/forwarder/contract.ts'
 
@@ -26,6 +26,8 @@ export interface MachineSetup {
   readonly images: string
   /** Gives the far end of a vNIC to the forwarder, once per vNIC. */
   readonly attach: (nic: string, source: PortSource) => void
+  /** The vNIC's port ends; nothing is behind it any more. */
+  readonly detach: (nic: string) => void
   /** A TAP inside the entity's network namespace, made by the root daemon; its open descriptor. Null: outside of the slice. */
   readonly tap: (namespaceFd: number | null, nic: string) => Promise<number>
   readonly events: MachineEvents
@@ -46,6 +48,11 @@ export interface Machine {
   session(request: SessionRequest, stream: Duplex): void
   /** New contents for /etc/hosts. */
   rename(names: SliceWish['names']): Promise<void>
+  /**
+   * Takes on the vNICs, addresses and routes of a spec that differs in nothing else, while it runs. Throws where it
+   * cannot, and is to be started anew then.
+   */
+  change(entity: SpecEntity, macs: ReadonlyMap<string, Mac>): Promise<void>
   /** Ends it in good order, by force after a bound; resolves when nothing of it is left but its folder. */
   stop(): Promise<void>
 }
@@ -69,4 +76,17 @@ export function imageFolder({
     `the image ${name} (${hash.slice(0, 12)}) is not on this host`,
     'fetch it: violin image pull NAME'
   )
+}
+
+/** vNICs by what becomes of them: one of the same name on another vLAN is another. */
+export function nicChanges(
+  before: Pick<SpecEntity, 'nics'>,
+  after: Pick<SpecEntity, 'nics'>
+): { readonly gone: readonly SpecNic[]; readonly added: readonly SpecNic[] } {
+  const isIn = (nics: readonly SpecNic[], nic: SpecNic): boolean =>
+    nics.some(({ name, lan }) => name === nic.name && lan === nic.lan)
+  return {
+    gone: before.nics.filter((nic) => !isIn(after.nics, nic)),
+    added: after.nics.filter((nic) => !isIn(before.nics, nic))
+  }
 }

@@ -37,6 +37,11 @@ class TapMachine implements Machine {
     return Promise.resolve()
   }
 
+  /** Its device is another's to set up: it is made anew. */
+  change(): Promise<void> {
+    return Promise.reject(new Error(`${this.#setup.entity.name} is no machine`))
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     await this.#started

@@ -63,6 +63,7 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
     folder,
     images: root,
     attach: (_nic, source) => assert.equal(source.kind, 'tap'),
+    detach: () => undefined,
     tap: async (namespace, nic) => {
       assert.notEqual(namespace, null)
       const fd = inNetworkNamespaceOf(namespace as number, () => openTap(nic))

@@ -134,7 +134,7 @@ test('nothing is written between the announcement of names and the answer', asyn
   agent.signal('s1', 'HUP')
   await turn()
   assert.equal(sent(), 'hosts 10\n1.2.3.4 a\n')
-  guest.write('hosts 0\n')
+  guest.write('taken 0\n')
   await done
   await turn()
   assert.equal(sent(), 'hosts 10\n1.2.3.4 a\nsignal s1 HUP\n')

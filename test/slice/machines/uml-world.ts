@@ -92,6 +92,7 @@ function startGuest(
     folder,
     images,
     attach: (nic, source) => attach(nic, macs.get(nic) as Mac, source),
+    detach: () => undefined,
     tap: () => Promise.reject(new Error('a virtual machine has no TAP')),
     events: {
       up: () => undefined,

@@ -6,13 +6,13 @@ import type { Duplex } from 'node:stream'
 import { dirname } from 'node:path'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { EntityFile } from '#core/spec.ts'
+import type { EntityFile, SpecEntity } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
-import { imageFolder, type Machine, type MachineSetup, type StartMachine } from '../contract.ts'
+import { imageFolder, type Machine, type MachineSetup, nicChanges, type StartMachine } from '../contract.ts'
 import { runInside } from './inside.ts'
 import { type Jail, makeTools, startJail } from './jail.ts'
 import { failSession, serveSession } from './session.ts'
-import { environmentOf, hostsFile, networkScript } from './setup.ts'
+import { changeScript, environmentOf, hostsFile, networkScript } from './setup.ts'
 
 /** One step of setting up inside. */
 const stepMs = 20_000
@@ -25,6 +25,8 @@ export const startNetns: StartMachine = (setup) => new NetnsMachine(setup)
 class NetnsMachine implements Machine {
   readonly #setup: MachineSetup
   readonly #env: Record<string, string>
+  /** As it is by now: vNICs and routes may have changed. */
+  #entity: SpecEntity
   readonly #started: Promise<void>
   #jail: Jail | null = null
   #running = false
@@ -33,6 +35,7 @@ class NetnsMachine implements Machine {
 
   constructor(setup: MachineSetup) {
     this.#setup = setup
+    this.#entity = setup.entity
     this.#env = environmentOf(setup.entity)
     this.#started = this.#start().catch((error: unknown) => this.#fail(errorData(error).message))
   }
@@ -47,6 +50,20 @@ class NetnsMachine implements Machine {
     // Before it runs, `#start` itself writes the names that it was given.
     await this.#started
     if (this.#jail !== null && this.#running) await this.#writeNames(this.#jail, names)
+  }
+
+  async change(entity: SpecEntity): Promise<void> {
+    await this.#started
+    const jail = this.#jail
+    if (jail === null || !this.#running) throw new Error('it does not run')
+    const { gone, added } = nicChanges(this.#entity, entity)
+    // The TAP goes with the last descriptor of it.
+    for (const { name } of gone) this.#setup.detach(name)
+    for (const { name } of added) await this.#addNic(jail, name)
+    const before = { ...this.#entity, nics: this.#entity.nics.filter((nic) => !gone.includes(nic)) }
+    const script = changeScript(before, entity)
+    await runInside(jail, ['/bin/sh', '-ec', script], { env: this.#env, timeoutMs: stepMs })
+    this.#entity = entity
   }
 
   async stop(): Promise<void> {
@@ -66,14 +83,16 @@ class NetnsMachine implements Machine {
     this.#jail = jail
     if (this.#stopping) return jail.kill()
     void jail.ended.then(() => this.#fail('its namespaces ended'))
-    for (const nic of entity.nics) {
-      const fd = await this.#setup.tap(jail.network, nic.name)
-      this.#setup.attach(nic.name, { kind: 'tap', fd })
-    }
+    for (const { name } of entity.nics) await this.#addNic(jail, name)
     await this.#configure(jail)
     if (this.#stopping || this.#failed) return
     this.#running = true
     events.state('running', '')
+  }
+
+  async #addNic(jail: Jail, nic: string): Promise<void> {
+    const fd = await this.#setup.tap(jail.network, nic)
+    this.#setup.attach(nic, { kind: 'tap', fd })
   }
 
   async #configure(jail: Jail): Promise<void> {

@@ -2,7 +2,7 @@
  * What is done inside a fresh namespace entity, as text: pure functions of its spec.
  */
 import { isIpv6 } from '#core/addresses.ts'
-import type { SpecEntity } from '#core/spec.ts'
+import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 
 /** Where programs are found inside. */
@@ -16,30 +16,72 @@ export function environmentOf(entity: SpecEntity): Record<string, string> {
 /** A shell script (`sh -e`) that gives the interfaces their addresses, and the entity its routes. */
 export function networkScript(entity: SpecEntity): string {
   const lines = ['ip link set lo up']
-  for (const nic of entity.nics) {
-    const [ipv4, ipv6] = [nic.ips.filter((one) => !isIpv6(one)), nic.ips.filter(isIpv6)]
-    for (const address of ipv4) lines.push(`ip addr add ${quote(address)} broadcast + dev ${quote(nic.name)}`)
-    // Its owner settled the addresses: asking the vLAN for a second first would only make it late.
-    if (ipv6.length > 0) lines.push(`echo 0 > /proc/sys/net/ipv6/conf/${quote(nic.name)}/accept_dad`)
-    for (const address of ipv6) lines.push(`ip -6 addr add ${quote(address)} dev ${quote(nic.name)}`)
-    lines.push(`ip link set ${quote(nic.name)} up`)
-  }
+  for (const nic of entity.nics) lines.push(...nicLines(nic))
   for (const address of entity.anycast ?? [])
     lines.push(
       isIpv6(address)
         ? `ip -6 addr add ${quote(`${address}/128`)} dev lo`
         : `ip addr add ${quote(`${address}/32`)} dev lo`
     )
-  for (const { to, via } of entity.routes)
-    lines.push(`ip ${isIpv6(via) ? '-6 ' : ''}route add ${quote(to)} via ${quote(via)}`)
-  if (entity.kind === 'router') {
-    lines.push('echo 1 > /proc/sys/net/ipv4/ip_forward')
-    // Who was told of a shorter way keeps it when that one dies, and the router could not tell him of another.
-    for (const where of ['all', ...entity.nics.map(({ name }) => quote(name))])
-      lines.push(`echo 0 > /proc/sys/net/ipv4/conf/${where}/send_redirects`)
+  for (const route of entity.routes) lines.push(routeLine('add', route))
+  return script([...lines, ...forwardingLines(entity)])
+}
+
+/**
+ * A shell script (`sh -e`) that brings an entity from one spec to another that differs by its vNICs and routes. Those
+ * vNICs that are not there any more have taken their routes along.
+ */
+export function changeScript(before: SpecEntity, after: SpecEntity): string {
+  const lines: string[] = []
+  const isIn = (routes: readonly SpecRoute[], route: SpecRoute): boolean =>
+    routes.some(({ to, via }) => to === route.to && via === route.via)
+  for (const route of before.routes)
+    if (!isIn(after.routes, route)) lines.push(`${routeLine('del', route)} 2>/dev/null || true`)
+  for (const nic of after.nics) {
+    const former = before.nics.find(({ name, lan }) => name === nic.name && lan === nic.lan)
+    if (former === undefined) {
+      lines.push(...nicLines(nic))
+      continue
+    }
+    const dev = `dev ${quote(nic.name)}`
+    for (const ip of former.ips)
+      if (!nic.ips.includes(ip)) lines.push(`ip ${isIpv6(ip) ? '-6 ' : ''}addr del ${quote(ip)} ${dev}`)
+    lines.push(...nicLines({ ...nic, ips: nic.ips.filter((ip) => !former.ips.includes(ip)) }))
   }
-  if (entity.kind === 'router' && entity.nics.some(({ ips }) => ips.some(isIpv6)))
-    lines.push('echo 1 > /proc/sys/net/ipv6/conf/all/forwarding')
+  // All of them: what led over a vNIC that went, or an address that changed, went with it.
+  for (const route of after.routes) lines.push(routeLine('replace', route))
+  return script([...lines, ...forwardingLines(after)])
+}
+
+function nicLines({ name, ips }: SpecNic): string[] {
+  const [ipv4, ipv6] = [ips.filter((one) => !isIpv6(one)), ips.filter(isIpv6)]
+  return [
+    ...ipv4.map((address) => `ip addr add ${quote(address)} broadcast + dev ${quote(name)}`),
+    // Its owner settled the addresses: asking the vLAN for a second first would only make it late.
+    ...(ipv6.length > 0 ? [`echo 0 > /proc/sys/net/ipv6/conf/${quote(name)}/accept_dad`] : []),
+    ...ipv6.map((address) => `ip -6 addr add ${quote(address)} dev ${quote(name)}`),
+    `ip link set ${quote(name)} up`
+  ]
+}
+
+function routeLine(verb: 'add' | 'del' | 'replace', { to, via }: SpecRoute): string {
+  return `ip ${isIpv6(via) ? '-6 ' : ''}route ${verb} ${quote(to)} via ${quote(via)}`
+}
+
+function forwardingLines({ kind, nics }: SpecEntity): string[] {
+  if (kind !== 'router') return []
+  const ipv6 = nics.some(({ ips }) => ips.some(isIpv6))
+  return [
+    'echo 1 > /proc/sys/net/ipv4/ip_forward',
+    // Who was told of a shorter way keeps it when that one dies, and the router could not tell him of another.
+    ...['all', ...nics.map(({ name }) => quote(name))].map(
+      (where) => `echo 0 > /proc/sys/net/ipv4/conf/${where}/send_redirects`
+    ),
+    ...(ipv6 ? ['echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'] : [])
+  ]
+}
+
+function script(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`
 }
 

@@ -2,8 +2,9 @@
  * The slice's end of the control port: what it asks of the agent inside (src/guest/agent), and what that says.
  * One line of words each; what comes is a guest's, so it is bounded and believed for this machine only.
  *
- *     to the guest    exec ID IN OUT ERR │ terminal ID PORT │ signal ID HUP │ hosts BYTES, then these │ halt
- *     from the guest  up │ ready │ failed REASON │ started ID │ exit ID STATUS │ hosts STATUS
+ *     to the guest    exec ID IN OUT ERR │ terminal ID PORT │ signal ID HUP │ hosts BYTES │ change BYTES │ halt
+ *                     (the bytes follow: a file of names, a script)
+ *     from the guest  up │ ready │ failed REASON │ started ID │ exit ID STATUS │ taken STATUS REASON
  */
 import type { Duplex } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
@@ -25,19 +26,19 @@ export interface AgentEvents {
 const maxLineBytes = 4_096
 /** Longest reason of a guest that is passed on, characters. */
 const maxReason = 1_000
-/** Lines that wait while a file of names is taken over: two for each session there can be, and more. */
+/** Lines that wait while names or a script are taken over: two for each session there can be, and more. */
 const maxHeld = 64
-/** A guest that does not take its names by then is out of order. */
-const hostsMs = 20_000
+/** A guest that does not take its names, or run a script of some lines, by then is out of order. */
+const takeMs = 20_000
 
 export class Agent {
   readonly #port: Duplex
   readonly #events: AgentEvents
   #rest = ''
   #lost = false
-  /** Invariant: while a file of names is on its way nothing else is written; then these are, in order. */
+  /** Invariant: while names or a script are on their way nothing else is written; then these are, in order. */
   #held: string[] | null = null
-  #hostsTaken: ((status: number) => void) | null = null
+  #taken: ((answer: { readonly status: number; readonly reason: string }) => void) | null = null
 
   constructor(port: Duplex, events: AgentEvents) {
     this.#port = port
@@ -64,24 +65,36 @@ export class Agent {
     this.#say('halt\n')
   }
 
-  /** Replaces /etc/hosts. One at a time. Throws ViolinError `timeout` or `refused`. */
-  async hosts(contents: string): Promise<void> {
-    if (this.#hostsTaken !== null) throw new Error('names are being replaced already')
-    const { promise, resolve } = Promise.withResolvers<number | null>()
-    const timer = setTimeout(() => resolve(null), hostsMs)
-    this.#say(`hosts ${Buffer.byteLength(contents)}\n`)
+  /** Replaces /etc/hosts. One at a time, with {@link change}. Throws ViolinError `timeout` or `refused`. */
+  hosts(contents: string): Promise<void> {
+    return this.#give('hosts', contents, 'its names')
+  }
+
+  /** Runs a script (`sh -e`). Throws ViolinError `timeout`, `refused`. */
+  change(script: string): Promise<void> {
+    return this.#give('change', script, 'the change')
+  }
+
+  async #give(verb: 'hosts' | 'change', contents: string, what: string): Promise<void> {
+    if (this.#taken !== null) throw new Error('something is being taken over already')
+    const { promise, resolve } = Promise.withResolvers<{ status: number; reason: string } | null>()
+    const timer = setTimeout(() => resolve(null), takeMs)
+    this.#say(`${verb} ${Buffer.byteLength(contents)}\n`)
     this.#say(contents)
     this.#held = []
-    this.#hostsTaken = resolve
-    const status = await promise
+    this.#taken = resolve
+    const answer = await promise
     clearTimeout(timer)
-    this.#hostsTaken = null
+    this.#taken = null
     const held = this.#held
     this.#held = null
     for (const line of held) this.#say(line)
-    if (status === null)
-      throw new ViolinError('timeout', `the guest did not take its names in ${hostsMs} ms`, 'restart it')
-    if (status !== 0) throw new ViolinError('refused', `the guest took no names (${status})`, 'restart it')
+    if (answer === null)
+      throw new ViolinError('timeout', `the guest did not take ${what} in ${takeMs} ms`, 'restart it')
+    const { status, reason } = answer
+    if (status === 0) return
+    const why = reason === '' ? '' : `: ${reason}`
+    throw new ViolinError('refused', `the guest did not take ${what} (${status})${why}`, 'restart it')
   }
 
   #say(text: string): void {
@@ -111,8 +124,11 @@ export class Agent {
         return this.#events.started(first)
       case 'exit':
         return this.#events.exit(first, statusOf(second))
-      case 'hosts':
-        return this.#hostsTaken?.(statusOf(first))
+      case 'taken':
+        return this.#taken?.({
+          status: statusOf(first),
+          reason: printable(line.slice(`taken ${first} `.length))
+        })
       case undefined:
       default:
         return this.#lose(`its agent said "${printable(line).slice(0, 40)}"`)
@@ -122,7 +138,7 @@ export class Agent {
   #lose(reason: string): void {
     if (this.#lost) return
     this.#lost = true
-    this.#hostsTaken?.(1)
+    this.#taken?.({ status: 1, reason })
     this.#events.lost(reason)
   }
 }

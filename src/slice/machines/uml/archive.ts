@@ -43,7 +43,7 @@ export function entityArchive(input: ArchiveInput): Uint8Array<ArrayBuffer> {
 }
 
 /** Gives every vNIC its name by its MAC: the kernel numbers devices in the order in which it met them. */
-function namingScript({ entity, macs }: ArchiveInput): string {
+export function namingScript({ entity, macs }: Pick<ArchiveInput, 'entity' | 'macs'>): string {
   const lines = [
     'name() {',
     '  for path in /sys/class/net/*; do',

@@ -1,5 +1,5 @@
 /** The sockets to which UML's virtio devices connect: made before boot, seen by the jail read-only. */
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { listenUnix } from '#syscalls/unix-socket.ts'
 
@@ -26,6 +26,17 @@ export function listenAll(parent: string, names: readonly string[]): Sockets {
   } catch (error: unknown) {
     for (const descriptor of descriptors) closeSync(descriptor)
     throw error
+  } finally {
+    closeSync(open)
+  }
+}
+
+/** Listens on one more socket in the folder, in place of a former one of that name. Throws SyscallError. */
+export function listenAnew(folder: string, name: string): number {
+  rmSync(join(folder, name), { force: true })
+  const open = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    return listenUnix(`/proc/self/fd/${open}/${name}`, socketMode)
   } finally {
     closeSync(open)
   }

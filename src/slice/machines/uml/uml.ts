@@ -5,19 +5,21 @@
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { errorData, ViolinError } from '#core/errors.ts'
+import type { Mac } from '#core/ids.ts'
 import { same } from '#core/plan.ts'
 import type { SessionRequest } from '#core/session.ts'
+import { maxNicsPerEntity, type SpecEntity } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 import type { ConsoleDevice } from '../../vhost/consoles.ts'
-import { imageFolder, type Machine, type MachineSetup, type StartMachine } from '../contract.ts'
-import { hostsFile } from '../netns/setup.ts'
+import { imageFolder, type Machine, type MachineSetup, nicChanges, type StartMachine } from '../contract.ts'
+import { changeScript, hostsFile, quote } from '../netns/setup.ts'
 import { Agent, type AgentEvents } from './agent.ts'
-import { entityArchive } from './archive.ts'
+import { entityArchive, namingScript } from './archive.ts'
 import { holdConsoles, type HeldConsoles } from './consoles.ts'
 import { writeInitrd } from './initrd.ts'
 import { type Jail, jailSockets, startJail } from './jail.ts'
 import { consolePorts, failSession, Sessions } from './sessions.ts'
-import { listenAll } from './sockets.ts'
+import { listenAll, listenAnew } from './sockets.ts'
 
 /** Less is not enough for Debian's kernel with vNICs and sessions. */
 export const minMemoryMiB = 64
@@ -27,6 +29,8 @@ const bootMs = 90_000
 const runMs = 300_000
 /** A guest that was asked to halt gets this long. */
 const haltMs = 3_000
+/** Devices without a vNIC yet: a device cannot be added to a machine that runs. */
+const spareNics = 4
 /** Between the end of the control port and that of the machine, where both are one event. */
 const lostMs = 1_000
 
@@ -47,11 +51,19 @@ class UmlMachine implements Machine {
   #agent: Agent | null = null
   #sessions: Sessions | null = null
   #names: SliceWish['names']
-  #renaming: Promise<void> = Promise.resolve()
+  /** As it is by now: vNICs and routes may have changed. */
+  #entity: SpecEntity
+  /** Device of each vNIC, by their numbers; and those that have none. */
+  readonly #devices = new Map<string, number>()
+  #free: number[] = []
+  #sockets = ''
+  /** What the agent is asked one after the other. */
+  #turn: Promise<void> = Promise.resolve()
   #deadline: NodeJS.Timeout | undefined
 
   constructor(setup: MachineSetup) {
     this.#setup = setup
+    this.#entity = setup.entity
     this.#names = setup.names
     this.#started = this.#start().catch((error: unknown) => this.#fail(errorData(error).message))
   }
@@ -63,8 +75,11 @@ class UmlMachine implements Machine {
   }
 
   rename(names: SliceWish['names']): Promise<void> {
-    this.#renaming = this.#renaming.catch(() => undefined).then(() => this.#rename(names))
-    return this.#renaming
+    return this.#inTurn(() => this.#rename(names))
+  }
+
+  change(entity: SpecEntity, macs: ReadonlyMap<string, Mac>): Promise<void> {
+    return this.#inTurn(() => this.#change(entity, macs))
   }
 
   async stop(): Promise<void> {
@@ -107,6 +122,7 @@ class UmlMachine implements Machine {
     const { entity, folder, attach } = this.#setup
     const names = ['console', ...entity.nics.map((_, index) => `nic${index}`)]
     const { folder: sockets, descriptors } = listenAll(folder, names)
+    this.#sockets = sockets
     const [console, ...nics] = descriptors as [number, ...number[]]
     const device = consoles.attach(console, { maxPorts: consolePorts })
     this.#device = device
@@ -114,14 +130,19 @@ class UmlMachine implements Machine {
     const agent = new Agent(device.openPort(0), this.#agentEvents())
     this.#agent = agent
     this.#sessions = new Sessions(agent, (port) => device.openPort(port))
-    for (const [index, { name }] of entity.nics.entries())
+    for (const [index, { name }] of entity.nics.entries()) {
+      this.#devices.set(name, index)
       attach(name, { kind: 'vhost-user', listenFd: nics[index] as number })
+    }
     return sockets
   }
 
   #boot(initrd: string, sockets: string): Jail {
     const { memoryMiB, nics } = this.#setup.entity
-    const devices = [`console:${consoleDevice}`, ...nics.map((_, index) => `nic${index}:${netDevice}`)]
+    const count = Math.min(nics.length + spareNics, maxNicsPerEntity)
+    this.#free = Array.from({ length: count - nics.length }, (_, place) => nics.length + place)
+    const wires = Array.from({ length: count }, (_, index) => `nic${index}:${netDevice}`)
+    const devices = [`console:${consoleDevice}`, ...wires]
     const kernelArguments = devices.map((device) => `virtio_uml.device=${jailSockets}/${device}`)
     const image = imageFolder(this.#setup)
     const jail = startJail({ initrd, image, sockets, memoryMiB, kernelArguments })
@@ -168,6 +189,39 @@ class UmlMachine implements Machine {
     this.#names = names
   }
 
+  /** The driver lets go of a device, or takes one up whose socket is there by now. */
+  async #change(entity: SpecEntity, macs: ReadonlyMap<string, Mac>): Promise<void> {
+    if (this.#agent === null || this.#phase !== 'running') throw new Error('it does not run')
+    const { gone, added } = nicChanges(this.#entity, entity)
+    if (added.length > this.#free.length + gone.length)
+      throw new ViolinError('refused', 'the machine has no device left for a vNIC', 'restart it')
+    const left = gone.map(({ name }) => ({ name, device: this.#devices.get(name) as number }))
+    if (left.length > 0) await this.#agent.change(left.map(unplugLines).join(''))
+    for (const { name, device } of left) {
+      this.#setup.detach(name)
+      this.#devices.delete(name)
+      this.#free.push(device)
+    }
+    const before = { ...this.#entity, nics: this.#entity.nics.filter((nic) => !gone.includes(nic)) }
+    this.#entity = before
+    for (const { name } of added) {
+      const device = this.#free.shift() as number
+      this.#devices.set(name, device)
+      const listenFd = listenAnew(this.#sockets, `nic${device}`)
+      this.#setup.attach(name, { kind: 'vhost-user', listenFd })
+    }
+    const plugged = added.map(({ name }) => bindLine('bind', this.#devices.get(name) as number))
+    const naming = namingScript({ entity: { ...entity, nics: added }, macs })
+    await this.#agent.change(plugged.join('') + naming + changeScript(before, entity))
+    this.#entity = entity
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
   #fail(reason: string): void {
     if (this.#phase === 'stopping' || this.#phase === 'failed') return
     this.#phase = 'failed'
@@ -176,4 +230,13 @@ class UmlMachine implements Machine {
     this.#sessions?.end(reason)
     this.#setup.events.state('failed', reason)
   }
+}
+
+/** The console is the machine's first device; the kernel's driver numbers them in the order of its command line. */
+function bindLine(verb: 'bind' | 'unbind', device: number): string {
+  return `echo virtio-uml.${1 + device} > /sys/bus/platform/drivers/virtio-uml/${verb}\n`
+}
+
+function unplugLines({ name, device }: { readonly name: string; readonly device: number }): string {
+  return `ip link set ${quote(name)} down\n${bindLine('unbind', device)}`
 }
