@@ -1,7 +1,7 @@
 /** What an `apply` would do: two specs compared, in words. */
 import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
-import { servicesOf } from './routing/services.ts'
+import { frrPath, servicesOf } from './routing/services.ts'
 import type { Spec, SpecEntity, SpecLan, SpecNic } from './spec.ts'
 
 export interface Change {
@@ -51,8 +51,9 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
     const former = before?.entities.find(({ name }) => name === entity.name)
     const change = entityChange(former, entity, placement)
     const goesOn = former !== undefined && (change.kind === 'keep' || change.kind === 'change')
-    const anew = goesOn && !same(servicesOf(before as Spec, former, noMac), servicesOf(after, entity, noMac))
-    changes.push(anew ? { ...change, kind: 'restart', why: 'what it runs is configured anew' } : change)
+    changes.push(
+      goesOn ? serviceChange(change, runningOf(before as Spec, former), runningOf(after, entity)) : change
+    )
   }
   for (const lan of before?.lans ?? [])
     if (!after.lans.some(({ name }) => name === lan.name))
@@ -73,6 +74,24 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
         why: 'no longer in the file'
       })
   return changes
+}
+
+/** What an entity runs, with what its routing daemons are told apart: they take that on while they run. */
+function runningOf(spec: Spec, entity: SpecEntity): { readonly rest: unknown; readonly routing: unknown } {
+  const { files, start } = servicesOf(spec, entity, noMac)
+  const routing = files.filter(({ path }) => path === frrPath)
+  return { rest: [start, routing.length, files.filter((file) => !routing.includes(file))], routing }
+}
+
+function serviceChange(
+  change: Change,
+  before: ReturnType<typeof runningOf>,
+  after: ReturnType<typeof runningOf>
+): Change {
+  if (!same(before.rest, after.rest))
+    return { ...change, kind: 'restart', why: 'what it runs is configured anew' }
+  if (change.kind !== 'keep' || same(before.routing, after.routing)) return change
+  return { ...change, kind: 'change', why: 'its routing daemons are told of others' }
 }
 
 /** MACs come from names, which the comparison has otherwise. */

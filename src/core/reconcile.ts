@@ -5,7 +5,7 @@
 import { maxClaimOf } from './claims.ts'
 import type { HostId, ViolinId } from './ids.ts'
 import type { MacOf } from './routing/dnsmasq.ts'
-import { servicesOf } from './routing/services.ts'
+import { frrPath, servicesOf } from './routing/services.ts'
 import { same } from './plan.ts'
 import { hostsIn } from './records/view.ts'
 import { namesOf } from './resolve.ts'
@@ -40,7 +40,12 @@ export interface Part {
     }[]
   })[]
   /** With the files of their services, and the script that starts these. */
-  readonly entities: readonly (SpecEntity & { readonly claim: number; readonly start?: string })[]
+  readonly entities: readonly (SpecEntity & {
+    readonly claim: number
+    readonly start?: string
+    /** FRR's configuration is made of the topology: what runs is told when it changes. */
+    readonly rerouted?: true
+  })[]
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   readonly peers: readonly HostId[]
 }
@@ -91,7 +96,16 @@ export function partOf(
     const claim = claims.get(entity.name)
     if (claim === undefined) return []
     const { files, start } = servicesOf(spec, entity, macOf)
-    return [{ ...entity, files: [...files, ...entity.files], claim, ...(start === '' ? {} : { start }) }]
+    const routes = files.some(({ path }) => path === frrPath)
+    return [
+      {
+        ...entity,
+        files: [...files, ...entity.files],
+        claim,
+        ...(start === '' ? {} : { start }),
+        ...(routes ? { rerouted: true as const } : {})
+      }
+    ]
   })
   const membersOf = new Map(spec.lans.map((lan) => [lan.name, lanMembers(spec, lan.name)]))
   const lans = spec.lans.filter(({ name }) => membersOf.get(name)?.includes(self))

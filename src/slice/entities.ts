@@ -10,6 +10,7 @@ import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { Link } from '#core/link.ts'
 import { same, withoutLinks } from '#core/plan.ts'
+import { frrPath } from '#core/routing/services.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
 import {
@@ -469,14 +470,15 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
   return same(made(a), made(b))
 }
 
-/** What a machine that runs can take on: other vNICs, other ways. */
+/** What a machine that runs can take on: other vNICs, other ways, and what its routing daemons are told of them. */
 function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
-  const wires = { nics: [], routes: [] }
-  return (
-    runningSince !== null &&
-    !sameMachine(spec, want) &&
-    sameMachine({ ...spec, ...wires }, { ...want, ...wires })
-  )
+  const rest = (one: SliceEntity): SliceEntity => ({
+    ...one,
+    nics: [],
+    routes: [],
+    files: one.files.filter(({ path }) => one.rerouted !== true || path !== frrPath)
+  })
+  return runningSince !== null && !sameMachine(spec, want) && sameMachine(rest(spec), rest(want))
 }
 
 const elsewhere: Partial<SliceEntity> = {

@@ -1,7 +1,8 @@
 /** vNICs come and go on machines that run, and nobody's connection notices. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { exec, inside, meshOf, refused, show, succeeded, until } from './world.ts'
+import { giveRouterImage } from '../images/router-image.ts'
+import { exec, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
 const lab = await meshOf('here', 'there')
 after(() => lab[Symbol.asyncDispose]())
@@ -21,20 +22,20 @@ routers:
   r: { nics: [{ lan: lan1 }, { lan: lan2 }], on: here }
 `
 
-/** A TCP connection from a through r to b, on which a line comes every 20 ms. */
+/** A TCP connection between two entities, on which a line comes every 20 ms. */
 class Flow implements AsyncDisposable {
   readonly #listener
   readonly #sender
   lines = 0
 
-  constructor() {
-    this.#listener = here.spawn(here.command('exec', 'net/b', '--', 'nc', '-l', '-p', '5000'))
+  constructor(from: string, to: string, address: string) {
+    this.#listener = here.spawn(here.command('exec', to, '--', 'nc', '-l', '-p', '5000'))
     this.#listener.stdout?.on(
       'data',
       (chunk: Buffer) => (this.lines += chunk.toString().split('\n').length - 1)
     )
-    const script = 'until (while echo tick; do usleep 20000; done) | nc 10.0.2.1 5000; do :; done'
-    this.#sender = here.spawn(here.command('exec', 'net/a', '--', 'sh', '-c', script))
+    const script = `until (while echo tick; do usleep 20000; done) | nc ${address} 5000; do :; done`
+    this.#sender = here.spawn(here.command('exec', from, '--', 'sh', '-c', script))
   }
 
   /** Resolves when so many more lines came. Throws when the connection ended. */
@@ -69,7 +70,7 @@ const namesOf = async (entity: string): Promise<(string | undefined)[]> => {
 test('a vLAN is grafted on a router that runs, and taken off, while a connection through it goes on', async () => {
   succeeded(await here.try(['apply', '-'], { input: topology }))
   const before = await bootId('r')
-  await using flow = new Flow()
+  await using flow = new Flow('net/a', 'net/b', '10.0.2.1')
   await flow.goesOn(5)
   assert.equal(await reaches(), false)
   const added = succeeded(await here.try(['nic', 'add', 'net/r', '--lan', 'lan3', '--ip', '10.0.3.9/24']))
@@ -88,7 +89,7 @@ test('a vLAN is grafted on a router that runs, and taken off, while a connection
   assert.doesNotMatch(await inside(here, 'net/r', 'ip', 'link'), /eth2/)
   await flow.goesOn()
   // As often as one likes: what was taken out is free again.
-  for (let turn = 0; turn < 5; turn++) {
+  for (let turn = 0; turn < 2; turn++) {
     succeeded(await here.try(['nic', 'add', 'net/r', '--lan', 'lan3']))
     await until('c reaches a', reaches, (does) => does)
     succeeded(await here.try(['nic', 'remove', 'net/r', 'eth2']))
@@ -104,6 +105,64 @@ test('a namespace takes a vNIC on as well, and lets it go', async () => {
   succeeded(await here.try(['nic', 'remove', 'net/b', 'eth0']))
   assert.deepEqual(await namesOf('b'), ['eth1 lan3 10.0.3.2/24 true'])
   succeeded(await exec(here, 'net/b', 'ping', '-c', '1', '-W', '5', 'c'))
+})
+
+const spoken = `
+name: spoken
+defaults: { driver: netns, image: router }
+lans:
+  left: { subnet: 10.1.0.0/24 }
+  wide: { subnet: 10.2.0.0/24 }
+  right: { subnet: 10.3.0.0/24 }
+  far: { subnet: 10.4.0.0/24 }
+hosts:
+  a: { lan: left, on: here }
+  b: { lan: right, on: here }
+  c: { lan: far, on: here }
+routers:
+  r: { nics: [{ lan: left }, { lan: wide }], on: here, routing: ospf, driver: uml }
+  s: { nics: [{ lan: wide }, { lan: right }], on: here, routing: ospf }
+  t: { lan: far, on: here, routing: ospf }
+`
+
+test('routers that speak OSPF tell of a vLAN that is grafted, and meet one that joins them', async () => {
+  await giveRouterImage(here.folder)
+  succeeded(await here.try(['apply', '-'], { input: spoken }))
+  const reaches = async (to: string): Promise<boolean> =>
+    (await exec(here, 'spoken/a', 'ping', '-c', '1', '-W', '2', to)).status === 0
+  await until(
+    'a reaches b',
+    () => reaches('10.3.0.1'),
+    (does) => does
+  )
+  const pids = (): Promise<string> => inside(here, 'spoken/r', 'sh', '-c', 'cat /var/run/frr/*.pid')
+  const before = await pids()
+  await using flow = new Flow('spoken/a', 'spoken/b', '10.3.0.1')
+  await flow.goesOn(5)
+  succeeded(await here.try(['nic', 'add', 'spoken/r', '--lan', 'far']))
+  await until(
+    'a reaches c',
+    () => reaches('10.4.0.1'),
+    (does) => does
+  )
+  await flow.goesOn()
+  // On a vLAN of three they cannot go on as two did.
+  assert.match(await inside(here, 'spoken/s', 'vtysh', '-c', 'show ip ospf interface eth0'), /POINTOPOINT/)
+  succeeded(await here.try(['nic', 'add', 'spoken/t', '--lan', 'wide']))
+  const neighbours = (): Promise<string> => inside(here, 'spoken/t', 'vtysh', '-c', 'show ip ospf neighbor')
+  await until('t has three adjacencies', neighbours, (text) => text.match(/Full\//g)?.length === 3)
+  assert.match(await inside(here, 'spoken/s', 'vtysh', '-c', 'show ip ospf interface eth0'), /BROADCAST/)
+  await flow.goesOn()
+  succeeded(await here.try(['nic', 'remove', 'spoken/r', 'eth2']))
+  // The other way is left.
+  await until(
+    'a reaches c',
+    () => reaches('10.4.0.1'),
+    (does) => does
+  )
+  await flow.goesOn()
+  assert.equal(await pids(), before)
+  await remove(here, 'spoken')
 })
 
 test('what cannot be is refused in words', async () => {

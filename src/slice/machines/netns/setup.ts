@@ -2,8 +2,13 @@
  * What is done inside a fresh namespace entity, as text: pure functions of its spec.
  */
 import { isIpv6 } from '#core/addresses.ts'
+import { frrChange } from '#core/routing/frr-change.ts'
+import { frrPath } from '#core/routing/services.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
+
+/** What FRR is told last. */
+const changePath = '/run/frr/change.conf'
 
 /** Where programs are found inside. */
 export const insidePath = '/bin:/sbin:/usr/bin:/usr/sbin'
@@ -28,8 +33,8 @@ export function networkScript(entity: SpecEntity): string {
 }
 
 /**
- * A shell script (`sh -e`) that brings an entity from one spec to another that differs by its vNICs and routes. Those
- * vNICs that are not there any more have taken their routes along.
+ * A shell script (`sh -e`) that brings an entity from one spec to another that differs by its vNICs, its routes, and
+ * what FRR is told of them. Those vNICs that are not there any more have taken their routes along.
  */
 export function changeScript(before: SpecEntity, after: SpecEntity): string {
   const lines: string[] = []
@@ -50,7 +55,24 @@ export function changeScript(before: SpecEntity, after: SpecEntity): string {
   }
   // All of them: what led over a vNIC that went, or an address that changed, went with it.
   for (const route of after.routes) lines.push(routeLine('replace', route))
-  return script([...lines, ...forwardingLines(after)])
+  return script([...lines, ...forwardingLines(after), ...frrLines(before, after)])
+}
+
+/** FRR takes back what does not hold any more, as far as it has not gone already, and takes on what is new. */
+function frrLines(before: SpecEntity, after: SpecEntity): string[] {
+  const confOf = ({ files }: SpecEntity): string => {
+    const file = files.find(({ path }) => path === frrPath)
+    return file === undefined ? '' : Buffer.from(file.data).toString('latin1')
+  }
+  const [old, fresh] = [confOf(before), confOf(after)]
+  if (old === fresh) return []
+  const { undo, add } = frrChange(old, fresh)
+  const write = (text: string, path: string): string => `printf %s ${quote(text)} > ${path}`
+  return [
+    write(fresh, frrPath),
+    ...(undo === '' ? [] : [write(undo, changePath), `vtysh -f ${changePath} || true`]),
+    ...(add === '' ? [] : [write(add, changePath), `vtysh -f ${changePath}`])
+  ]
 }
 
 function nicLines({ name, ips }: SpecNic): string[] {

@@ -28,8 +28,10 @@ const maxLineBytes = 4_096
 const maxReason = 1_000
 /** Lines that wait while names or a script are taken over: two for each session there can be, and more. */
 const maxHeld = 64
-/** A guest that does not take its names, or run a script of some lines, by then is out of order. */
-const takeMs = 20_000
+/** A guest that does not take its names by then is out of order. */
+const hostsMs = 20_000
+/** A script that plugs vNICs and tells routing daemons of it takes a second, and many times that on a busy host. */
+const changeMs = 60_000
 
 export class Agent {
   readonly #port: Duplex
@@ -67,18 +69,18 @@ export class Agent {
 
   /** Replaces /etc/hosts. One at a time, with {@link change}. Throws ViolinError `timeout` or `refused`. */
   hosts(contents: string): Promise<void> {
-    return this.#give('hosts', contents, 'its names')
+    return this.#give('hosts', contents, 'its names', hostsMs)
   }
 
   /** Runs a script (`sh -e`). Throws ViolinError `timeout`, `refused`. */
   change(script: string): Promise<void> {
-    return this.#give('change', script, 'the change')
+    return this.#give('change', script, 'the change', changeMs)
   }
 
-  async #give(verb: 'hosts' | 'change', contents: string, what: string): Promise<void> {
+  async #give(verb: 'hosts' | 'change', contents: string, what: string, timeoutMs: number): Promise<void> {
     if (this.#taken !== null) throw new Error('something is being taken over already')
     const { promise, resolve } = Promise.withResolvers<{ status: number; reason: string } | null>()
-    const timer = setTimeout(() => resolve(null), takeMs)
+    const timer = setTimeout(() => resolve(null), timeoutMs)
     this.#say(`${verb} ${Buffer.byteLength(contents)}\n`)
     this.#say(contents)
     this.#held = []
@@ -90,7 +92,7 @@ export class Agent {
     this.#held = null
     for (const line of held) this.#say(line)
     if (answer === null)
-      throw new ViolinError('timeout', `the guest did not take ${what} in ${takeMs} ms`, 'restart it')
+      throw new ViolinError('timeout', `the guest did not take ${what} in ${timeoutMs} ms`, 'restart it')
     const { status, reason } = answer
     if (status === 0) return
     const why = reason === '' ? '' : `: ${reason}`
