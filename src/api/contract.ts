@@ -116,6 +116,8 @@ export interface ShowEntity {
   readonly kind: 'host' | 'router'
   /** `tap`: a real host that is attached. */
   readonly driver: DriverName
+  /** What it begins with. */
+  readonly image: string
   readonly host: string | null
   readonly hostId: string | null
   /** Who may run it, in order. */

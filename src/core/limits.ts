@@ -2,6 +2,7 @@
  * What a host's operator lets VIOLINs take, decided by that host alone, whatever a record says.
  */
 import type { HostId, PublicKey, ViolinId } from './ids.ts'
+import { type ImageRef, tinyImage } from './image.ts'
 import type { Jetway, SpecEntity } from './spec.ts'
 
 /** What this host gives, and to whom. */
@@ -68,10 +69,17 @@ export interface Claim {
 
 /** What a namespace with an idle shell takes, or a door, rounded up, MiB: so that their number has a bound, too. */
 const namespaceMiB = 2
+/** One that begins with another image than `tiny`: three routing daemons and the files of its own, MiB. */
+const routerNamespaceMiB = 32
+
+/** Settled or not. */
+export type Sized = Pick<SpecEntity, 'driver' | 'memoryMiB'> & { readonly image: string | ImageRef }
 
 /** What an entity takes of its host's memory, MiB. */
-export function memoryOf(entity: Pick<SpecEntity, 'driver' | 'memoryMiB'>): number {
-  return entity.driver === 'uml' ? entity.memoryMiB : namespaceMiB
+export function memoryOf({ driver, image, memoryMiB }: Sized): number {
+  if (driver === 'uml') return memoryMiB
+  const name = typeof image === 'string' ? image : image.name
+  return name === tinyImage.name ? namespaceMiB : routerNamespaceMiB
 }
 
 /**

@@ -5,7 +5,7 @@
 import { isGuest } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
-import { memoryOf } from './limits.ts'
+import { memoryOf, type Sized } from './limits.ts'
 import { nearest } from './nearest.ts'
 import type { Placement } from './resolve.ts'
 import { type DriverName, hostsPerEntity, type Spec, type Topology } from './spec.ts'
@@ -171,15 +171,12 @@ function bestFirst(
 }
 
 /** Why a host cannot take one more entity; null when it can. */
-export function objectionTo(
-  entity: Pick<TopologyEntity, 'driver' | 'memoryMiB'>,
-  host: PlacementHost
-): string | null {
+export function objectionTo(entity: Sized, host: PlacementHost): string | null {
   return objectionOf(entity, { host, freeMiB: host.freeMemoryMiB, load: host.load })
 }
 
 /** Why `room` cannot take `entity`; null when it can. */
-function objectionOf(entity: Pick<TopologyEntity, 'driver' | 'memoryMiB'>, room: Room): string | null {
+function objectionOf(entity: Sized, room: Room): string | null {
   if (!room.host.available) return room.host.unavailableWhy
   if (!room.host.drivers.includes(entity.driver)) return `has no ${entity.driver} driver`
   if (room.freeMiB < memoryOf(entity))

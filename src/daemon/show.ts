@@ -192,6 +192,7 @@ function showEntity(
     name: entity.name,
     kind: entity.kind === 'router' ? 'router' : 'host',
     driver: entity.driver,
+    image: entity.image.name,
     host: host === null ? null : nameOf(host),
     hostId: host,
     hosts: entity.hosts.map(nameOf),

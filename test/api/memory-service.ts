@@ -293,6 +293,7 @@ function showOf(topology: Topology): Show {
       name: entity.name,
       kind: entity.kind === 'router' ? 'router' : 'host',
       driver: entity.driver,
+      image: entity.image,
       host: 'princeton',
       hostId: id,
       hosts: ['princeton'],

@@ -11,6 +11,7 @@ import {
   refusals,
   standardLimits
 } from '#core/limits.ts'
+import { type ImageHash, tinyImage } from '#core/image.ts'
 import type { SpecEntity } from '#core/spec.ts'
 
 const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'): SpecEntity =>
@@ -18,6 +19,7 @@ const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'
     name,
     kind: 'host',
     driver,
+    image: tinyImage,
     memoryMiB,
     nics: [],
     routes: [],
@@ -158,4 +160,12 @@ test('what runs already keeps its room, though another comes before it by its id
   const [a, b] = [claimOf('a', 'x', [entity('one', 200)]), claimOf('b', 'x', [entity('two', 200)])]
   assert.deepEqual([...refusals([a, b], machine(1024)).keys()], ['b'])
   assert.deepEqual([...refusals([a, { ...b, running: true }], machine(1024)).keys()], ['a'])
+})
+
+test('a namespace with routing daemons in it counts for more than an idle one', () => {
+  const idle = entity('x', 64, 'netns')
+  const image = { name: 'router', hash: 'ab'.repeat(32) as ImageHash }
+  assert.ok(memoryOf({ ...idle, image }) > memoryOf(idle))
+  assert.equal(memoryOf({ ...idle, image }), memoryOf({ ...idle, image: 'router' }))
+  assert.equal(memoryOf({ ...idle, driver: 'uml', image }), 64)
 })
