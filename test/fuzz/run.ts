@@ -4,12 +4,20 @@ import { inputFrom } from './mutate.ts'
 import { type Target } from './target.ts'
 import { controlPlane } from './targets/control-plane.ts'
 import { dataPlane } from './targets/data-plane.ts'
+import { files } from './targets/files.ts'
 import { guests } from './targets/guests.ts'
 import { liveness } from './targets/liveness.ts'
 import { local } from './targets/local.ts'
 
 /** Every decoder of bytes that this host did not make itself. */
-export const targets: readonly Target[] = [...controlPlane, ...liveness, ...dataPlane, ...local, ...guests]
+export const targets: readonly Target[] = [
+  ...controlPlane,
+  ...liveness,
+  ...dataPlane,
+  ...local,
+  ...files,
+  ...guests
+]
 
 export interface Tally {
   inputs: number
