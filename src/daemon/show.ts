@@ -36,7 +36,7 @@ export function showOf(
   return {
     name: violin.name,
     id: violin.id,
-    owner: nameOf(violin.ownerHost),
+    owner: ownerOf(violin, nameOf),
     ownerKey: violin.owner,
     hosts: [...violin.holders].map(nameOf),
     state: stateOf(violin, statuses),
@@ -79,6 +79,14 @@ export function asSeenByGuest(shown: Show, guest: string): Show {
     jetways: [],
     offers
   }
+}
+
+/** Whose a VIOLIN is, for people: all hosts on which its owner's key lies, the same wherever it is asked. */
+export function ownerOf({ ownerHosts }: ViolinView, nameOf: (host: HostId) => string): string {
+  return ownerHosts
+    .map(nameOf)
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .join(', ')
 }
 
 /** The state of a whole VIOLIN. */

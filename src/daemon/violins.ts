@@ -27,6 +27,7 @@ import {
   asSeenByGuest,
   entityState,
   jetwayRemedy,
+  ownerOf,
   showOf,
   stateOf,
   switchOf,
@@ -359,7 +360,7 @@ export class Violins {
           return {
             name: violin.name,
             id: violin.id,
-            owner: this.#peers.nameOf(violin.ownerHost),
+            owner: ownerOf(violin, (host) => this.#peers.nameOf(host)),
             state: stateOf(violin, statuses),
             entities: entities.length,
             running: running.length,
@@ -451,8 +452,7 @@ export class Violins {
         (wanted.length >= 8 && violin.id.startsWith(wanted)) ||
         (violin.name === name &&
           (owner === undefined ||
-            this.#peers.nameOf(violin.ownerHost) === owner ||
-            violin.ownerHost === owner ||
+            violin.ownerHosts.some((host) => host === owner || this.#peers.nameOf(host) === owner) ||
             violin.owner === owner))
     )
     const living = named.filter(({ spec }) => spec !== null)

@@ -77,6 +77,14 @@ test('what an owner key signed comes to every host on which it lies, and stays t
   const copied = await copyOwner(owner, other, stack)
   await until([copied], () => onlyViolin(copied)?.version === 1)
   assert.equal((await copied.violins.show('net')).state, 'running')
+  for (const { violins } of [owner, copied]) {
+    assert.equal((await violins.show('net')).owner, 'princeton, purdue')
+    assert.deepEqual(
+      (await violins.list()).map((row) => row.owner),
+      ['princeton, purdue']
+    )
+    assert.equal(violins.find('net@purdue').id, onlyViolin(owner)?.id)
+  }
   await copied.close()
   const back = await again(other, stack)
   await until([back], () => onlyViolin(back)?.version === 1)
