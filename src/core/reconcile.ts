@@ -28,6 +28,8 @@ export interface WantedViolin {
 export interface Part {
   readonly name: string
   readonly version: number
+  /** Of the record: where two owners signed apart, one version has two bodies. */
+  readonly hash: string
   /** With the hosts that have a port on the vLAN, or a candidacy for its vSwitch. */
   readonly lans: readonly (SpecLan & {
     readonly members: readonly HostId[]
@@ -76,9 +78,9 @@ export function reconcile(
   return steps
 }
 
-/** Parts of one version differ by the claims that stand, and by who was shut out of the mesh. */
+/** Parts of one record differ by the claims that stand, and by who was shut out of the mesh. */
 function samePart(part: Part, given: Part | null): boolean {
-  if (given === null || part.version !== given.version) return false
+  if (given?.hash !== part.hash) return false
   const claims = ({ entities }: Part): unknown => entities.map(({ name, claim }) => [name, claim])
   const hosts = ({ peers, lans }: Part): unknown => [peers, lans.map((lan) => [lan.hosts, lan.members])]
   return same(claims(part), claims(given)) && same(hosts(part), hosts(given))
@@ -87,7 +89,7 @@ function samePart(part: Part, given: Part | null): boolean {
 /** What `self` does for a VIOLIN, with the entities that it has claims for; null: nothing. */
 export function partOf(
   self: HostId,
-  version: number,
+  { version, hash }: Pick<Part, 'version' | 'hash'>,
   spec: Spec,
   claims: ReadonlyMap<string, number>,
   macOf: MacOf
@@ -116,6 +118,7 @@ export function partOf(
   return {
     name: spec.name,
     version,
+    hash,
     lans: lans.map((lan) => {
       const members = membersOf.get(lan.name) ?? []
       const ports = portsOn(spec, lan.name)

@@ -339,9 +339,11 @@ export class Reconciler {
   }
 
   #partOf(violin: ViolinView, claims: ReadonlyMap<string, number>): Part | null {
-    const { version, spec } = violin
+    const { record, spec } = violin
     const macs: MacOf = (entity, nic) => macOf(crypto, violin.id, entity, nic)
-    const part = spec === null ? null : partOf(this.#host.identity.id, version, spec, claims, macs)
+    const { version, hash } = record
+    const self = this.#host.identity.id
+    const part = spec === null ? null : partOf(self, { version, hash }, spec, claims, macs)
     if (part === null) return null
     // Neither a port nor a vote nor a trunk for an owner that is refused.
     if (this.#claims.refusesOwnerOf(violin)) return { ...part, entities: [], lans: [], peers: [] }

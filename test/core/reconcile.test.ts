@@ -29,16 +29,19 @@ const told = (steps: readonly Step[]): string[] =>
 const ownOf = (self: HostId, of: Spec): Map<string, number> =>
   new Map(of.entities.filter(({ hosts: [first] }) => first === self).map(({ name }) => [name, 1]))
 const part = (self: HostId, version: number, of: Spec): Part | null =>
-  partOf(self, version, of, ownOf(self, of), macOf)
+  partOf(self, { version, hash: `${version}` }, of, ownOf(self, of), macOf)
 
 test('what runs as it should takes no step; each difference takes one', () => {
   const wanted = (self: string): WantedViolin[] => [{ violin, part: part(id(self), 2, spec), ended: false }]
   const at = (version: number, claims = ownOf(id('A'), spec)): Map<ViolinId, Part | null> =>
-    new Map([[violin, partOf(id('A'), version, spec, claims, macOf)]])
+    new Map([[violin, partOf(id('A'), { version, hash: `${version}` }, spec, claims, macOf)]])
   assert.deepEqual(reconcile(wanted('A'), at(2)), [])
   assert.deepEqual(told(reconcile(wanted('A'), at(1))), ['run ab 2'])
   assert.deepEqual(told(reconcile(wanted('A'), new Map())), ['run ab 2'])
   assert.deepEqual(told(reconcile(wanted('A'), new Map([[violin, null]]))), ['run ab 2'])
+  // Another body of the same version stands.
+  const beaten = partOf(id('A'), { version: 2, hash: 'beaten' }, spec, ownOf(id('A'), spec), macOf)
+  assert.deepEqual(told(reconcile(wanted('A'), new Map([[violin, beaten]]))), ['run ab 2'])
   // A claim more, less, or another.
   assert.deepEqual(told(reconcile(wanted('A'), at(2, new Map()))), ['run ab 2'])
   assert.deepEqual(told(reconcile(wanted('A'), at(2, new Map([['x', 2]])))), ['run ab 2'])
@@ -81,6 +84,7 @@ test('a host’s part is its entities, the vLANs that it has to do with, and who
   assert.deepEqual(part(id('A'), 7, spec), {
     name: 'net',
     version: 7,
+    hash: '7',
     lans: [
       {
         ...spec.lans[0],
