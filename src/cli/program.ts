@@ -33,7 +33,7 @@ export function becomeProgram(program: 'daemon' | 'lab', args: readonly string[]
 
 /** Asks the daemon's program for one thing that needs no running daemon. Throws what it refused. */
 export async function askProgram(
-  mode: 'init' | 'join' | 'build' | 'doctor',
+  mode: 'init' | 'id' | 'join' | 'build' | 'doctor',
   dir: string,
   options: object
 ): Promise<unknown> {

@@ -14,6 +14,9 @@ import { openStore } from '#store/level.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import {
   assertFresh,
+  dropJoinKey,
+  loadJoinKey,
+  saveJoinKey,
   defaultListen,
   defaultPorts,
   readNetworkKey,
@@ -73,6 +76,18 @@ export async function found(dir: string, options: FoundOptions): Promise<Founded
   return { id: hostIdOf(host), name, mesh: root.publicKey, rootKeyFile: rootKeyFile(dir), listen }
 }
 
+/**
+ * The id that this host will have once it joins, for an invite that is for it alone (`violin invite --for`). Makes
+ * its key where there is none yet. Throws ViolinError where a host is already.
+ */
+export async function identifyBeforeJoin(dir: string): Promise<{ readonly id: HostId }> {
+  await assertFresh(dir)
+  const waiting = await loadJoinKey(dir)
+  const seed = waiting ?? freshSeed()
+  if (waiting === null) await saveJoinKey(dir, seed)
+  return { id: hostIdOf(signerOf(seed).publicKey) }
+}
+
 export interface Joined {
   readonly id: HostId
   readonly name: string
@@ -98,7 +113,7 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
   const given = options.networkKey === undefined ? null : await readNetworkKey(options.networkKey)
   const networkKey = networkKeyFor(token, given, crypto)
   if (networkKey instanceof ViolinError) throw networkKey
-  const hostSeed = freshSeed()
+  const hostSeed = (await loadJoinKey(dir)) ?? freshSeed()
   const listen = listenOf(options.listen)
   const host = signerOf(hostSeed)
   const { answer, through, address } = await redeem(
@@ -117,6 +132,7 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
     membership: answer.bytes,
     ...(isWorthKeeping(token.invite) ? { invite: text.trim() } : {})
   })
+  await dropJoinKey(dir)
   await remember(dir, through, [address])
   return { id: hostIdOf(host.publicKey), name, mesh: token.root, through, listen }
 }

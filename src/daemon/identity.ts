@@ -90,6 +90,37 @@ export async function dropInvite(dir: string): Promise<void> {
   await rm(join(folderOf(dir), 'invite'), { force: true })
 }
 
+const joinKeyFile = (dir: string): string => join(dir, 'join.key')
+
+/** The host key that was made for a join to come, so that an invite can be for it alone; null where none waits. */
+export async function loadJoinKey(dir: string): Promise<Uint8Array | null> {
+  const seed = unhex((await readFile(joinKeyFile(dir), 'utf8').catch(() => '')).trim())
+  return seed?.length === 32 ? seed : null
+}
+
+/** Keeps a host key for a join to come. Throws `refused` where the folder cannot be written. */
+export async function saveJoinKey(dir: string, seed: Uint8Array): Promise<void> {
+  try {
+    await makeFolder(dir)
+    await writeFile(joinKeyFile(dir), `${hex(seed)}\n`, { mode: 0o600, flush: true })
+  } catch (error: unknown) {
+    throw unwritable(dir, error)
+  }
+}
+
+/** Forgets that key: the join came, and the identity has it. */
+export async function dropJoinKey(dir: string): Promise<void> {
+  await rm(joinKeyFile(dir), { force: true })
+}
+
+function unwritable(dir: string, error: unknown): ViolinError {
+  return new ViolinError(
+    'refused',
+    `cannot write ${dir}: ${(error as Error).message}`,
+    'choose a folder of yours with --dir'
+  )
+}
+
 /** Throws `already-initialised` when the folder holds an identity. */
 export async function assertFresh(dir: string): Promise<void> {
   const present = await readFile(join(folderOf(dir), 'host.json')).then(
@@ -112,11 +143,7 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     await makeFolder(dir)
     await mkdir(staging, { mode: 0o700 })
   } catch (error: unknown) {
-    throw new ViolinError(
-      'refused',
-      `cannot write ${dir}: ${(error as Error).message}`,
-      'choose a folder of yours with --dir'
-    )
+    throw unwritable(dir, error)
   }
   try {
     const secret = async (name: string, seed: Uint8Array): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
  * The daemon's program. `run --dir DIR [--listen MULTIADDR]...` is the host itself, in the foreground;
- * `init|join|doctor|build --dir DIR` do their work once, with options as JSON on standard input and one JSON line
+ * `init|id|join|doctor|build --dir DIR` do their work once, with options as JSON on standard input and one JSON line
  * `{"ok":…}` or `{"error":…}` on standard output.
  */
 import { text } from 'node:stream/consumers'
@@ -11,7 +11,7 @@ import { ViolinError, errorCodes, errorData } from '#core/errors.ts'
 import { startDaemon } from './daemon.ts'
 import { buildable, buildImage } from './build.ts'
 import { doctor } from './doctor.ts'
-import { found, join } from './founding.ts'
+import { found, identifyBeforeJoin, join } from './founding.ts'
 
 const founding = z.strictObject({
   name: z.string().optional(),
@@ -71,6 +71,8 @@ async function main(): Promise<void> {
       return run(dir, values.listen, values.debug)
     case 'init':
       return once(async () => found(dir, await options(founding)))
+    case 'id':
+      return once(async () => identifyBeforeJoin(dir))
     case 'join':
       return once(async () => {
         const { token, ...rest } = await options(joining)
@@ -81,7 +83,7 @@ async function main(): Promise<void> {
     case 'doctor':
       return once(async () => ({ checks: await doctor(dir) }))
     default:
-      throw new ViolinError('usage', `no mode ${positionals[0] ?? ''}`, 'run, init, join, build or doctor')
+      throw new ViolinError('usage', `no mode ${positionals[0] ?? ''}`, 'run, init, id, join, build or doctor')
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
-import { found, join } from '#daemon/founding.ts'
+import { found, identifyBeforeJoin, join } from '#daemon/founding.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
 import { meshOf, type TestHost } from './hosts.ts'
 
@@ -52,6 +52,20 @@ test('a token lets in as many hosts as it has uses, and no host more', async () 
   await join(joinPath(dir, 'b'), token, { name: 'b' })
   await assert.rejects(join(joinPath(dir, 'c'), token, { name: 'c' }), refusal('token-used-up'))
   assert.ok(await missing(joinPath(dir, 'c')))
+})
+
+test('an invite for one host lets that host in, which tells its id before, and no other', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const dir = await folder(stack)
+  const { id } = await identifyBeforeJoin(joinPath(dir, 'a'))
+  assert.equal((await identifyBeforeJoin(joinPath(dir, 'a'))).id, id)
+  assert.equal((await stat(joinPath(dir, 'a', 'join.key'))).mode & 0o777, 0o600)
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member', for: id })
+  await assert.rejects(join(joinPath(dir, 'b'), token, { name: 'b' }), ViolinError)
+  assert.equal((await join(joinPath(dir, 'a'), token, { name: 'a' })).id, id)
+  assert.ok(await missing(joinPath(dir, 'a', 'join.key')))
+  await assert.rejects(identifyBeforeJoin(joinPath(dir, 'a')), refusal('already-initialised'))
 })
 
 test('a token that was altered, cut short, taken back, or is nobody reachable, leaves nothing half-made', async () => {

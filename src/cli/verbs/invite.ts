@@ -36,7 +36,7 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
         parse: String,
         optional: true,
         placeholder: 'PEERID',
-        brief: 'Only this host may use it'
+        brief: 'Only this host may use it: the id that `violin join --id` printed there'
       },
       cancel: {
         kind: 'parsed',

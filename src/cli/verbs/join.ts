@@ -16,12 +16,24 @@ interface Flags extends JsonFlag {
   readonly name?: string
   readonly listen?: readonly string[]
   readonly 'network-key'?: string
+  readonly id?: boolean
 }
 
 export const join: Command<Context> = buildCommand<Flags, [token?: string], Context>({
   docs: { brief: 'Join a mesh with an invite' },
   parameters: {
-    flags: { ...nameFlag, ...listenFlag, ...networkKeyFlag, ...jsonFlag },
+    flags: {
+      ...nameFlag,
+      ...listenFlag,
+      ...networkKeyFlag,
+      id: {
+        kind: 'boolean',
+        optional: true,
+        withNegated: false,
+        brief: 'Do not join yet: print the id that this host will have, for `violin invite --for`'
+      },
+      ...jsonFlag
+    },
     positional: {
       kind: 'tuple',
       parameters: [
@@ -34,7 +46,13 @@ export const join: Command<Context> = buildCommand<Flags, [token?: string], Cont
       ]
     }
   },
-  async func({ json, 'network-key': networkKey, ...options }, token) {
+  async func({ json, id: onlyId, 'network-key': networkKey, ...options }, token) {
+    if (onlyId === true) {
+      const made = (await askProgram('id', this.dir, {})) as { id: string }
+      if (json === true) printJson(made)
+      else process.stdout.write(`${made.id}\n`)
+      return
+    }
     const given = { token: await readToken(token), ...options, ...networkKeyOption(networkKey) }
     const joined = (await askProgram('join', this.dir, given)) as {
       name: string

@@ -148,7 +148,7 @@ function checkWish(inviter: Chain, wish: InviteWish, now: WallTime): void {
   if (wish.for !== undefined && publicKeyOf(wish.for) === null) {
     throw ask(
       `${wish.for} is no peer id`,
-      "give the joiner's id as its `violin doctor` or `violin hosts` shows it"
+      'give the id that `violin join --id` prints on the host that shall join'
     )
   }
 }
