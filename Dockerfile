@@ -24,6 +24,7 @@ WORKDIR /opt/violin
 COPY --from=build /src/package.json ./
 COPY --from=build /src/dist dist
 COPY --from=build /src/config config
+COPY --from=build /src/examples examples
 COPY --from=build /src/node_modules node_modules
 RUN printf '#!/bin/sh\nexec node /opt/violin/dist/violin.js "$@"\n' > /usr/local/bin/violin && chmod +x /usr/local/bin/violin
 VOLUME /var/lib/violin

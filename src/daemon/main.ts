@@ -83,7 +83,11 @@ async function main(): Promise<void> {
     case 'doctor':
       return once(async () => ({ checks: await doctor(dir) }))
     default:
-      throw new ViolinError('usage', `no mode ${positionals[0] ?? ''}`, 'run, init, id, join, build or doctor')
+      throw new ViolinError(
+        'usage',
+        `no mode ${positionals[0] ?? ''}`,
+        'run, init, id, join, build or doctor'
+      )
   }
 }
 

@@ -116,7 +116,7 @@ async function play(lab: Lab, steps: Steps, findings: Findings): Promise<void> {
 }
 
 function figure2(): string {
-  return readFileSync(new URL('../config/examples/figure2.yaml', programFolder()), 'utf8')
+  return readFileSync(new URL('../examples/figure2.yaml', programFolder()), 'utf8')
 }
 
 /** The bundle's folder, or the one beside it where this runs from the source. */

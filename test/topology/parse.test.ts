@@ -106,15 +106,20 @@ describe('a topology file', () => {
     assert.equal(a?.run, '#!/bin/sh\n')
   })
 
-  for (const example of ['hello', 'figure2']) {
+  for (const [example, name] of [
+    ['hello', 'hello'],
+    ['figure2', 'figure2'],
+    ['jetway', 'doors'],
+    ['vpn', 'vpn']
+  ]) {
     it(`is understood as in the example ${example}`, () => {
-      const text = readFileSync(new URL(`../../config/examples/${example}.yaml`, import.meta.url), 'utf8')
-      assert.equal(parse(text).name, example)
+      const text = readFileSync(new URL(`../../examples/${example}.yaml`, import.meta.url), 'utf8')
+      assert.equal(parse(text).name, name)
     })
   }
 
   it('of figure 2 has the paths that the paper draws', () => {
-    const text = readFileSync(new URL('../../config/examples/figure2.yaml', import.meta.url), 'utf8')
+    const text = readFileSync(new URL('../../examples/figure2.yaml', import.meta.url), 'utf8')
     const { lans, entities } = parse(text)
     const router = entities.find(({ kind }) => kind === 'router')
     assert.deepEqual(
