@@ -1,8 +1,10 @@
 /** What an `apply` would do: two specs compared, in words. */
 import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
-import { frrPath, servicesOf } from './routing/services.ts'
-import type { Spec, SpecEntity, SpecLan, SpecNic } from './spec.ts'
+import { frrPath } from './routing/paths.ts'
+import { servicesOf } from './routing/services.ts'
+import { same, withoutLinks } from './same.ts'
+import type { Spec, SpecEntity, SpecLan } from './spec.ts'
 
 export interface Change {
   readonly kind: 'add' | 'change' | 'restart' | 'remove' | 'keep'
@@ -10,22 +12,6 @@ export interface Change {
   readonly name: string
   readonly hosts: readonly HostId[]
   readonly why: string
-}
-
-/** Compares by value. Both sides came out of {@link resolveTopology} or a decoder, so key order is fixed by sorting. */
-export function same(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a, canonical) === JSON.stringify(b, canonical)
-}
-
-function canonical(_key: string, value: unknown): unknown {
-  if (value instanceof Uint8Array) return Array.from(value)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-}
-
-/** vNICs as a machine sees them: what happens to frames on their links is the forwarder's. */
-export function withoutLinks(nics: readonly SpecNic[]): readonly SpecNic[] {
-  return nics.map(({ name, lan, ips }) => ({ name, lan, ips }))
 }
 
 /** The changes from `before` (null: nothing yet) to `after`, in the file's order, removals last. */

@@ -3,7 +3,7 @@ import { isIpv6 } from '#core/addresses.ts'
 import { tinyImage } from '#core/image.ts'
 import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
-import { firewallPath } from '#core/routing/services.ts'
+import { firewallPath } from '#core/routing/paths.ts'
 import { nearest } from '#core/nearest.ts'
 import {
   type DriverName,

@@ -10,7 +10,7 @@ import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
 import { changeLink, type Link, linkWords, type LinkWord, parseLinkWord, someLink } from '#core/link.ts'
-import { firewallPath, frrPath } from '#core/routing/services.ts'
+import { firewallPath, frrPath } from '#core/routing/paths.ts'
 import {
   type EntityFile,
   type EntityKind,

@@ -7,17 +7,11 @@ import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
 import { dnsmasqConf, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
 import { natCommands, natRules } from './nat.ts'
+import { dnsmasqPath, firewallPath, frrPath, natPath } from './paths.ts'
 
-export const frrPath = '/etc/frr/frr.conf'
-export const firewallPath = '/etc/nftables.conf'
 const vtyshPath = '/etc/frr/vtysh.conf'
 /** One file for all daemons, and no password for whoever is inside. */
 const vtyshConf = 'service integrated-vtysh-config\nusername root nopassword\n'
-const natPath = '/etc/violin/nat.nft'
-const dnsmasqPath = '/etc/dnsmasq.conf'
-
-/** Files that something is started for. */
-export const servicePaths: readonly string[] = [frrPath, firewallPath, natPath, dnsmasqPath]
 
 /** What one entity runs. */
 export interface Services {

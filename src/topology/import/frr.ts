@@ -1,5 +1,5 @@
 /** The configuration of FRR (or of Quagga and Zebra, which it came from) among the files of a node. */
-import { frrPath } from '#core/routing/services.ts'
+import { frrPath } from '#core/routing/paths.ts'
 import type { ForeignFile, ForeignNode, Notes } from './foreign.ts'
 
 /** Folders in which it lies, and daemons whose files make one. */

@@ -3,7 +3,7 @@
  */
 import { isIpv6 } from '#core/addresses.ts'
 import { frrChange } from '#core/routing/frr-change.ts'
-import { frrPath } from '#core/routing/services.ts'
+import { frrPath } from '#core/routing/paths.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 

@@ -1,0 +1,7 @@
+/** Files that something is started for: whoever looks for one in a machine's slice needs no more of routing. */
+export const frrPath = '/etc/frr/frr.conf'
+export const firewallPath = '/etc/nftables.conf'
+export const natPath = '/etc/violin/nat.nft'
+export const dnsmasqPath = '/etc/dnsmasq.conf'
+
+export const servicePaths: readonly string[] = [frrPath, firewallPath, natPath, dnsmasqPath]
