@@ -18,7 +18,7 @@ import { crypto } from './crypto.ts'
 import type { Journal, Subject } from './events.ts'
 import type { Images, WantedImage } from './images.ts'
 import type { Doors } from './doors/doors.ts'
-import type { Host } from './host.ts'
+import { type Host, placeOf } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
 import type { SliceTold } from './slices/connection.ts'
 import type { Slices } from './slices/slices.ts'
@@ -480,6 +480,8 @@ export class Reconciler {
 
   /** Publishes what runs here, if the record that stands says something else or ends soon. */
   async #tell(violin: ViolinId): Promise<void> {
+    // Nobody takes the word of a host that was shut out.
+    if (placeOf(this.#host, this.#records) === 'revoked') return
     const { identity, chain } = this.#host
     const own = this.#records.view.runs.get(violin)?.get(identity.id)
     const running = this.#running.get(violin)
