@@ -284,7 +284,12 @@ test(
       'ls /tmp; until grep -q 192.168.5.9 /etc/hosts; do usleep 10000; done'
     ])
     assert.equal(kept.stdout, 'kept\n')
-    await slice.call('configure', { ...both, lans, version: 3, entities: [entity('a', 7, { env: { A: 'b' } })] })
+    await slice.call('configure', {
+      ...both,
+      lans,
+      version: 3,
+      entities: [entity('a', 7, { env: { A: 'b' } })]
+    })
     await host.until('a is another', () => host.entity('a')?.state === 'booting')
     await host.until('a runs again', () => host.entity('a')?.state === 'running')
     const fresh = await exec(slice, 'a', ['sh', '-c', 'ls /tmp; ip -4 -o addr show eth0'])
