@@ -33,10 +33,13 @@ async function meet(a: TestHost, b: TestHost): Promise<void> {
   await a.mesh.dial(b.mesh.addresses(), AbortSignal.timeout(10_000))
 }
 
-test('of two hosts that took one slot in two partitions, one takes the next by itself when they heal', async () => {
-  await using stack = new AsyncDisposableStack()
-  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+/** Two hosts that took one slot of an invite at two members which did not see each other. */
+async function joinApart(
+  founder: TestHost,
+  member: TestHost,
+  token: string,
+  stack: AsyncDisposableStack
+): Promise<[TestHost, TestHost]> {
   await founder.mesh.hangUp(member.host.identity.id)
   const dirs = ['one', 'two'].map((name) => joinPath(founder.dir, '..', name)) as [string, string]
   await joinAt(dirs[0], token, founder, 0)
@@ -45,6 +48,14 @@ test('of two hosts that took one slot in two partitions, one takes the next by i
   stack.defer(() => one.close())
   const two = await startHost(dirs[1])
   stack.defer(() => two.close())
+  return [one, two]
+}
+
+test('of two hosts that took one slot in two partitions, one takes the next by itself when they heal', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 2, role: 'member' })
+  const [one, two] = await joinApart(founder, member, token, stack)
   await meet(one, founder)
   await meet(two, member)
   await meet(founder, member)
@@ -92,14 +103,7 @@ test('a host that lost its slot where none is free is shown by itself, as one wi
   await using stack = new AsyncDisposableStack()
   const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
   const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
-  await founder.mesh.hangUp(member.host.identity.id)
-  const dirs = ['one', 'two'].map((name) => joinPath(founder.dir, '..', name)) as [string, string]
-  await joinAt(dirs[0], token, founder, 0)
-  await joinAt(dirs[1], token, member, 0)
-  const one = await startHost(dirs[0])
-  stack.defer(() => one.close())
-  const two = await startHost(dirs[1])
-  stack.defer(() => two.close())
+  const [one, two] = await joinApart(founder, member, token, stack)
   await meet(one, two)
   const lost = (): TestHost | undefined =>
     [one, two].find(({ host, records }) => records.view.displaced.has(host.identity.id))

@@ -4,33 +4,12 @@ import type { AttachRow } from '#api/contract.ts'
 import type { Context } from '../context.ts'
 import { showProgress } from '../print/progress.ts'
 import { parseTarget } from '../session.ts'
-import { type JsonFlag, jsonFlag, printJson } from './common.ts'
+import { type JsonFlag, jsonFlag, lanArgument, printJson } from './common.ts'
 
 interface AttachFlags extends JsonFlag {
   readonly ip?: string
   readonly vhost?: string
   readonly driver?: 'uml' | 'netns'
-}
-
-/** NAME/LAN; the daemon proposes those that it knows. */
-export const lanArgument: {
-  parse: (text: string) => string
-  placeholder: string
-  brief: string
-  proposeCompletions: (this: Context) => Promise<readonly string[]>
-} = {
-  parse: String,
-  placeholder: 'NAME/LAN',
-  brief: 'A vLAN of a VIOLIN',
-  async proposeCompletions(this: Context): Promise<readonly string[]> {
-    const violins = await this.service.list({}).catch(() => [])
-    const shows = await Promise.all(
-      violins.map(({ id }) => this.service.show({ name: id }).catch(() => null))
-    )
-    return shows
-      .filter((show) => show !== null)
-      .flatMap((show) => show.lans.map(({ name }) => `${show.name}/${name}`))
-  }
 }
 
 export const attach: Command<Context> = buildCommand<AttachFlags, [target: string], Context>({

@@ -1,6 +1,7 @@
 /** Flags and arguments that several verbs share. */
 import { resolve } from 'node:path'
 import { parseDuration } from '../duration.ts'
+import type { Show } from '#api/contract.ts'
 import type { Context } from '../context.ts'
 
 /** Of verbs that take none. */
@@ -76,21 +77,46 @@ export const violinArgument = {
   }
 } as const
 
-/** NAME/ENTITY; the daemon proposes those that it knows. */
-export const entityArgument = {
-  parse: (text: string): string => text,
-  placeholder: 'NAME/ENTITY',
-  brief: 'An entity of a VIOLIN',
-  async proposeCompletions(this: Context): Promise<readonly string[]> {
-    const violins = await this.service.list({}).catch(nothing)
-    const shows = await Promise.all(
-      violins.map(({ id }) => this.service.show({ name: id }).catch(() => null))
-    )
-    return shows
-      .filter((show) => show !== null)
-      .flatMap((show) => show.entities.map(({ name }) => `${show.name}/${name}`))
+interface PartArgument {
+  readonly parse: (text: string) => string
+  readonly placeholder: string
+  readonly brief: string
+  readonly proposeCompletions: (this: Context) => Promise<readonly string[]>
+}
+
+/** A part of a VIOLIN, NAME/PART; the daemon proposes those that it knows. */
+function partArgument(
+  placeholder: string,
+  brief: string,
+  partsOf: (show: Show) => readonly { readonly name: string }[]
+): PartArgument {
+  return {
+    parse: (text) => text,
+    placeholder,
+    brief,
+    async proposeCompletions() {
+      const violins = await this.service.list({}).catch(nothing)
+      const shows = await Promise.all(
+        violins.map(({ id }) => this.service.show({ name: id }).catch(() => null))
+      )
+      return shows
+        .filter((show) => show !== null)
+        .flatMap((show) => partsOf(show).map(({ name }) => `${show.name}/${name}`))
+    }
   }
-} as const
+}
+
+export const entityArgument: PartArgument = partArgument(
+  'NAME/ENTITY',
+  'An entity of a VIOLIN',
+  ({ entities }) => entities
+)
+export const lanArgument: PartArgument = partArgument('NAME/LAN', 'A vLAN of a VIOLIN', ({ lans }) => lans)
+export const jetwayArgument: PartArgument = partArgument(
+  'NAME/JETWAY',
+  'A jetway of a VIOLIN',
+  ({ jetways }) => jetways
+)
 
 /** Prints one JSON document. */
 export function printJson(value: unknown): void {

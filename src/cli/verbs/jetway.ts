@@ -3,7 +3,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { Context } from '../context.ts'
 import { showProgress } from '../print/progress.ts'
 import { parseTarget } from '../session.ts'
-import { durationFlag, type JsonFlag, jsonFlag, printJson } from './common.ts'
+import { durationFlag, jetwayArgument, type JsonFlag, jsonFlag, printJson } from './common.ts'
 
 interface Flags extends JsonFlag {
   readonly timeout: number
@@ -49,20 +49,7 @@ export const jetway: Command<Context> = buildCommand<Flags, [word: Word, target:
           brief: 'on, off, allow or forbid',
           proposeCompletions: () => [...words]
         },
-        {
-          parse: String,
-          placeholder: 'WHAT',
-          brief: 'A jetway of a VIOLIN, NAME/JETWAY; or an owner',
-          async proposeCompletions(this: Context): Promise<readonly string[]> {
-            const violins = await this.service.list({}).catch(() => [])
-            const shows = await Promise.all(
-              violins.map(({ id }) => this.service.show({ name: id }).catch(() => null))
-            )
-            return shows
-              .filter((show) => show !== null)
-              .flatMap((show) => show.jetways.map(({ name }) => `${show.name}/${name}`))
-          }
-        }
+        { ...jetwayArgument, placeholder: 'WHAT', brief: 'A jetway of a VIOLIN, NAME/JETWAY; or an owner' }
       ]
     }
   },

@@ -2,8 +2,7 @@ import { buildCommand, type Command } from '@stricli/core'
 import type { Context } from '../context.ts'
 import { showProgress } from '../print/progress.ts'
 import { parseTarget } from '../session.ts'
-import { lanArgument } from './attach.ts'
-import { type JsonFlag, jsonFlag } from './common.ts'
+import { type JsonFlag, jsonFlag, lanArgument } from './common.ts'
 
 interface Flags extends JsonFlag {
   readonly to: string
