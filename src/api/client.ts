@@ -14,6 +14,9 @@ interface Envelope {
   readonly error?: ErrorData
 }
 
+/** A connection for each call: one that is kept open may be that to a daemon which ended since. */
+const own = { agent: false } as const
+
 /** A client of the daemon that serves `path`. Its methods throw `not-running` when none does. */
 export function connectApi(path: string): Service {
   const call = (method: Method) =>
@@ -65,7 +68,10 @@ function post(path: string, method: Method, request: unknown): Promise<IncomingM
     const body = encodeRequest(request)
     if (Buffer.byteLength(body) > maxBodyBytes) throw errorFrom(tooLarge())
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-    const asked = httpRequest({ socketPath: path, path: `/${method}`, method: 'POST', headers }, resolve)
+    const asked = httpRequest(
+      { ...own, socketPath: path, path: `/${method}`, method: 'POST', headers },
+      resolve
+    )
     asked.once('error', (error) => reject(unreachable(path, error)))
     asked.end(body)
   })
@@ -79,7 +85,7 @@ function openSession(path: string, request: SessionRequest): Promise<Duplex> {
   }
   return new Promise((resolve, reject) => {
     const headers = { connection: 'Upgrade', upgrade: sessionUpgrade }
-    const asked = httpRequest({ socketPath: path, path: '/session', headers })
+    const asked = httpRequest({ ...own, socketPath: path, path: '/session', headers })
     asked.once('error', (error) => reject(unreachable(path, error)))
     asked.once('response', () =>
       reject(

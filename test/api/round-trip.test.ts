@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
+import { globalAgent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Duplex } from 'node:stream'
@@ -229,6 +230,12 @@ describe('a session over the socket', () => {
 })
 
 describe('the socket', () => {
+  it('is let go after each call: the next one may be answered by a daemon that was started since', async () => {
+    await client.about({})
+    assert.deepEqual(Object.keys(globalAgent.freeSockets), [])
+    assert.deepEqual(Object.keys(globalAgent.sockets), [])
+  })
+
   it('belongs to its user alone', async () => {
     assert.equal((await stat(path)).mode & 0o777, 0o600)
   })

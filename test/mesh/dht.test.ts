@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout } from 'node:timers/promises'
 import { ViolinError } from '#core/errors.ts'
 import { MAX_DHT_VALUE_BYTES } from '#mesh/bounds.ts'
 import { Dht } from '#mesh/dht.ts'
-import { bytes, join, node, soon, text } from './nodes.ts'
+import { bytes, found, join, node, soon, text } from './nodes.ts'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { Node } from './nodes.ts'
 
@@ -25,14 +24,6 @@ function judge(at: Node, asked: string[] = []): void {
       return best
     }
   )
-}
-
-/** Gets until a value is found: the DHT takes a member for one after a ping of its own. */
-async function found(at: Node, key: string, wanted: string): Promise<void> {
-  for (const signal = soon(); ; await setTimeout(10, undefined, { signal })) {
-    const value = await at.mesh.get(key, signal)
-    if (value !== null && text(value) === wanted) return
-  }
 }
 
 test('what one member puts, another gets over a third; the keys are those that were given', async () => {

@@ -1,6 +1,7 @@
 /** Real nodes on 127.0.0.1 with a toy membership: a badge that names its bearer and the mesh. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createMesh } from '#mesh/mesh.ts'
 import type { HostId } from '#core/ids.ts'
 import type { Mesh, MeshEvent, MeshOptions } from '#mesh/contract.ts'
@@ -111,5 +112,13 @@ async function until<T>(
   } finally {
     clearTimeout(late)
     end()
+  }
+}
+
+/** Gets until a value is found: the DHT takes a member for one after a ping of its own. */
+export async function found(at: Node, key: string, wanted: string): Promise<void> {
+  for (const signal = soon(); ; await delay(10, undefined, { signal })) {
+    const value = await at.mesh.get(key, signal)
+    if (value !== null && text(value) === wanted) return
   }
 }

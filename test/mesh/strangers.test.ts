@@ -11,7 +11,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { ViolinError } from '#core/errors.ts'
 import { MAX_STRANGERS_ASKING_AT_ONCE, MAX_STRANGERS_ASKING_PER_SECOND } from '#mesh/bounds.ts'
-import { bytes, join, meshId, node, soon, text } from './nodes.ts'
+import { bytes, found, join, meshId, node, soon, text } from './nodes.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Libp2p } from 'libp2p'
 import type { Node } from './nodes.ts'
@@ -169,7 +169,7 @@ test('gossip and DHT take a host that joined on an open connection', async () =>
   await joiner.mesh.publish('records', bytes('news'))
   assert.equal(await promise, 'news')
   await joiner.mesh.put('key', bytes('v'), soon())
-  assert.deepEqual(await member.mesh.get('key', soon()), bytes('v'))
+  await found(member, 'key', 'v')
 })
 
 test('a stranger that does nothing is disconnected after its time', async () => {
