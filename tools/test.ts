@@ -2,10 +2,12 @@
  * Runs the tests: what needs only a processor side by side, what measures time alone and last. One report of
  * all of it, with the runner's counts at its end. `--unit`: only what starts no daemon and no machine.
  * `--net`: only attacks, chaos and recursion, which load a machine for minutes and are left out otherwise. File names choose.
+ * `--failed`: only the files that failed when the tests last ran, one by one: what holds then is not broken, but
+ * unsteady beside others.
  */
-import { globSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
@@ -28,8 +30,11 @@ const alone = /^test\/net\/|^test\/e2e\/(failover|restart)\.|\/failover\.test\.t
 /** Attacks and chaos on whole hosts. */
 const net = /^test\/net\//
 const endToEnd = /^test\/(e2e|lab)\//
+/** The files that failed last, one a line. */
+const failedPath = '.scratch/failed-tests'
 
 function phases(files: readonly string[]): Phase[] {
+  if (values.failed) return [{ files, concurrency: 1 }]
   const cpus = availableParallelism()
   const rest = files.filter((file) => !endToEnd.test(file) && !alone.test(file))
   return [
@@ -43,7 +48,11 @@ function phases(files: readonly string[]): Phase[] {
 }
 
 /** Events of all phases as of one run: counts are added up and told at the end. */
-async function* events(all: readonly Phase[], counts: Map<string, number>): AsyncGenerator<TestEvent> {
+async function* events(
+  all: readonly Phase[],
+  counts: Map<string, number>,
+  failed: Set<string>
+): AsyncGenerator<TestEvent> {
   const started = performance.now()
   for (const { files, concurrency } of all) {
     // A test that is cut off leaves what it opened; its file would never end by itself.
@@ -55,6 +64,7 @@ async function* events(all: readonly Phase[], counts: Map<string, number>): Asyn
     })
     for await (const event of stream as AsyncIterable<TestEvent>) {
       const { type, data } = event
+      if (type === 'test:fail') failed.add(relative('.', String(data['file'])))
       const counted = type === 'test:diagnostic' && data['nesting'] === 0 ? countIn(data['message']) : null
       if (counted !== null) counts.set(counted.what, (counts.get(counted.what) ?? 0) + counted.count)
       else if (type !== 'test:summary' || data['file'] !== undefined) yield event
@@ -72,17 +82,26 @@ function countIn(message: unknown): { readonly what: string; readonly count: num
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { unit: { type: 'boolean', default: false }, net: { type: 'boolean', default: false } }
+  options: {
+    unit: { type: 'boolean', default: false },
+    net: { type: 'boolean', default: false },
+    failed: { type: 'boolean', default: false }
+  }
 })
 const found = globSync('test/**/*.test.ts').toSorted()
+const failedLast = values.failed ? readFileSync(failedPath, 'utf8').split('\n') : []
 const chosen = found.filter(
   (file) =>
+    (!values.failed || failedLast.includes(file)) &&
     (!values.unit || unit.test(file)) &&
-    (positionals.length > 0 || net.test(file) === values.net) &&
+    (values.failed || positionals.length > 0 || net.test(file) === values.net) &&
     (positionals.length === 0 || positionals.some((part) => file.includes(part)))
 )
 const counts = new Map<string, number>()
-const report = Readable.from(events(phases(chosen), counts)).compose(spec)
+const failed = new Set<string>()
+const report = Readable.from(events(phases(chosen), counts, failed)).compose(spec)
 for await (const chunk of report) process.stdout.write(chunk)
+mkdirSync('.scratch', { recursive: true })
+writeFileSync(failedPath, [...failed].join('\n'))
 const broken = (counts.get('fail') ?? 0) + (counts.get('cancelled') ?? 0)
 process.exitCode = broken > 0 || (counts.get('tests') ?? 0) === 0 ? 1 : 0
