@@ -194,7 +194,7 @@ export class Election {
       case 'probe':
         this.#edge.heardFollows(from, message.follows)
         if (ground.reign === null) this.#edge.report(from)
-        else this.#rule.greet(peer)
+        else this.#rule.probed(peer)
         return
       case 'status':
         this.#edge.heardFollows(from, message.follows)

@@ -8,11 +8,13 @@ import type { ReignState, Status } from './message.ts'
 import type { Peer } from './peer.ts'
 import { type Handing, Reign, type Rival, type Seat } from './reign.ts'
 import {
+  againMs,
   beatMs,
   eagerMs,
   echoMs,
   handoverMs,
   lingerMs,
+  maxAgain,
   promptMs,
   returnJitterMs,
   returnMs,
@@ -22,11 +24,20 @@ import {
 import { compareTerms } from './term.ts'
 import type { Term } from './types.ts'
 
+/** A question of one that follows. */
+interface Asked {
+  readonly at: Instant
+  /** Beats that may yet come again. */
+  left: number
+}
+
 export class Rule {
   readonly #ground: Ground
   readonly #edge: Edge
-  /** The last beat to each host: its time, and whether a prompt one followed. */
+  /** The last beat to each host. */
   readonly #beatAt = new Map<HostKey, number>()
+  /** Who follows, misses beats, and has not answered since. */
+  readonly #asked = new Map<HostKey, Asked>()
   #gridAt = 0
 
   constructor(ground: Ground, edge: Edge) {
@@ -94,6 +105,7 @@ export class Rule {
     if (reign === null) return
     const seat = reign.seats.get(from.key)
     if (seat === undefined) return
+    this.#asked.delete(from.key)
     reign.take(seat, seat.follows || status.took?.host === ground.self)
     seat.answeredAt = ground.now
     seat.tookSuccessor = isAtLeast(status.took, reign) || isAtLeast(status.follows, reign)
@@ -117,6 +129,16 @@ export class Rule {
     rival.edges = edges
   }
 
+  /** A host asks whether this one is there. */
+  probed(peer: Peer): void {
+    const { reign, now } = this.#ground
+    this.greet(peer)
+    const follows = reign?.state === 'active' && peer.up && reign.seats.get(peer.key)?.follows === true
+    const asked = this.#asked.get(peer.key)
+    if (!follows || (asked !== undefined && now - asked.at < promptMs)) return
+    this.#asked.set(peer.key, { at: now, left: maxAgain })
+  }
+
   /** Beats to one host out of turn, so that it can answer: when it came up, asked, or does not follow yet. */
   greet(peer: Peer): void {
     const { reign, now } = this.#ground
@@ -128,6 +150,7 @@ export class Rule {
 
   restarted(peer: HostKey): void {
     const { reign } = this.#ground
+    this.#asked.delete(peer)
     const seat = reign?.seats.get(peer)
     if (reign !== null && seat !== undefined) {
       reign.take(seat, false)
@@ -140,6 +163,7 @@ export class Rule {
   removed(peer: HostKey): void {
     const { reign } = this.#ground
     this.#beatAt.delete(peer)
+    this.#asked.delete(peer)
     if (reign === null) return
     reign.rivals.delete(peer)
     if (reign.handing?.peer === peer) reign.handing = null
@@ -162,7 +186,9 @@ export class Rule {
       this.#handOver(reign)
     } else if (reign.state === 'offer') this.#watchOffer(reign)
     if (reign.state === 'retiring') this.#retire(reign)
-    if (ground.reign === reign) this.#rhythm(reign, ticks)
+    if (ground.reign !== reign) return
+    this.#rhythm(reign, ticks)
+    if (this.#asked.size > 0) this.#beatAgain(reign, ticks)
   }
 
   // Beats.
@@ -187,6 +213,21 @@ export class Rule {
       this.#gridAt = (Math.floor(now / beatMs) + 1) * beatMs
     }
     ground.wake(this.#gridAt, 'beat')
+  }
+
+  /** A beat, and the one in its stead, may be lost while time is short. */
+  #beatAgain(reign: Reign, ticks: boolean): void {
+    const ground = this.#ground
+    for (const [host, asked] of this.#asked) {
+      let dueAt = (this.#beatAt.get(host) ?? -Infinity) + againMs
+      if (ticks && ground.now >= dueAt) {
+        this.#beat(reign, host, reign.edges(ground.now - echoMs))
+        dueAt = ground.now + againMs
+        asked.left--
+      }
+      if (asked.left === 0) this.#asked.delete(host)
+      else ground.wake(dueAt, 'say again that it is there')
+    }
   }
 
   #isFast(reign: Reign, peer: HostKey): boolean {
@@ -369,6 +410,7 @@ export class Rule {
     reign.state = 'over'
     this.#beatAll()
     for (const seat of Array.from(reign.seats.values())) this.#vacate(reign, seat)
+    this.#asked.clear()
     ground.reign = null
   }
 

@@ -372,6 +372,22 @@ test('the active knows the MACs behind every host, and of a port that came later
   }
 })
 
+test('an active that stalls twice keeps its switch when only its first words between are lost', () => {
+  for (const ranMs of [5, 20, 45]) {
+    const network = settledNetwork(3, ranMs)
+    const { place } = theActive(network)
+    network.stall(place, 300)
+    network.run(299)
+    network.partition([[place], network.hosts.map((host) => host.place).filter((other) => other !== place)])
+    network.run(2)
+    network.heal()
+    network.run(ranMs - 1)
+    network.stall(place, 300)
+    network.run(2_000)
+    assert.equal(network.hosts.flatMap((host) => host.terms).length, 1, `${ranMs} ms: ${network.describe()}`)
+  }
+})
+
 test('standby and witnesses hear twenty beats a second, the rest two, and nobody has to ask', () => {
   const network = settledNetwork(14, 9)
   const active = theActive(network)
