@@ -110,6 +110,9 @@ export const MAX_TOPIC_BYTES_PER_PEER: number = 256 * 1024
 /** Messages that one neighbour may bring: a rack's death makes thousands at once. Each costs some 100 µs. */
 export const GOSSIP_BURST = 8_000
 export const GOSSIP_PER_SECOND = 2_000
+/** Bytes that are read of one neighbour's gossip, whatever they are; the messages above, at 1 KiB each. */
+export const GOSSIP_BURST_BYTES: number = 8 * 1024 * 1024
+export const GOSSIP_BYTES_PER_SECOND: number = 2 * 1024 * 1024
 /**
  * Wrong messages, or too many, after which a neighbour's gossip is passed over: some nine at once, or one a
  * second for long. Half is forgiven in seven seconds, so that a defect in one version parts nobody for ever.

@@ -14,6 +14,8 @@ import { ViolinError } from '#core/errors.ts'
 import {
   FREE_PENALTIES,
   GOSSIP_BURST,
+  GOSSIP_BURST_BYTES,
+  GOSSIP_BYTES_PER_SECOND,
   GOSSIP_PER_SECOND,
   MAX_CONNECTIONS,
   MAX_GOSSIP_BYTES,
@@ -23,6 +25,8 @@ import {
   PENALTY_DECAY
 } from './bounds.ts'
 import { asError, hostIdOf } from './peer.ts'
+import { Rates } from './rate.ts'
+import { throttled } from './throttle.ts'
 import type {
   GossipSub,
   GossipSubComponents,
@@ -86,12 +90,13 @@ export function gossipService(
 ): (components: GossipSubComponents) => GossipSub {
   return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) => {
     const taken = new Set<string>()
+    const bytesOf = new Rates(GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SECOND, MAX_CONNECTIONS)
     const service = gossipsub({ ...options, dataTransform: gateOf(taken) })({
       privateKey,
       peerId,
       peerStore,
       logger,
-      registrar: gate.registrar(registrar),
+      registrar: throttled(gate.registrar(registrar), bytesOf),
       connectionManager: gate.connectionManager(connectionManager)
     })
     topicsOf.set(service, taken)
@@ -119,8 +124,8 @@ export class Gossip {
   readonly #log: MeshOptions['log']
   readonly #validators = new Map<string, Validate>()
   readonly #topics: Set<string>
-  /** What each neighbour may bring now; the one that brought something longest ago is first. */
-  readonly #allowances = new Map<string, { level: number; at: number }>()
+  /** Messages that each neighbour may bring. */
+  readonly #messagesOf = new Rates(GOSSIP_BURST, GOSSIP_PER_SECOND, MAX_CONNECTIONS)
 
   constructor(service: GossipSub, log: MeshOptions['log']) {
     this.#gossip = service as GossipSubWithReports
@@ -187,25 +192,10 @@ export class Gossip {
 
   #judge({ msgId, propagationSource, msg }: GossipsubMessage): void {
     const source = propagationSource.toString()
-    const allowed = this.#allows(source)
+    const allowed = this.#messagesOf.of(source).take(performance.now())
     const verdict = allowed ? this.#verdict(msg.topic, msg.data, hostIdOf(propagationSource)) : 'ignore'
     if (!allowed || verdict === 'reject') this.#gossip.score.addPenalty(source, 1, verdict)
     this.#gossip.reportMessageValidationResult(msgId, source, verdicts[verdict])
-  }
-
-  /** Whether a neighbour keeps to its rate; the message then counts. */
-  #allows(source: string): boolean {
-    const now = performance.now()
-    const one = this.#allowances.get(source) ?? { level: GOSSIP_BURST, at: now }
-    one.level = Math.min(GOSSIP_BURST, one.level + ((now - one.at) / 1000) * GOSSIP_PER_SECOND)
-    one.at = now
-    this.#allowances.delete(source)
-    if (this.#allowances.size >= MAX_CONNECTIONS)
-      this.#allowances.delete(this.#allowances.keys().next().value as string)
-    this.#allowances.set(source, one)
-    if (one.level < 1) return false
-    one.level -= 1
-    return true
   }
 
   #verdict(topic: string, bytes: Uint8Array, from: HostId): Verdict {

@@ -6,7 +6,12 @@ import { setTimeout } from 'node:timers/promises'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { HostId } from '#core/ids.ts'
-import { GOSSIP_BURST } from '#mesh/bounds.ts'
+import {
+  GOSSIP_BURST,
+  GOSSIP_BURST_BYTES,
+  GOSSIP_BYTES_PER_SECOND,
+  MAX_STREAM_WINDOW_BYTES
+} from '#mesh/bounds.ts'
 import { type Rogue, type Rpc, rogueMember } from '../net/rogue/member.ts'
 import { badge, bytes, join, meshId, node, soon, text, type Node } from './nodes.ts'
 
@@ -75,4 +80,30 @@ test('who sends more than its share is not asked about, and neither are topics t
   await enemy.gossip(packets('records'))
   await enemy.answered()
   assert.ok(asked > 0 && asked < messages, `${asked} of ${messages}`)
+})
+
+test('who sends more bytes than its share waits, whatever they are, and nobody else does', async () => {
+  await using victim = await node('victim')
+  await using honest = await node('honest')
+  const { promise: heard, resolve: hear } = Promise.withResolvers<void>()
+  victim.mesh.subscribe('records', () => {
+    hear()
+    return 'accept'
+  })
+  await join(honest, victim)
+  await honest.mesh.whenTopicPeers('records', 1, soon())
+  await using enemy = await rogue(victim)
+  const seconds = 3
+  const messageBytes = 512 * 1024
+  const messages = (GOSSIP_BURST_BYTES + seconds * GOSSIP_BYTES_PER_SECOND) / messageBytes
+  // The last window that was read is owed, and the next one waits.
+  const unread = (2 * MAX_STREAM_WINDOW_BYTES) / messageBytes
+  const long = packet('nobody takes this', 'x'.repeat(messageBytes))
+  const began = performance.now()
+  const flooding = enemy.gossip(Array.from({ length: messages + unread }, () => long))
+  await honest.mesh.publish('records', bytes('from the honest'))
+  await heard
+  assert.equal(await flooding, messages + unread)
+  const tookMs = performance.now() - began
+  assert.ok(tookMs > seconds * 1000, `${tookMs} ms`)
 })

@@ -103,7 +103,7 @@ async function gossip(connection: Connection, packets: Iterable<Rpc> | AsyncIter
   try {
     for await (const packet of packets) {
       const bytes: Uint8ArrayList | Uint8Array = encode.single(RPC.encode(packet))
-      if (!stream.send(bytes)) await stream.onDrain()
+      if (!stream.send(bytes)) await whenSent(stream)
       sent++
     }
     await stream.close()
@@ -111,4 +111,12 @@ async function gossip(connection: Connection, packets: Iterable<Rpc> | AsyncIter
     // Cut off: what a host may well do.
   }
   return sent
+}
+
+/** `onDrain` would let one more packet pile up with every bit of the window that is given back. */
+async function whenSent(stream: Stream): Promise<void> {
+  if (stream.writeBufferLength === 0) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  for (const end of ['idle', 'close'] as const) stream.addEventListener(end, () => resolve(), { once: true })
+  await promise
 }
