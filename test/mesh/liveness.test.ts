@@ -117,8 +117,8 @@ test('a remembered peer is dialled at the start, and one that was not there is f
 })
 
 test('the round trip to a member is measured, and forgotten with it', async () => {
-  await using a = await node('a', { bounds: quick })
-  const b = await node('b', { bounds: quick })
+  await using a = await node('a')
+  const b = await node('b')
   await join(a, b)
   assert.equal(a.mesh.rttMs(a.id), null)
   await new Promise<void>((resolve) => {

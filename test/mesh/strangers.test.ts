@@ -73,7 +73,7 @@ test('a stranger is answered on the join protocol, and refused on every other', 
 })
 
 test('a stranger that opens gossip, DHT or any other protocol by hand gets a reset and no byte', async () => {
-  await using member = await node('member', { bounds: { proofMs: 200 } })
+  await using member = await node('member', { bounds: { proofMs: 2_000 } })
   await using other = await node('other')
   member.mesh.subscribe('records', () => 'accept')
   await join(other, member)
