@@ -1,7 +1,8 @@
 /** What an owner changes of an entity while it runs: a spec from a spec. */
 import { ViolinError } from './errors.ts'
+import type { HostId } from './ids.ts'
 import { changeLink, type Link, type LinkField, someLink } from './link.ts'
-import type { Spec, SpecEntity, SpecNic } from './spec.ts'
+import { hostsPerEntity, type Spec, type SpecEntity, type SpecNic } from './spec.ts'
 
 /** What is said of a link: all that was is taken back first, then more is said, the cable pulled or put in. */
 export interface LinkEdit {
@@ -35,6 +36,24 @@ export function withPower(spec: Spec, name: string, on: boolean): Spec {
     )
   const { stopped: _, ...rest } = entity
   return withEntity(spec, on ? rest : { ...rest, stopped: true })
+}
+
+/**
+ * Moves an entity: its list of hosts begins with the new one, its generation is above the one that runs. Throws
+ * ViolinError `unknown-entity`.
+ */
+export function withMove(spec: Spec, name: string, to: HostId): Spec {
+  const entity = entityOf(spec, name)
+  const others = entity.hosts.filter((host) => host !== to)
+  const hosts = [to, ...others].slice(0, hostsPerEntity)
+  const moved = withEntity(spec, { ...entity, hosts, generation: entity.generation + 1 })
+  const lans = spec.lans.map((lan) => {
+    // Where candidates are the hosts with ports, the new one is among them.
+    const has =
+      entity.nics.some((nic) => nic.lan === lan.name) && entity.hosts.some((one) => lan.hosts.includes(one))
+    return has && !lan.hosts.includes(to) ? { ...lan, hosts: [...lan.hosts, to] } : lan
+  })
+  return { ...moved, lans }
 }
 
 /** Throws ViolinError `unknown-entity`. */

@@ -42,6 +42,9 @@ import { whenShutOut } from './shut-out.ts'
 import { Slices } from './slices/slices.ts'
 import { Statuses } from './statuses.ts'
 import { TrunkAgreement } from './trunks.ts'
+import { Changes } from './changes.ts'
+import { Moves } from './moves.ts'
+import { Running } from './running.ts'
 import { Violins } from './violins.ts'
 
 /** The own record is looked at this often: new addresses, or an end that comes near. */
@@ -134,17 +137,10 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const loads = new Loads(host, records, mesh, limits)
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
-  const violins = new Violins({
-    host,
-    records,
-    peers,
-    handoffs,
-    statuses,
-    loads,
-    journal,
-    images
-  })
-  const offers = new Offers({ self: identity.id, violins, records, peers, mesh })
+  const violins = new Violins({ host, records, peers, statuses })
+  const running = new Running({ violins, records, peers, statuses })
+  const changes = new Changes({ host, records, peers, violins, running, loads, journal, images })
+  const offers = new Offers({ self: identity.id, violins, changes, records, peers, mesh })
   const attachments = new Attachments({
     host,
     records,
@@ -169,6 +165,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     reconciler,
     slices,
     violins,
+    changes,
     handoffs,
     mesh,
     journal,
@@ -190,9 +187,12 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     loads,
     admission,
     violins,
+    running,
+    changes,
+    moves: new Moves({ records, peers, violins, changes, statuses, loads, handoffs }),
     sessions: new Sessions(identity, records, slices, mesh),
-    jetways: new Jetways({ violins, statuses, peers }),
-    changes: new EntityChanges({ violins, statuses, journal }),
+    jetways: new Jetways({ changes, statuses, peers }),
+    entityChanges: new EntityChanges({ changes, statuses, journal }),
     attachments,
     offers,
     departure,

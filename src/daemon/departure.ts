@@ -12,6 +12,7 @@ import { type Host, publishHost } from './host.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { Records } from './records.ts'
 import type { Slices } from './slices/slices.ts'
+import type { Changes } from './changes.ts'
 import type { Violins } from './violins.ts'
 
 /** Slices that do not stop within this time keep the host in the mesh. */
@@ -31,6 +32,7 @@ export class Departure {
   readonly #reconciler: Reconciler
   readonly #slices: Slices
   readonly #violins: Violins
+  readonly #changes: Changes
   readonly #handoffs: Handoffs
   readonly #mesh: Mesh
   readonly #journal: Journal
@@ -43,6 +45,7 @@ export class Departure {
     readonly reconciler: Reconciler
     readonly slices: Slices
     readonly violins: Violins
+    readonly changes: Changes
     readonly handoffs: Handoffs
     readonly mesh: Mesh
     readonly journal: Journal
@@ -56,6 +59,7 @@ export class Departure {
     this.#reconciler = parts.reconciler
     this.#slices = parts.slices
     this.#violins = parts.violins
+    this.#changes = parts.changes
     this.#handoffs = parts.handoffs
     this.#mesh = parts.mesh
     this.#journal = parts.journal
@@ -127,7 +131,7 @@ export class Departure {
 
   /** Leaves; `stop` also stops entities that cannot move. Throws `entities-running` otherwise. */
   async *leave(stop: boolean): AsyncGenerator<Progress, void, void> {
-    const owned = this.#violins.owned()
+    const owned = this.#violins.soleOwned()
     const kept = owned.filter(({ others }) => others.length > 0)
     const lost = owned.filter(({ others }) => others.length === 0).map(({ name }) => name)
     if (lost.length > 0 && !stop) {
@@ -140,7 +144,7 @@ export class Departure {
     for (const { name, others } of kept) yield { kind: 'step', text: this.#keptBy(name, others) }
     for (const name of lost) {
       yield { kind: 'warning', text: `${name} is deleted: its owner leaves` }
-      yield* this.#violins.delete(name, stopTimeoutMs)
+      yield* this.#changes.delete(name, stopTimeoutMs)
     }
     const { draining } = this
     this.draining = true

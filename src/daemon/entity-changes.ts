@@ -2,16 +2,20 @@
 import { entityOf, nicOf, withLink, withPower } from '#core/edits.ts'
 import { ViolinError } from '#core/errors.ts'
 import { formatLink } from '#core/link.ts'
+import { addNic, type NicWish, removeNic } from '#core/nics.ts'
+import { namedHosts } from '#core/reconcile.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import type { Spec, SpecEntity } from '#core/spec.ts'
-import type { Service } from '#api/contract.ts'
+import type { Spec, SpecEntity, SpecNic } from '#core/spec.ts'
+import type { EntityStatus } from '#slice/contract.ts'
+import type { Progress, Service } from '#api/contract.ts'
+import type { Changes } from './changes.ts'
 import type { Journal } from './events.ts'
+import { seconds } from './running.ts'
 import { entityState, type StatusMap } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
-import type { Violins } from './violins.ts'
 
 export interface EntityChangesParts {
-  readonly violins: Violins
+  readonly changes: Changes
   readonly statuses: Statuses
   readonly journal: Journal
 }
@@ -25,9 +29,9 @@ export class EntityChanges {
 
   /** Changes what happens to frames of a vNIC. Throws ViolinError. */
   async link(request: Parameters<Service['link']>[0]): ReturnType<Service['link']> {
-    const { violins, statuses } = this.#parts
+    const { changes, statuses } = this.#parts
     const deadline = AbortSignal.timeout(request.timeoutMs)
-    const violin = await violins.change(request.violin, (spec) => withLink(spec, request))
+    const violin = await changes.change(request.violin, (spec) => withLink(spec, request))
     const entity = entityOf(violin.spec as Spec, request.entity)
     void this.#tell(violin)
     for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
@@ -43,10 +47,10 @@ export class EntityChanges {
 
   /** Stops an entity or starts it again. Throws ViolinError. */
   async power(request: Parameters<Service['power']>[0]): ReturnType<Service['power']> {
-    const { violins, statuses } = this.#parts
+    const { changes, statuses } = this.#parts
     const { on, timeoutMs } = request
     const deadline = AbortSignal.timeout(timeoutMs)
-    const violin = await violins.change(request.violin, (spec) => withPower(spec, request.entity, on))
+    const violin = await changes.change(request.violin, (spec) => withPower(spec, request.entity, on))
     const { version } = violin
     const entity = entityOf(violin.spec as Spec, request.entity)
     void this.#tell(violin)
@@ -68,9 +72,45 @@ export class EntityChanges {
     )
   }
 
+  /** Adds a vNIC to an entity (a wish), or removes the one of a name; tells when the machine has taken it on. */
+  async *nics(
+    name: string,
+    entity: string,
+    change: NicWish | string,
+    timeoutMs: number
+  ): AsyncGenerator<Progress, void, void> {
+    const { changes, statuses } = this.#parts
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const removed = typeof change === 'string' ? change : null
+    let added = null as SpecNic | null
+    const violin = await changes.change(name, (spec) => {
+      if (typeof change === 'string') return removeNic(spec, entity, change)
+      const { spec: changed, nic } = addNic(spec, entity, change)
+      added = nic
+      return changed
+    })
+    yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
+    yield* changes.tell(violin)
+    for await (const said of statuses.follow(namedHosts(violin.spec as Spec), violin.id, deadline)) {
+      const own = [...said.values()].flatMap((status) => status?.entities ?? [])
+      if (!own.some((one) => one.name === entity && hasTaken(one, removed, added))) continue
+      const text =
+        added === null
+          ? `${entity} has no ${removed} any more`
+          : `${entity} has ${added.name} on ${added.lan}: ${added.ips.join(', ')}`
+      yield { kind: 'done', text }
+      return
+    }
+    throw new ViolinError(
+      'timeout',
+      `${entity} has not taken its vNICs on after ${seconds(timeoutMs)}`,
+      `see \`violin show ${violin.name}\``
+    )
+  }
+
   /** Gives a version to all its hosts, nobody waiting; who was not reached gets it when it is back. */
   async #tell(violin: ViolinView): Promise<void> {
-    for await (const told of this.#parts.violins.tell(violin))
+    for await (const told of this.#parts.changes.tell(violin))
       if (told.kind === 'warning') this.#parts.journal.note('not-told', violin, told.text)
   }
 }
@@ -93,6 +133,10 @@ function isStopped(version: number, { name, hosts }: SpecEntity, statuses: Statu
   })
 }
 
-function seconds(ms: number): string {
-  return `${Math.round(ms / 1000)} s`
+/** The machine runs with the vNIC that was added, or without the one of that name. */
+function hasTaken(status: EntityStatus, removed: string | null, added: SpecNic | null): boolean {
+  if (status.state !== 'running') return false
+  return added === null
+    ? !status.nics.some(({ name }) => name === removed)
+    : status.nics.some(({ name, lan, up }) => name === added.name && lan === added.lan && up)
 }

@@ -5,13 +5,13 @@ import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import { againMark } from '#slice/contract.ts'
+import type { Changes } from './changes.ts'
 import type { Peers } from './peers.ts'
 import { entityState, jetwayRemedy } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
-import type { Violins } from './violins.ts'
 
 export interface JetwaysParts {
-  readonly violins: Violins
+  readonly changes: Changes
   readonly statuses: Statuses
   readonly peers: Peers
 }
@@ -30,17 +30,17 @@ export class Jetways {
     open: boolean,
     timeoutMs: number
   ): AsyncGenerator<Progress, void, void> {
-    const { violins } = this.#parts
+    const { changes } = this.#parts
     const deadline = AbortSignal.timeout(timeoutMs)
-    const violin = await violins.change(name, (spec) => withJetway(spec, name, jetway, open))
+    const violin = await changes.change(name, (spec) => withJetway(spec, name, jetway, open))
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-    yield* violins.tell(violin)
+    yield* changes.tell(violin)
     try {
       yield await this.#done(violin, jetway, open, deadline)
     } catch (error: unknown) {
       if (!open || !(error instanceof ViolinError) || error.code === 'timeout') throw error
-      const again = await violins.change(name, (spec) => withJetway(spec, name, jetway, false))
-      yield* violins.tell(again)
+      const again = await changes.change(name, (spec) => withJetway(spec, name, jetway, false))
+      yield* changes.tell(again)
       throw error
     }
   }

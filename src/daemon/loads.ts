@@ -3,9 +3,10 @@ import * as z from 'zod'
 import { keeperOf, type Told } from '#core/claims.ts'
 import { type Limits, freeMemoryMiB } from '#core/limits.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
+import type { PlacementHost } from '#core/placement.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { loadNow, type Host } from './host.ts'
+import { driversOf, loadNow, type Host } from './host.ts'
 import type { Records } from './records.ts'
 import { answer, ask } from './wire.ts'
 
@@ -50,6 +51,32 @@ export class Loads {
         ? Promise.resolve(this.#own(self))
         : ask(this.#mesh, host, 'load', {}, load, AbortSignal.timeout(answerTimeoutMs)).catch(() => null)
     return new Map(await Promise.all(hosts.map(async (host) => [host, await one(host)] as const)))
+  }
+
+  /** All members as placement sees them: who can take what. */
+  async placementHosts(): Promise<PlacementHost[]> {
+    const members = [...this.#records.view.members.values()]
+    const loads = await this.ofAll(members.map(({ host }) => host))
+    return members.map(({ host, body }) => {
+      const load = loads.get(host) ?? null
+      const why = body.left
+        ? 'has left the mesh'
+        : body.draining
+          ? 'is being drained'
+          : load === null
+            ? 'does not answer'
+            : ''
+      return {
+        id: host,
+        name: body.name,
+        available: why === '',
+        unavailableWhy: why,
+        left: body.left,
+        drivers: driversOf(body),
+        freeMemoryMiB: load?.ownerFreeMiB ?? 0,
+        load: load?.entities ?? 0
+      }
+    })
   }
 
   #own(asking: HostId): Load {

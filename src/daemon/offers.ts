@@ -15,6 +15,7 @@ import type { Progress } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
+import type { Changes } from './changes.ts'
 import type { Violins } from './violins.ts'
 import { answer, ask } from './wire.ts'
 
@@ -50,6 +51,7 @@ const done = z.strictObject({ version: z.number() })
 export interface OffersParts {
   readonly self: HostId
   readonly violins: Violins
+  readonly changes: Changes
   readonly records: Records
   readonly peers: Peers
   readonly mesh: Mesh
@@ -74,18 +76,18 @@ export class Offers {
     whom: string,
     withdraw: boolean
   ): AsyncGenerator<Progress, void, void> {
-    const { violins, records, peers } = this.#parts
+    const { violins, changes, records, peers } = this.#parts
     const members = [...records.view.members.values()].map(({ host, body }) => ({
       id: host,
       name: body.name
     }))
     const to = findHost(whom, members).id
     const before = violins.find(name)
-    const violin = await violins.change(name, (spec) => {
+    const violin = await changes.change(name, (spec) => {
       checkLan(spec, lan)
       return withdraw ? withoutOffer(spec, { lan, to }) : withOffer(spec, { lan, to })
     })
-    yield* violins.tell(violin, before)
+    yield* changes.tell(violin, before)
     const text = withdraw ? 'is no longer offered to' : 'is offered to'
     yield { kind: 'done', text: `${violin.name}/${lan} ${text} ${peers.nameOf(to)}` }
   }
@@ -139,11 +141,11 @@ export class Offers {
   }
 
   async #change(id: ViolinId, edit: (spec: Spec) => Spec): Promise<number> {
-    const { violins, records } = this.#parts
+    const { changes, records } = this.#parts
     const before = records.view.violins.get(id)
-    const violin = await violins.change(id, edit)
+    const violin = await changes.change(id, edit)
     // Who is not reached hears of it when it is back.
-    for await (const _ of violins.tell(violin, before ?? null)) continue
+    for await (const _ of changes.tell(violin, before ?? null)) continue
     return violin.version
   }
 

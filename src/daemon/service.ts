@@ -21,6 +21,9 @@ import type { Records } from './records.ts'
 import type { Pointers } from './pointers.ts'
 import { letJetways, refuseOwner } from './refusing.ts'
 import type { Sessions } from './sessions.ts'
+import type { Changes } from './changes.ts'
+import type { Moves } from './moves.ts'
+import type { Running } from './running.ts'
 import type { Violins } from './violins.ts'
 
 export interface ServiceParts {
@@ -33,9 +36,12 @@ export interface ServiceParts {
   readonly loads: Loads
   readonly admission: Admission
   readonly violins: Violins
+  readonly running: Running
+  readonly changes: Changes
+  readonly moves: Moves
   readonly sessions: Sessions
   readonly jetways: Jetways
-  readonly changes: EntityChanges
+  readonly entityChanges: EntityChanges
   readonly attachments: Attachments
   readonly offers: Offers
   readonly departure: Departure
@@ -45,7 +51,7 @@ export interface ServiceParts {
 }
 
 export function createService(parts: ServiceParts): Service {
-  const { violins, admission, journal } = parts
+  const { violins, changes, admission, journal } = parts
   return {
     about: () => Promise.resolve(about(parts)),
     hosts: () => hosts(parts),
@@ -57,18 +63,18 @@ export function createService(parts: ServiceParts): Service {
     revoke: ({ host, andBelow }) => admission.revoke(host, andBelow),
     refuse: ({ owner, undo = false, everywhere = false }) =>
       refuseOwner(parts.refusing, { owner, undo, everywhere }),
-    plan: ({ topology }) => violins.plan(topology),
-    apply: ({ topology, wait, timeoutMs }) => violins.apply(topology, wait, timeoutMs),
+    plan: ({ topology }) => changes.plan(topology),
+    apply: ({ topology, wait, timeoutMs }) => changes.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
     show: ({ name }) => show(parts, name),
     config: ({ name }) => Promise.resolve(configOf(violins.find(name))),
-    wait: (request) => violins.wait(request.name, request.for, request.timeoutMs),
-    delete: ({ name, timeoutMs }) => violins.delete(name, timeoutMs),
-    migrate: ({ violin, lan, to }) => violins.migrate(violin, lan, to),
-    move: ({ violin, entity, to, timeoutMs }) => violins.move(violin, entity, to, timeoutMs),
+    wait: (request) => parts.running.wait(request.name, request.for, request.timeoutMs),
+    delete: ({ name, timeoutMs }) => changes.delete(name, timeoutMs),
+    migrate: ({ violin, lan, to }) => parts.moves.vswitch(violin, lan, to),
+    move: ({ violin, entity, to, timeoutMs }) => parts.moves.entity(violin, entity, to, timeoutMs),
     addNic: ({ violin, entity, lan, ip, timeoutMs }) =>
-      violins.changeNics(violin, entity, { lan, ...(ip === undefined ? {} : { ip }) }, timeoutMs),
-    removeNic: ({ violin, entity, nic, timeoutMs }) => violins.changeNics(violin, entity, nic, timeoutMs),
+      parts.entityChanges.nics(violin, entity, { lan, ...(ip === undefined ? {} : { ip }) }, timeoutMs),
+    removeNic: ({ violin, entity, nic, timeoutMs }) => parts.entityChanges.nics(violin, entity, nic, timeoutMs),
     images: () => parts.images.rows(),
     pullImage: ({ image, from }) => parts.images.pull(image, from),
     removeImage: ({ image }) => parts.images.remove(image),
@@ -81,8 +87,8 @@ export function createService(parts: ServiceParts): Service {
         : parts.attachments.addHost({ ...request, vhost, driver }),
     offer: ({ violin, lan, to, withdraw = false }) => parts.offers.offer(violin, lan, to, withdraw),
     detach: async ({ violin, lan }) => ({ from: await parts.attachments.detach(violin, lan) }),
-    link: (request) => parts.changes.link(request),
-    power: (request) => parts.changes.power(request),
+    link: (request) => parts.entityChanges.link(request),
+    power: (request) => parts.entityChanges.power(request),
     drain: ({ off, timeoutMs }) => (off ? parts.departure.undrain() : parts.departure.drain(timeoutMs)),
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),

@@ -20,7 +20,7 @@ test('a VIOLIN that a member makes runs on the hosts that it names, and is gone 
     TestHost,
     TestHost
   ]
-  await collect(owner.violins.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
   const show = await owner.violins.show('net')
   assert.equal(show.state, 'running')
   assert.deepEqual(
@@ -29,7 +29,7 @@ test('a VIOLIN that a member makes runs on the hosts that it names, and is gone 
   )
   assert.deepEqual(show.stale, [])
   assert.equal(b.slices.wishes.size, 1)
-  await collect(owner.violins.delete('net', 20_000))
+  await collect(owner.changes.delete('net', 20_000))
   assert.deepEqual([...b.slices.wishes, ...c.slices.wishes], [])
   assert.deepEqual(await owner.violins.list(), [])
 })
@@ -38,8 +38,8 @@ test('applying the same file again changes nothing, and a changed file restarts 
   await using stack = new AsyncDisposableStack()
   const [owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost]
   const topology = oneLan('net', ['princeton', 'purdue'])
-  await collect(owner.violins.apply(topology, true, 20_000))
-  const again = await collect(owner.violins.apply(topology, true, 20_000))
+  await collect(owner.changes.apply(topology, true, 20_000))
+  const again = await collect(owner.changes.apply(topology, true, 20_000))
   assert.ok(again.some((row) => row.kind === 'step' && row.text.includes('nothing to change')))
   assert.equal((await owner.violins.show('net')).version, 1)
   const larger = {
@@ -49,7 +49,7 @@ test('applying the same file again changes nothing, and a changed file restarts 
       { ...oneLan('net', ['purdue']).entities[0], name: 'vhost9' } as (typeof topology.entities)[0]
     ]
   }
-  const plan = await owner.violins.plan(larger)
+  const plan = await owner.changes.plan(larger)
   assert.deepEqual(
     plan.steps.filter(({ what }) => what === 'entity').map(({ name, kind }) => [name, kind]),
     [
@@ -63,8 +63,8 @@ test('applying the same file again changes nothing, and a changed file restarts 
 test("an entity that is pinned elsewhere stops where it ran, also on its owner's host", async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'princeton']), true, 20_000))
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   const namesAt = ({ slices }: TestHost): readonly string[] =>
     [...slices.wishes.values()].flatMap(({ entities }) => entities.map(({ name }) => name))
   await owner.reconciled(() => namesAt(owner).length === 1)
@@ -74,7 +74,7 @@ test("an entity that is pinned elsewhere stops where it ran, also on its owner's
 test('a VIOLIN that another founds in the names of both is not taken for the own one, whatever it is called', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, liar] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   const { id } = await owner.violins.show('net')
   for (const name of ['net', 'next']) {
     const owners = [liar, owner].map(({ host }): PublicKey => host.identity.owner.publicKey)
@@ -99,7 +99,7 @@ test('a VIOLIN that another founds in the names of both is not taken for the own
   const mine = (await owner.violins.list()).flatMap((row) => (row.mine ? [row.id] : []))
   assert.deepEqual(mine, [id])
   // Else this host's topology would become that of a VIOLIN which the other may change.
-  await assert.rejects(owner.violins.plan(oneLan('next', ['princeton'])), refusal('not-owner'))
+  await assert.rejects(owner.changes.plan(oneLan('next', ['princeton'])), refusal('not-owner'))
 })
 
 test('two changes at once are made one after the other, upon one VIOLIN', async () => {
@@ -107,7 +107,7 @@ test('two changes at once are made one after the other, upon one VIOLIN', async 
   const [owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost]
   const small = oneLan('net', ['princeton'])
   const large = oneLan('net', ['princeton', 'purdue'])
-  await Promise.all([small, large].map((topology) => collect(owner.violins.apply(topology, false, 20_000))))
+  await Promise.all([small, large].map((topology) => collect(owner.changes.apply(topology, false, 20_000))))
   assert.equal((await owner.violins.list()).length, 1)
   assert.equal((await owner.violins.show('net')).version, 2)
 })
@@ -115,14 +115,14 @@ test('two changes at once are made one after the other, upon one VIOLIN', async 
 test("another member's change, end and requests are refused by its own host and by every other", async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   const { id } = await owner.violins.show('net')
-  await assert.rejects(collect(other.violins.delete('net', 1_000)), refusal('not-owner'))
+  await assert.rejects(collect(other.changes.delete('net', 1_000)), refusal('not-owner'))
   await assert.rejects(
-    collect(other.violins.apply(oneLan('net', ['purdue']), true, 1_000)),
+    collect(other.changes.apply(oneLan('net', ['purdue']), true, 1_000)),
     refusal('not-owner')
   )
-  await assert.rejects(other.violins.migrate('net', 'lan1', undefined), refusal('not-owner'))
+  await assert.rejects(other.moves.vswitch('net', 'lan1', undefined), refusal('not-owner'))
   // As a changed program would: signed by its own owner key, sent past its own checks.
   const { identity } = other.host
   const target = owner.host.identity.id
@@ -162,7 +162,7 @@ test("another member's change, end and requests are refused by its own host and 
 test("an owner's request serves once, on one host, within ten minutes", async () => {
   await using stack = new AsyncDisposableStack()
   const [owner] = (await meshOf(['princeton'], stack)) as [TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   const id = (await owner.violins.show('net')).id as ViolinId
   const { identity } = owner.host
   const guard = new RequestGuard(identity.id, owner.records)
@@ -184,10 +184,10 @@ test("an owner's request serves once, on one host, within ten minutes", async ()
 test('a host that is away holds up no change of what others run, and is named', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['purdue']), true, 20_000))
   await other.close()
   await until([owner], () => owner.mesh.members().length === 0)
-  const said = await collect(owner.violins.apply(oneLan('net', ['purdue', 'princeton']), true, 20_000))
+  const said = await collect(owner.changes.apply(oneLan('net', ['purdue', 'princeton']), true, 20_000))
   assert.ok(said.some((row) => row.kind === 'warning' && /vhost1 stays on purdue, which/.test(row.text)))
   assert.match((said.at(-1) as { text: string }).text, /^net runs, but for vhost1/)
   const { entities } = await owner.violins.show('net')
@@ -203,9 +203,9 @@ test('a host that is away holds up no change of what others run, and is named', 
 test('who was away when a VIOLIN changed hears of it when it is back', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, away] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   await away.close()
-  const told = await collect(owner.violins.delete('net', 20_000))
+  const told = await collect(owner.changes.delete('net', 20_000))
   assert.ok(told.some((row) => row.kind === 'done' && row.text.includes('purdue')))
   const back = await startHost(away.dir)
   stack.defer(() => back.close())

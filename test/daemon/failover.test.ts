@@ -40,7 +40,7 @@ test('an entity moves when it is told to, from a host that is drained, and from 
   await using stack = new AsyncDisposableStack()
   const hosts = await meshOf(['a', 'b', 'c'], stack)
   const [a] = hosts as [TestHost]
-  await collect(a.violins.apply(free('net'), true, 20_000))
+  await collect(a.changes.apply(free('net'), true, 20_000))
   const [first] = runners(hosts)
   assert.equal(runners(hosts).length, 1)
   const shown = await a.violins.show('net')
@@ -48,7 +48,7 @@ test('an entity moves when it is told to, from a host that is drained, and from 
   assert.equal(shown.entities[0]?.hosts.length, 3)
 
   const target = ['b', 'c'].find((name) => name !== first) as string
-  const rows = await collect(a.violins.move('net', 'vhost1', target, 20_000))
+  const rows = await collect(a.moves.entity('net', 'vhost1', target, 20_000))
   const last = rows.at(-1)
   assert.ok(last?.kind === 'done' && last.text.startsWith(`vhost1 runs on ${target} `))
   assert.deepEqual(runners(hosts), [target])

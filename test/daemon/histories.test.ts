@@ -51,7 +51,7 @@ test('what happened to a VIOLIN is told by all its hosts, and who does not answe
   )
   const [purdue, princeton, rice] = hosts
   assert.ok(purdue !== undefined && princeton !== undefined && rice !== undefined)
-  await collect(purdue.violins.apply(oneLan('told', ['purdue', 'princeton']), true, 20_000))
+  await collect(purdue.changes.apply(oneLan('told', ['purdue', 'princeton']), true, 20_000))
   const violin = purdue.violins.find('told')
   purdue.journal.note('one', violin, 'first here')
   princeton.journal.note('two', violin, 'then there')

@@ -30,6 +30,9 @@ import { Seat } from '#daemon/seat.ts'
 import { whenShutOut } from '#daemon/shut-out.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { Statuses } from '#daemon/statuses.ts'
+import { Changes } from '#daemon/changes.ts'
+import { Moves } from '#daemon/moves.ts'
+import { Running } from '#daemon/running.ts'
 import { Violins } from '#daemon/violins.ts'
 import { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
@@ -53,6 +56,8 @@ export interface TestHost {
   readonly loads: Loads
   readonly peers: Peers
   readonly violins: Violins
+  readonly changes: Changes
+  readonly moves: Moves
   readonly handoffs: Handoffs
   readonly journal: Journal
   /** What it said where it was started. */
@@ -208,16 +213,10 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   const statuses = new Statuses(identity.id, records, reconciler, mesh)
   const loads = new Loads(host, records, mesh, limits)
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
-  const violins = new Violins({
-    host,
-    records,
-    peers,
-    handoffs,
-    statuses,
-    loads,
-    journal,
-    images
-  })
+  const violins = new Violins({ host, records, peers, statuses })
+  const running = new Running({ violins, records, peers, statuses })
+  const changes = new Changes({ host, records, peers, violins, running, loads, journal, images })
+  const moves = new Moves({ records, peers, violins, changes, statuses, loads, handoffs })
   const admission = new Admission(dir, host, records, mesh, journal, store)
   const say = (): Promise<void> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
@@ -264,6 +263,8 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     loads,
     warned,
     violins,
+    changes,
+    moves,
     handoffs,
     journal,
     slices: played,

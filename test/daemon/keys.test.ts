@@ -18,7 +18,7 @@ type Three = [TestHost, TestHost, TestHost]
 test('a host that lost all but a copy of its identity comes back as itself, and owns what it owned', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(host.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(host.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   const copy = join(founder.dir, '..', 'copy')
   await cp(join(host.dir, 'identity'), copy, { recursive: true })
   await host.close()
@@ -33,20 +33,20 @@ test('a host that lost all but a copy of its identity comes back as itself, and 
     [back, founder],
     () => back.records.view.violins.size === 1 && founder.mesh.members().length === 1
   )
-  await collect(back.violins.delete('net', 20_000))
+  await collect(back.changes.delete('net', 20_000))
   await until([founder], () => [...founder.records.view.violins.values()].every(({ spec }) => spec === null))
 })
 
 test('an owner key that was copied to another member changes the same VIOLINs there', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   await other.close()
   await copyFile(join(owner.dir, 'identity', 'owner.key'), join(other.dir, 'identity', 'owner.key'))
   const again = await startHost(other.dir)
   stack.defer(() => again.close())
   await until([again], () => again.mesh.members().length === 1)
-  await collect(again.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(again.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   await until([owner], () => [...owner.records.view.violins.values()].some(({ version }) => version === 2))
   assert.equal((await owner.violins.show('net')).entities.length, 1)
 })
@@ -73,7 +73,7 @@ function onlyViolin({ records }: TestHost): ViolinView | undefined {
 test('what an owner key signed comes to every host on which it lies, and stays there', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   const copied = await copyOwner(owner, other, stack)
   await until([copied], () => onlyViolin(copied)?.version === 1)
   assert.equal((await copied.violins.show('net')).state, 'running')
@@ -88,7 +88,7 @@ test('what an owner key signed comes to every host on which it lies, and stays t
   await copied.close()
   const back = await again(other, stack)
   await until([back], () => onlyViolin(back)?.version === 1 && back.mesh.members().length === 1)
-  await collect(back.violins.delete('net', 20_000))
+  await collect(back.changes.delete('net', 20_000))
   await owner.reconciled(() => owner.slices.wishes.size === 0)
 })
 
@@ -104,15 +104,15 @@ test('two versions that an owner signed on two hosts, each away for the other, b
     ...(oneLan('net', [on]).entities[0] as TopologyEntity),
     name
   })
-  await collect(first.violins.apply(wherever('h1'), true, 20_000))
+  await collect(first.changes.apply(wherever('h1'), true, 20_000))
   let two = await copyOwner(first, second, stack)
   await until([two, first], () => onlyViolin(two) !== undefined && first.mesh.members().length === 1)
   await first.close()
   await until([two], () => two.mesh.members().length === 0)
-  await collect(two.violins.apply(wherever('h1', pinned('h4', 'purdue')), false, 20_000))
+  await collect(two.changes.apply(wherever('h1', pinned('h4', 'purdue')), false, 20_000))
   await two.close()
   const one = await again(first, stack)
-  await collect(one.violins.apply(wherever('h1', pinned('h5', 'princeton')), false, 20_000))
+  await collect(one.changes.apply(wherever('h1', pinned('h5', 'princeton')), false, 20_000))
   two = await again(second, stack)
   const hash = (host: TestHost): string | undefined => onlyViolin(host)?.record.hash
   const bodies = [hash(one), hash(two)]
@@ -138,11 +138,11 @@ test('two versions that an owner signed on two hosts, each away for the other, b
 test('who leaves ends only VIOLINs whose owner key lies on no other host', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
-  assert.deepEqual(owner.violins.owned(), [{ name: 'net', others: [] }])
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  assert.deepEqual(owner.violins.soleOwned(), [{ name: 'net', others: [] }])
   const copied = await copyOwner(owner, other, stack)
   const keyIsKnown = ({ violins }: TestHost): boolean =>
-    violins.owned().some(({ others }) => others.length === 1)
+    violins.soleOwned().some(({ others }) => others.length === 1)
   await until([copied, owner], () => keyIsKnown(copied) && keyIsKnown(owner))
   const left = Promise.withResolvers<void>()
   const departure = new Departure({
@@ -155,8 +155,8 @@ test('who leaves ends only VIOLINs whose owner key lies on no other host', async
   const said = await collect(departure.leave(true))
   await left.promise
   assert.ok(said.some((row) => row.kind === 'step' && /net stays: .* lies on princeton, too/.test(row.text)))
-  await until([owner], () => owner.violins.owned().every(({ others }) => others.length === 0))
-  assert.deepEqual(owner.violins.owned(), [{ name: 'net', others: [] }])
+  await until([owner], () => owner.violins.soleOwned().every(({ others }) => others.length === 0))
+  assert.deepEqual(owner.violins.soleOwned(), [{ name: 'net', others: [] }])
 })
 
 test('doctor tells while the root key lies on the host, and revoking works from wherever it is put', async () => {
@@ -174,7 +174,7 @@ test('doctor tells while the root key lies on the host, and revoking works from 
 test('VIOLINs whose owner key is lost or stolen are ended by an admin above the owner', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   await refuseOwner(founder.refusing, { owner: 'net', undo: false, everywhere: true })
   await founder.reconciled(() => founder.slices.wishes.size === 0)
 })

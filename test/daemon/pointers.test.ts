@@ -27,7 +27,7 @@ test('a VIOLIN is found by id and by name@owner on a host that is not in it, whi
   await using stack = new AsyncDisposableStack()
   const names = ['princeton', 'purdue', 'washington', 'chicago', 'seattle']
   const [owner, in1, in2, out, far] = (await meshOf(names, stack)) as Five
-  await collect(owner.violins.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['purdue', 'washington']), true, 20_000))
   const { id } = await owner.violins.show('net')
   await owner.pointers.putAll()
   for (const [at, wanted] of [
@@ -62,17 +62,17 @@ test('the end of a VIOLIN ends its pointers, and only its owner points to it', a
   await using stack = new AsyncDisposableStack()
   const names = ['princeton', 'purdue', 'washington', 'chicago', 'seattle']
   const [owner, , , out, liar] = (await meshOf(names, stack)) as Five
-  await collect(owner.violins.apply(oneLan('net', ['purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['purdue']), true, 20_000))
   const { id } = await owner.violins.show('net')
   await look(out, id, (one) => one !== null)
   // What a member puts under keys of others is refused by its own node, as by every other.
-  await collect(liar.violins.apply(oneLan('mine', ['seattle']), true, 20_000))
+  await collect(liar.changes.apply(oneLan('mine', ['seattle']), true, 20_000))
   await liar.pointers.putAll()
   const own = await liar.mesh.get(namePointerKey('mine', liar.host.identity.id), soon())
   assert.ok(own !== null)
   for (const key of [idPointerKey(id as ViolinId), namePointerKey('net', owner.host.identity.id)])
     await assert.rejects(liar.mesh.put(key, own, soon()), ViolinError)
-  await collect(owner.violins.delete('net', 20_000))
+  await collect(owner.changes.delete('net', 20_000))
   await owner.pointers.putAll()
   for (const key of [idPointerKey(id as ViolinId), namePointerKey('net', owner.host.identity.id)]) {
     for (const signal = soon(); ; await setTimeout(20, undefined, { signal })) {
@@ -93,7 +93,7 @@ test('where the DHT tells nothing the owner’s host does', async () => {
       () => false,
       () => 0
     )
-  await collect(owner.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   const { id } = await owner.violins.show('net')
   for (const wanted of ['net@princeton', id]) {
     const shown = await out.pointers.look(wanted)
@@ -101,6 +101,6 @@ test('where the DHT tells nothing the owner’s host does', async () => {
   }
   assert.equal(await out.pointers.look('net@purdue'), null)
   assert.equal(await out.pointers.look('ab'.repeat(32)), null)
-  await collect(owner.violins.delete('net', 20_000))
+  await collect(owner.changes.delete('net', 20_000))
   assert.equal(await out.pointers.look(id), null)
 })

@@ -28,7 +28,7 @@ function reason(host: TestHost, violin: string, entity: string): string {
 test('a host whose operator refuses an owner stops all that it ran of it, says so, and takes it again', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   const { id, ownerKey } = await owner.violins.show('net')
   assert.deepEqual(runs(host, id), ['vhost2'])
   await refuseOwner(host.refusing, { owner: ownerKey, undo: false, everywhere: false })
@@ -51,7 +51,7 @@ test('a host whose operator refuses an owner stops all that it ran of it, says s
 test('an admin above an owner shuts its key out everywhere: its VIOLINs end, and its host stays', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, owner, host] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'washington']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'washington']), true, 20_000))
   const { id, ownerKey } = await owner.violins.show('net')
   const everywhere = { owner: 'net', undo: false, everywhere: true }
   await assert.rejects(refuseOwner(host.refusing, everywhere), refusal('refused'))
@@ -60,7 +60,7 @@ test('an admin above an owner shuts its key out everywhere: its VIOLINs end, and
   await founder.reconciled(() => !founder.slices.wishes.has(id as ViolinId))
   await until([owner], () => !owner.records.view.violins.has(id as ViolinId))
   assert.equal(founder.records.view.members.size, 3)
-  await assert.rejects(collect(owner.violins.apply(oneLan('other', ['washington']), false, 5_000)))
+  await assert.rejects(collect(owner.changes.apply(oneLan('other', ['washington']), false, 5_000)))
   await assert.rejects(
     refuseOwner(founder.refusing, { ...everywhere, owner: ownerKey }),
     refusal('unknown-violin')
@@ -70,7 +70,7 @@ test('an admin above an owner shuts its key out everywhere: its VIOLINs end, and
 test('the settings of a host are read anew when they change, and a mistake in them changes nothing', async () => {
   await using stack = new AsyncDisposableStack()
   const [host] = (await meshOf(['princeton'], stack)) as [TestHost]
-  await collect(host.violins.apply(oneLan('net', ['princeton']), true, 20_000))
+  await collect(host.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   const { id } = await host.violins.show('net')
   const path = joinPath(host.dir, 'settings.json')
   await writeFile(path, '{"vms": 0}')

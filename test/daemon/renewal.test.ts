@@ -27,7 +27,7 @@ async function endsIn(days: number, member: TestHost, founder: TestHost): Promis
 test('a member in its second half-year is renewed by an admin, goes on at once, and its VIOLINs stand', async () => {
   await using stack = new AsyncDisposableStack()
   const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
-  await collect(member.violins.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await collect(member.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
   const { id } = await member.violins.show('net')
   await member.close()
   await endsIn(100, member, founder)

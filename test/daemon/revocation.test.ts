@@ -25,7 +25,7 @@ function refusal(code: string): (error: unknown) => boolean {
 test('a member that is revoked loses its connections, its records and its trunks, on every host', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, stays, goes] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
-  await collect(owner.violins.apply(oneLan('net', ['princeton', 'purdue', 'washington']), true, 20_000))
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue', 'washington']), true, 20_000))
   const peers = (): boolean =>
     [...stays.slices.wishes.values()].every((wish) => !wish.peers.includes(idOf(goes)))
   assert.equal(peers(), false)

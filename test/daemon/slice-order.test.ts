@@ -24,7 +24,7 @@ test(
     stack.defer(() => slices.close())
     const a = await startHost(join(folder, 'a'), slices)
     stack.defer(() => a.close())
-    await collect(a.violins.apply(oneLan('red', ['a']), true, 10_000))
+    await collect(a.changes.apply(oneLan('red', ['a']), true, 10_000))
   }
 )
 
@@ -36,7 +36,7 @@ test('nothing is claimed anew while a daemon is still finding the slices that we
   await found(dir, { name: 'a', listen: ['/ip4/127.0.0.1/tcp/0'] })
   const slices = new TalkingSlices()
   const before = await startHost(dir, slices)
-  await collect(before.violins.apply(oneLan('red', ['a']), true, 10_000))
+  await collect(before.changes.apply(oneLan('red', ['a']), true, 10_000))
   await until([before], () => before.records.view.runs.size > 0)
   await before.close()
   const a = await startHost(dir, slices)

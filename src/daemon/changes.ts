@@ -1,0 +1,248 @@
+/** What an owner makes of VIOLINs: create, change, end; the versions are signed here, one after the other. */
+import { randomBytes } from 'node:crypto'
+import { ascii, hex } from '#core/derive.ts'
+import { withGuests } from '#core/doors.ts'
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { WallTime } from '#core/ids.ts'
+import { place } from '#core/placement.ts'
+import { type Change, planChanges } from '#core/plan.ts'
+import { namedHosts } from '#core/reconcile.ts'
+import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
+import { maxLifeMs, maxVersion } from '#core/records/record.ts'
+import type { ViolinView } from '#core/records/view.ts'
+import { resolveTopology } from '#core/resolve.ts'
+import { same } from '#core/same.ts'
+import type { Spec, SpecEntity, Topology } from '#core/spec.ts'
+import type { Plan, Progress } from '#api/contract.ts'
+import { crypto } from './crypto.ts'
+import type { Journal } from './events.ts'
+import type { Host } from './host.ts'
+import type { Images } from './images.ts'
+import type { Loads } from './loads.ts'
+import type { Peers } from './peers.ts'
+import type { Records } from './records.ts'
+import type { Running } from './running.ts'
+import { entityState } from './show.ts'
+import type { Violins } from './violins.ts'
+
+/** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
+const handOverTimeoutMs = 6_000
+
+interface Planned {
+  readonly before: ViolinView | null
+  readonly spec: Spec
+  readonly changes: readonly Change[]
+  /** Entities on hosts that are away, and what is told of each. */
+  readonly away: ReadonlyMap<string, string>
+}
+
+export interface ChangesParts {
+  readonly host: Host
+  readonly records: Records
+  readonly peers: Peers
+  readonly violins: Violins
+  readonly running: Running
+  readonly loads: Loads
+  readonly journal: Journal
+  readonly images: Images
+}
+
+export class Changes {
+  readonly #host: Host
+  readonly #records: Records
+  readonly #peers: Peers
+  readonly #violins: Violins
+  readonly #running: Running
+  readonly #loads: Loads
+  readonly #journal: Journal
+  readonly #images: Images
+  /** The last change that was begun; never rejects. */
+  #settling: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: ChangesParts) {
+    this.#host = parts.host
+    this.#records = parts.records
+    this.#peers = parts.peers
+    this.#violins = parts.violins
+    this.#running = parts.running
+    this.#loads = parts.loads
+    this.#journal = parts.journal
+    this.#images = parts.images
+  }
+
+  /** What `apply` would do now. Throws ViolinError for a topology that fits no host. */
+  async plan(topology: Topology): Promise<Plan> {
+    const planned = await this.#planned(topology)
+    return this.#planOf(topology, planned)
+  }
+
+  /** Creates or changes a VIOLIN to match the topology; tells what happens until it runs. */
+  async *apply(topology: Topology, wait: boolean, timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    const startedAt = performance.now()
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const { planned, violin } = await this.#settle(topology)
+    yield { kind: 'plan', plan: this.#planOf(topology, planned) }
+    const unchanged = planned.before?.spec != null && same(planned.before.spec, planned.spec)
+    const said = violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'
+    const text = `version ${violin.version} ${said}${unchanged && violin !== planned.before ? ': what failed is tried again' : ''}`
+    yield { kind: 'step', text }
+    yield* this.tell(violin, planned.before)
+    const { away } = planned
+    for (const [name, why] of away)
+      yield { kind: 'warning', text: `${name} ${why}: it hears of this version when that is back` }
+    if (wait) yield* this.#running.until(violin, away, deadline, timeoutMs)
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    yield {
+      kind: 'done',
+      text: wait
+        ? `${topology.name} runs${away.size === 0 ? '' : `, but for ${[...away.keys()].join(', ')}`} (${seconds} s)`
+        : `${topology.name} is being made`
+    }
+  }
+
+  /**
+   * Changes a VIOLIN of this host's owner, one change after the other; gives what stands then. Throws ViolinError
+   * `not-owner`, `unknown-violin`, and what `edit` throws.
+   */
+  change(name: string, edit: (spec: Spec) => Spec | Promise<Spec>): Promise<ViolinView> {
+    return this.#inTurn(async () => {
+      const before = this.#violins.findOwned(name)
+      const spec = await edit(before.spec as Spec)
+      return same(before.spec, spec) ? before : this.#publish(before, { spec, ended: null })
+    })
+  }
+
+  /** Plans and signs. */
+  #settle(topology: Topology): Promise<{ readonly planned: Planned; readonly violin: ViolinView }> {
+    return this.#inTurn(async () => {
+      const planned = await this.#planned(topology)
+      const { before, spec } = planned
+      if (before === null || before.spec === null)
+        return { planned, violin: await this.#publish(before, { spec, ended: null }) }
+      const again = await this.#triedAgain(before, spec)
+      if (same(before.spec, again)) return { planned, violin: before }
+      return { planned, violin: await this.#publish(before, { spec: again, ended: null }) }
+    })
+  }
+
+  /** One at a time: two that build upon one version would each drop what the other changed. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#settling.then(work)
+    this.#settling = turn.catch(() => undefined)
+    return turn
+  }
+
+  /** The spec with what failed to be tried again, from the first of its hosts on. */
+  async #triedAgain(violin: ViolinView, spec: Spec): Promise<Spec> {
+    const statuses = await this.#violins.statusesOf(violin)
+    const entities = spec.entities.map((entity): SpecEntity => {
+      const { state } = entityState(violin, entity, statuses)
+      const ended = state === 'failed' || state === 'refused'
+      return ended ? { ...entity, generation: entity.generation + 1 } : entity
+    })
+    return { ...spec, entities }
+  }
+
+  /** Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. */
+  async *delete(name: string, timeoutMs: number): AsyncGenerator<Progress, void, void> {
+    const violin = this.#violins.findOwned(name)
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const spec = violin.spec as Spec
+    const hosts = namedHosts(spec)
+    const end = await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
+    yield { kind: 'step', text: 'its end is signed and stored' }
+    yield* this.tell(end, violin)
+    yield* this.#running.untilGone(violin, deadline, timeoutMs)
+  }
+
+  /** Gives the records to all who hold a version, and who held the one before; tells who could not be reached. */
+  async *tell(violin: ViolinView, before: ViolinView | null = null): AsyncGenerator<Progress, void, void> {
+    const hosts = new Set([...violin.holders, ...(before?.holders ?? [])])
+    const signal = AbortSignal.timeout(handOverTimeoutMs)
+    const failures = await Promise.all(
+      [...hosts]
+        .filter((host) => host !== this.#host.identity.id && this.#peers.stateOf(host) !== 'left')
+        .map(async (host) => {
+          try {
+            await this.#peers.reach(host)
+            await this.#records.exchange(host, [violin.id], signal)
+            return null
+          } catch (error: unknown) {
+            return `${this.#peers.nameOf(host)} was not told: ${errorData(error).message}; it will be when it is back`
+          }
+        })
+    )
+    for (const text of failures) if (text !== null) yield { kind: 'warning', text }
+  }
+
+  async #planned(topology: Topology): Promise<Planned> {
+    const before = this.#before(topology.name)
+    const hosts = await this.#loads.placementHosts()
+    const former = before?.spec ?? null
+    const whole = withGuests(topology, former)
+    const placement = place(whole, hosts, former, (name, host) =>
+      hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
+    )
+    const spec = resolveTopology(whole, placement, former, await this.#images.named(topology))
+    const away = new Map<string, string>()
+    for (const [name, one] of placement.entities) if (one.away) away.set(name, one.why)
+    return { before, spec, changes: planChanges(former, spec, placement), away }
+  }
+
+  /** The VIOLIN of this name that an apply changes; null: it makes a new one. Throws `not-owner`. */
+  #before(name: string): ViolinView | null {
+    const named = [...this.#records.view.violins.values()].filter(
+      (violin) => violin.spec !== null && violin.name === name
+    )
+    const mine = named.find((violin) => this.#violins.isMine(violin))
+    const other = named[0]
+    if (mine === undefined && other !== undefined) return this.#violins.owned(other)
+    return mine ?? null
+  }
+
+  #planOf(topology: Topology, planned: Planned): Plan {
+    const steps = planned.changes.map((change) => ({
+      ...change,
+      hosts: change.hosts.map((host) => this.#peers.nameOf(host))
+    }))
+    return { name: topology.name, steps }
+  }
+
+  /** Signs and stores a version, or the end. */
+  async #publish(
+    before: ViolinView | null,
+    content: { spec: Spec; ended: null } | { spec: null; ended: NonNullable<ViolinView['ended']> }
+  ): Promise<ViolinView> {
+    const { identity, ownerChain } = this.#host
+    const founding = before?.founding ?? { nonce: randomBytes(16), owners: [identity.owner.publicKey] }
+    const id = violinIdOf(founding, crypto)
+    const { now } = this.#records
+    const next = this.#records.nextVersion('violin', identity.owner.publicKey, id)
+    const version = Math.max(before?.version ?? 0, next - 1) + 1
+    if (version > maxVersion && content.spec !== null)
+      throw new ViolinError(
+        'refused',
+        `${content.spec.name} stands in version ${maxVersion}, above which there is none`,
+        'delete it and apply it again; if you did not count so far, somebody else signs with your owner key'
+      )
+    await this.#records.publish(
+      {
+        kind: 'violin',
+        // The end beats every version, whatever its own.
+        version: Math.min(version, maxVersion),
+        issuedAt: now,
+        expiresAt: Math.min(now + maxLifeMs.violin, ownerChain.endsAt) as WallTime,
+        body: { founding, ...content } as ViolinBody,
+        chain: ownerChain
+      },
+      identity.owner
+    )
+    const violin = this.#records.view.violins.get(id) as ViolinView
+    this.#journal.note(
+      content.spec === null ? 'deleted' : before === null ? 'created' : 'changed',
+      violin,
+      `version ${violin.version}`
+    )
+    return violin
+  }
+}
