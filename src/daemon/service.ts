@@ -74,7 +74,8 @@ export function createService(parts: ServiceParts): Service {
     move: ({ violin, entity, to, timeoutMs }) => parts.moves.entity(violin, entity, to, timeoutMs),
     addNic: ({ violin, entity, lan, ip, timeoutMs }) =>
       parts.entityChanges.nics(violin, entity, { lan, ...(ip === undefined ? {} : { ip }) }, timeoutMs),
-    removeNic: ({ violin, entity, nic, timeoutMs }) => parts.entityChanges.nics(violin, entity, nic, timeoutMs),
+    removeNic: ({ violin, entity, nic, timeoutMs }) =>
+      parts.entityChanges.nics(violin, entity, nic, timeoutMs),
     images: () => parts.images.rows(),
     pullImage: ({ image, from }) => parts.images.pull(image, from),
     removeImage: ({ image }) => parts.images.remove(image),
