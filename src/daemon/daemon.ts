@@ -5,34 +5,26 @@ import { errorData } from '#core/errors.ts'
 import { serveApi } from '#api/server.ts'
 import { ImageStore } from '#images/store.ts'
 import { buildTiny } from '#images/tiny.ts'
-import { createMesh } from '#mesh/mesh.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { openMended } from '#store/level.ts'
 import type { Store } from '#store/contract.ts'
-import { Admission } from './admission.ts'
 import { imagesOf } from './build.ts'
 import { Attachments } from './attachments.ts'
-import { Claims } from './claims.ts'
 import { Departure } from './departure.ts'
 import { Doors } from './doors/doors.ts'
 import { Journal } from './events.ts'
-import { Handoffs } from './handoff.ts'
 import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
-import { type Host, hostOf, placeOf, publishHost } from './host.ts'
-import { forgetIdentity, type Identity, loadIdentity, wrongNetworkKey } from './identity.ts'
-import { Images } from './images.ts'
+import { type Host, hostOf, publishHost } from './host.ts'
+import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
 import { EntityChanges } from './entity-changes.ts'
 import { Jetways } from './jetways.ts'
-import { Loads } from './loads.ts'
 import { Offers } from './offers.ts'
-import { Peers, rememberedPeers } from './peers.ts'
+import type { Peers } from './peers.ts'
+import { controlPlane, type Log, hostMesh } from './plane.ts'
 import { rereadSettings } from './refusing.ts'
 import { Settings } from './settings.ts'
 import { shareOf } from './slices/share.ts'
-import type { Limits } from '#core/limits.ts'
-import { Pointers } from './pointers.ts'
-import { Reconciler } from './reconciler.ts'
 import { Records } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
 import { Seat } from './seat.ts'
@@ -40,20 +32,13 @@ import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
 import { whenShutOut } from './shut-out.ts'
 import { Slices } from './slices/slices.ts'
-import { Statuses } from './statuses.ts'
 import { TrunkAgreement } from './trunks.ts'
-import { Changes } from './changes.ts'
-import { Moves } from './moves.ts'
-import { Running } from './running.ts'
-import { Violins } from './violins.ts'
 
 /** The own record is looked at this often: new addresses, or an end that comes near. */
 const refreshEveryMs = 60_000
 
 /** After its own record was heard a host speaks again so soon: not faster than relays pass on (authorRefillMs). */
 const speakAgainMs = 5_000
-
-export type Log = (message: string, fields: Record<string, unknown>) => void
 
 export interface DaemonOptions {
   readonly listen: readonly string[]
@@ -89,7 +74,6 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   if (host.drivers.includes('uml')) await buildTiny(join(imageStore.folder, 'tiny'))
   const journal = new Journal()
   const settings = await Settings.of(dir, host.memoryMiB)
-  const limits = (): Limits => settings.limits
   const { log } = options
   if (mended !== null) journal.note('store-mended', null, `${mended}; neighbours give the rest`)
   const tell = (kind: string, text: string): void => journal.note(kind, null, text)
@@ -98,8 +82,12 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     (one) => one.close()
   )
   await renewLapsed(dir, host, records)
-  const mesh = undo.adopt(await startMesh(host, records, store, journal, options), (one) => one.close())
-  const doors = new Doors({ self: identity.id, records, limits, journal })
+  const listen = options.listen.length > 0 ? options.listen : identity.listen
+  const mesh = undo.adopt(
+    await hostMesh({ host, records, store, journal, log }, { listen, mdns: true, warn: options.warn }),
+    (one) => one.close()
+  )
+  const doors = new Doors({ self: identity.id, records, limits: () => settings.limits, journal })
   const slices: Slices = undo.adopt(
     new Slices({
       folder: join(dir, 'slices'),
@@ -107,7 +95,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
       ports: identity.ports,
       images: imageStore.folder,
       generation,
-      share: () => shareOf(identity.id, settings.capsCpus ? limits().cpus : null),
+      share: () => shareOf(identity.id, settings.capsCpus ? settings.limits.cpus : null),
       door: (violin, wanted) => doors.tap(violin, wanted),
       onEvent: (told) => {
         if (told.kind === 'died') reconciler.ended(told.violin, told.reason)
@@ -119,27 +107,15 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     (one) => one.close()
   )
   undo.defer(() => doors.close())
-  const peers = undo.adopt(new Peers({ host, records, store, mesh, journal, log }), (one) => one.close())
-  const claims = new Claims(host, records, peers, limits, doors)
-  const images = undo.adopt(new Images({ store: imageStore, mesh, records, peers, journal, limits }), (one) =>
-    one.close()
+  const plane = controlPlane(
+    { dir, host, store, journal, records, mesh, settings, doors, slices, imageStore, log },
+    undo
   )
-  const reconciler = undo.adopt(
-    new Reconciler(host, records, slices, claims, doors, journal, images),
-    (one) => one.close()
-  )
-  images.onChange(() => reconciler.kick())
-  mesh.on(() => reconciler.kick())
+  const { peers, reconciler, statuses, handoffs, violins, changes, pointers, admission } = plane
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
   )
-  const statuses = new Statuses(identity.id, records, reconciler, mesh)
-  const loads = new Loads(host, records, mesh, limits)
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
-  const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
-  const violins = new Violins({ host, records, peers, statuses })
-  const running = new Running({ violins, records, peers, statuses })
-  const changes = new Changes({ host, records, peers, violins, running, loads, journal, images })
   const offers = new Offers({ self: identity.id, violins, changes, records, peers, mesh })
   const attachments = new Attachments({
     host,
@@ -151,9 +127,6 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     reconciler,
     journal
   })
-  const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
-    one.close()
-  )
   const left = Promise.withResolvers<void>()
   const gone = async (): Promise<void> => {
     await owned.disposeAsync()
@@ -172,24 +145,15 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     gone,
     end: left.resolve
   })
-  const admission = new Admission(dir, host, records, mesh, journal, store)
   const refusing = { settings, records, peers, violins, admission, reconciler, journal }
   // A host that was being drained still is.
   departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
   const service = createService({
-    images,
-    pointers,
+    ...plane,
     refusing,
     host,
     mesh,
     records,
-    peers,
-    loads,
-    admission,
-    violins,
-    running,
-    changes,
-    moves: new Moves({ records, peers, violins, changes, statuses, loads, handoffs }),
     sessions: new Sessions(identity, records, slices, mesh),
     jetways: new Jetways({ changes, statuses, peers }),
     entityChanges: new EntityChanges({ changes, statuses, journal }),
@@ -249,36 +213,6 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
       await owned.disposeAsync()
     }
   }
-}
-
-function startMesh(
-  host: Host,
-  records: Records,
-  store: Store,
-  journal: Journal,
-  options: DaemonOptions
-): Promise<Mesh> {
-  const { identity } = host
-  const keyRefused = (): void => {
-    const text = wrongNetworkKey(identity)
-    journal.note('network-key', null, text)
-    options.warn(text)
-  }
-  return createMesh({
-    hostSeed: identity.hostSeed,
-    networkKey: identity.networkKey,
-    keyRefused,
-    listen: options.listen.length > 0 ? options.listen : identity.listen,
-    meshId: identity.mesh,
-    presentation: () => host.chain.bytes,
-    admit: (peer, presented) => records.admits(peer, presented),
-    why: (peer, presented) => records.whyOut(peer, presented),
-    refused: (why) => records.refused(why),
-    remembered: () =>
-      placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),
-    mdns: true,
-    log: options.log
-  })
 }
 
 async function announce(

@@ -8,57 +8,36 @@ import { join as joinPath } from 'node:path'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
-import { Admission } from '#daemon/admission.ts'
-import type { Limits } from '#core/limits.ts'
-import { Claims } from '#daemon/claims.ts'
 import { Journal } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
 import { Doors } from '#daemon/doors/doors.ts'
-import { Handoffs } from '#daemon/handoff.ts'
-import { hostOf, placeOf, publishHost, type Host } from '#daemon/host.ts'
+import { hostOf, publishHost, type Host } from '#daemon/host.ts'
 import { loadIdentity } from '#daemon/identity.ts'
-import { Images } from '#daemon/images.ts'
-import { Loads } from '#daemon/loads.ts'
-import { Peers, rememberedPeers } from '#daemon/peers.ts'
-import { Reconciler } from '#daemon/reconciler.ts'
+import { controlPlane, hostMesh, type Plane } from '#daemon/plane.ts'
+import type { Reconciler } from '#daemon/reconciler.ts'
 import { Records } from '#daemon/records.ts'
 import { Renewal, renewLapsed } from '#daemon/renewal.ts'
-import { Pointers } from '#daemon/pointers.ts'
 import type { refuseOwner } from '#daemon/refusing.ts'
 import { Settings } from '#daemon/settings.ts'
 import { Seat } from '#daemon/seat.ts'
 import { whenShutOut } from '#daemon/shut-out.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
-import { Statuses } from '#daemon/statuses.ts'
-import { Changes } from '#daemon/changes.ts'
-import { Moves } from '#daemon/moves.ts'
-import { Running } from '#daemon/running.ts'
-import { Violins } from '#daemon/violins.ts'
 import { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { createMesh } from '#mesh/mesh.ts'
 import type { SliceStatus, SliceWish } from '#slice/contract.ts'
 import { openStore } from '#store/level.ts'
 
 const listen = ['/ip4/127.0.0.1/tcp/0']
 const quiet = (): void => {}
 
-export interface TestHost {
+export interface TestHost extends Plane {
   readonly host: Host
   readonly dir: string
   readonly records: Records
   readonly mesh: Mesh
-  readonly admission: Admission
-  readonly pointers: Pointers
   readonly refusing: Parameters<typeof refuseOwner>[0]
   readonly renewal: Renewal
   readonly seat: Seat
-  readonly loads: Loads
-  readonly peers: Peers
-  readonly violins: Violins
-  readonly changes: Changes
-  readonly moves: Moves
-  readonly handoffs: Handoffs
   readonly journal: Journal
   /** What it said where it was started. */
   readonly warned: readonly string[]
@@ -163,81 +142,43 @@ export async function meshOf(names: readonly string[], stack: AsyncDisposableSta
 
 /** Starts the control plane of a folder, over slices that are played, or played otherwise. */
 export async function startHost(dir: string, played: PlayedSlices = new PlayedSlices()): Promise<TestHost> {
+  await using undo = new AsyncDisposableStack()
   const identity = await loadIdentity(dir)
   const host = await hostOf(dir, identity)
-  const store = await openStore(joinPath(dir, 'store'))
+  const store = undo.adopt(await openStore(joinPath(dir, 'store')), (one) => one.close())
   const journal = new Journal()
   const tell = (kind: string, text: string): void => journal.note(kind, null, text)
-  const records = new Records({ root: identity.mesh, self: identity.id, store, tell, log: quiet })
+  const log = quiet
+  const records = undo.adopt(
+    new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
+    (one) => one.close()
+  )
   await renewLapsed(dir, host, records)
-  const mesh = await createMesh({
-    hostSeed: identity.hostSeed,
-    networkKey: identity.networkKey,
-    listen: identity.listen,
-    meshId: identity.mesh,
-    presentation: () => host.chain.bytes,
-    admit: (peer, shown) => records.admits(peer, shown),
-    why: (peer, shown) => records.whyOut(peer, shown),
-    refused: (why) => records.refused(why),
-    remembered: () =>
-      placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),
-    mdns: false,
-    log: quiet
-  })
+  const warned: string[] = []
+  const warn = (text: string): void => void warned.push(text)
+  const mesh = undo.adopt(
+    await hostMesh({ host, records, store, journal, log }, { listen: identity.listen, mdns: false, warn }),
+    (one) => one.close()
+  )
   records.attach(mesh)
   const settings = await Settings.of(dir, host.memoryMiB)
+  const doors = new Doors({ self: identity.id, records, limits: () => settings.limits, journal })
   const slices = played as unknown as Slices
-  const peers = new Peers({
-    host,
-    records,
-    store,
-    mesh,
-    journal,
-    log: quiet
-  })
-  const limits = (): Limits => settings.limits
-  const doors = new Doors({ self: identity.id, records, limits, journal })
-  const claims = new Claims(host, records, peers, limits, doors)
-  const images = new Images({
-    store: new ImageStore(joinPath(dir, 'images')),
-    mesh,
-    records,
-    peers,
-    journal,
-    limits
-  })
-  const reconciler = new Reconciler(host, records, slices, claims, doors, journal, images)
-  images.onChange(() => reconciler.kick())
+  const imageStore = new ImageStore(joinPath(dir, 'images'))
+  const plane = controlPlane(
+    { dir, host, store, journal, records, mesh, settings, doors, slices, imageStore, log },
+    undo
+  )
+  const { reconciler, peers, violins, admission } = plane
   played.heard = (violin, told) => reconciler.heard(violin, told)
-  mesh.on(() => reconciler.kick())
-  const statuses = new Statuses(identity.id, records, reconciler, mesh)
-  const loads = new Loads(host, records, mesh, limits)
-  const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
-  const violins = new Violins({ host, records, peers, statuses })
-  const running = new Running({ violins, records, peers, statuses })
-  const changes = new Changes({ host, records, peers, violins, running, loads, journal, images })
-  const moves = new Moves({ records, peers, violins, changes, statuses, loads, handoffs })
-  const admission = new Admission(dir, host, records, mesh, journal, store)
   const say = (): Promise<void> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   await say()
-  const renewal = new Renewal({ dir, host, records, mesh, journal, log: quiet, entered: say })
-  const warned: string[] = []
-  const warn = (text: string): void => void warned.push(text)
-  const unwatch = whenShutOut({ host, records, mesh, journal, warn })
-  const seat = await Seat.of({ dir, host, records, mesh, journal, log: quiet, entered: say })
-  const pointers = new Pointers({ host, records, mesh, peers, violins, log: quiet })
+  const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
+  undo.defer(whenShutOut({ host, records, mesh, journal, warn }))
+  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered: say })
   for (const { violin, hello } of played.adopt()) reconciler.adopted(violin, hello)
   await reconciler.begin()
-  const close = async (): Promise<void> => {
-    unwatch()
-    pointers.close()
-    reconciler.close()
-    peers.close()
-    records.close()
-    await mesh.close()
-    await store.close()
-  }
   const reconciled = (condition: () => boolean): Promise<void> =>
     new Promise((resolve) => {
       const unwatch = reconciler.watch(() => {
@@ -249,27 +190,21 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
       if (condition()) resolve()
     })
   const refusing = { settings, records, peers, violins, admission, reconciler, journal }
+  const owned = undo.move()
   return {
+    ...plane,
     host,
     dir,
-    pointers,
     refusing,
     records,
     mesh,
-    peers,
-    admission,
     renewal,
     seat,
-    loads,
     warned,
-    violins,
-    changes,
-    moves,
-    handoffs,
     journal,
     slices: played,
     reconciled,
-    close
+    close: () => owned.disposeAsync()
   }
 }
 
