@@ -239,26 +239,32 @@ function routesOf(
   // A real host's way out is its own, and what a jetway's is it does not learn from inside.
   if (entity.driver === 'tap') return lanRoutes(entity.name, topology, addressed, ipv6).routes
   if (entity.kind === 'host') return hostRoutes(nics, topology, addressed, ipv6)
-  const isStatic = (entity.routing ?? 'static') === 'static'
-  return isStatic ? routerRoutes(entity.name, topology, addressed, ipv6) : []
+  return routerRoutes(entity, topology, addressed, ipv6)
 }
 
-/** A router's ways: to every vLAN, and to the real network where there is a jetway to it. */
+/**
+ * What a router is told: the ways to every vLAN, and to the real network where there is a jetway to it. One that speaks
+ * a protocol is told of a jetway beside it alone; it tells the others, who tell it all else.
+ */
 function routerRoutes(
-  self: string,
+  { name, routing = 'static' }: TopologyEntity,
   topology: Topology,
   addressed: readonly Addressed[],
   ipv6: boolean
 ): SpecRoute[] {
-  const { routes, nextHop } = lanRoutes(self, topology, addressed, ipv6)
+  if (routing === 'none') return []
+  const { routes, nextHop } = lanRoutes(name, topology, addressed, ipv6)
+  const told = routing === 'static' ? routes : []
+  // Translation is of IPv4.
+  if (ipv6) return told
   for (const { entity, nics } of addressed) {
     const [nic] = nics
-    const address = nic === undefined || !isWayOut(entity) ? undefined : addressOf(nic, ipv6)
-    const via = address === undefined ? undefined : nextHop.get(nic?.lan as string)
-    // Translation is of IPv4.
-    if (via !== undefined && !ipv6) return [...routes, { to: 'default', via: via ?? (address as string) }]
+    if (nic === undefined || !isWayOut(entity)) continue
+    const hop = nextHop.get(nic.lan)
+    const via = hop === null ? addressOf(nic, ipv6) : routing === 'static' ? hop : undefined
+    if (via !== undefined) return [...told, { to: 'default', via }]
   }
-  return routes
+  return told
 }
 
 /** Open or not: what is behind it may come and go without a change inside. */

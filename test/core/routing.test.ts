@@ -72,13 +72,13 @@ const golden: Readonly<Record<'ospf' | 'bgp' | 'isis', readonly string[]>> = {
     '!',
     'interface eth1',
     ...['ip ospf', 'ipv6 ospf6'].flatMap((word) => [
-      ` ${word} area 0.0.0.0`,
       ` ${word} hello-interval 1`,
       ` ${word} dead-interval 4`,
       ` ${word} network point-to-point`,
       ` ${word} retransmit-interval 1`,
       ` ${word} bfd`,
-      ` ${word} bfd profile violin`
+      ` ${word} bfd profile violin`,
+      ` ${word} area 0.0.0.0`
     ]),
     'exit',
     '!',
@@ -97,14 +97,14 @@ const golden: Readonly<Record<'ospf' | 'bgp' | 'isis', readonly string[]>> = {
   ],
   bgp: [
     ...head,
-    'router bgp 64513',
+    'router bgp 64512',
     ' bgp router-id 10.0.1.1',
     ' no bgp ebgp-requires-policy',
     ' no bgp default ipv4-unicast',
     ' bgp bestpath as-path multipath-relax',
     ' timers bgp 3 9',
     ...['10.0.2.2', 'fd00:2::2'].flatMap((address) => [
-      ` neighbor ${address} remote-as 64514`,
+      ` neighbor ${address} remote-as 64513`,
       ` neighbor ${address} description s`,
       ` neighbor ${address} timers connect 1`,
       ` neighbor ${address} advertisement-interval 0`,
@@ -140,7 +140,7 @@ const golden: Readonly<Record<'ospf' | 'bgp' | 'isis', readonly string[]>> = {
     'exit',
     '!',
     'router isis violin',
-    ' net 49.0001.0000.0000.0002.00',
+    ' net 49.0001.0000.0000.0001.00',
     ' is-type level-2-only',
     ' metric-style wide',
     ' topology ipv6-unicast',
@@ -191,6 +191,55 @@ test('what nobody asked for is not there: static and silent routers, and vHosts,
   for (const routing of ['static', 'none'] as const)
     assert.deepEqual(given(resolve(chain(routing)), 'r'), { start: '' })
   assert.deepEqual(given(resolve(chain('ospf')), 'h'), { start: '' })
+})
+
+/** A topology with a jetway at the first router's outer vLAN. */
+function opened(routing: Routing, mode: 'nat' | 'bridge'): Topology {
+  const { lans, entities, ...rest } = chain(routing)
+  const jetway = { mode, bridge: mode === 'nat' ? '' : 'br0', enabled: false }
+  return {
+    ...rest,
+    lans,
+    entities: [...entities, entity('out', ['a'], { kind: 'jetway', driver: 'tap', jetway })]
+  }
+}
+
+for (const [routing, line] of [
+  ['ospf', /^router ospf\n( .*\n)* default-information originate$/m],
+  ['rip', /^router rip\n( .*\n)* default-information originate$/m],
+  ['isis', /^ default-information originate ipv4 level-2$/m],
+  ['bgp', /^ address-family ipv4 unicast\n( .*\n)*? {2}network 0\.0\.0\.0\/0$/m]
+] as const)
+  test(`a router beside a jetway that translates tells all of it by ${routing}, and no other does`, () => {
+    const spec = resolve(opened(routing, 'nat'))
+    assert.deepEqual(of(spec, 'r').routes, [{ to: 'default', via: '10.0.1.3' }])
+    assert.deepEqual(of(spec, 's').routes, [])
+    const said = (name: string): number =>
+      given(spec, name)['/etc/frr/frr.conf']?.match(/default-information|network 0\.0\.0\.0/g)?.length ?? 0
+    assert.match(given(spec, 'r')['/etc/frr/frr.conf'] ?? '', line)
+    assert.deepEqual([said('r'), said('s')], [1, 0])
+  })
+
+test('a vLAN that a bridge opens is no stub: others may speak there', () => {
+  const confOf = (routing: Routing): string =>
+    given(resolve(opened(routing, 'bridge')), 'r')['/etc/frr/frr.conf'] ?? ''
+  for (const routing of ['ospf', 'isis', 'rip'] as const) {
+    assert.doesNotMatch(confOf(routing), /passive/)
+    const [shut, open] = [given(resolve(chain(routing)), 'r')['/etc/frr/frr.conf'] ?? '', confOf(routing)]
+    const direct = (text: string): number => text.match(/network point-to-point/g)?.length ?? 0
+    assert.equal(direct(open), direct(shut))
+  }
+})
+
+test('a vHost more in the file changes no number of a router', () => {
+  for (const routing of ['bgp', 'isis'] as const) {
+    const { entities, ...rest } = chain(routing)
+    const more = resolve({ ...rest, entities: [entity('first', ['a']), ...entities] })
+    assert.equal(
+      given(more, 's')['/etc/frr/frr.conf'],
+      given(resolve(chain(routing)), 's')['/etc/frr/frr.conf']
+    )
+  }
 })
 
 test('a file that the topology names stands in place of a made one, and its daemons run', () => {

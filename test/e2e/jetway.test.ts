@@ -3,10 +3,12 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { ShowJetway } from '#api/contract.ts'
 import type { LabHost } from '#lab/host.ts'
 import { argumentsOf, identify, kill } from '#lab/processes.ts'
+import { giveRouterImage, routerImage } from '../images/router-image.ts'
 import { Outside, serverAddress, serverPort } from './outside.ts'
 import { apply, exec, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
@@ -293,3 +295,78 @@ test('by a bridge the vLAN and the real network are one, without the host; a sec
   await remove(h1, 'net')
   assert.equal(await traces(), clean)
 })
+
+/** What only the router outside knows the way to. */
+const beyond = '198.51.100.1'
+/** Adjacencies, and what follows from them, on a busy machine. */
+const convergedMs = 60_000
+
+test('a router outside and one inside tell each other their ways through a bridge, and lose them when it shuts', async (t) => {
+  await giveRouterImage(h1.folder)
+  const { folder, hash } = await routerImage()
+  outside.ip('address', 'add', `${beyond}/32`, 'dev', 'lo')
+  const spoken = ['ip ospf hello-interval 1', 'ip ospf dead-interval 4', 'ip ospf area 0']
+  const blocks = [
+    ['router ospf', 'ospf router-id 198.51.100.1'],
+    ['interface lan1', ...spoken],
+    ['interface lo', 'ip ospf area 0']
+  ].map(([head, ...lines]) => `${head}\n ${lines.join('\n ')}\nexit\n`)
+  await outside.router(join(folder, 'images', hash, 'root'), ['zebra', 'ospfd'], blocks.join(''))
+  await apply(
+    h1,
+    `
+name: spoken
+driver: netns
+lans: { inner: { subnet: 10.8.0.0/24 }, lan2: { subnet: 10.8.1.0/24 } }
+hosts: { a: { lan: inner, on: h1 } }
+routers: { r: { nics: [{ lan: inner }, { lan: lan2 }], on: h1, routing: ospf } }
+jetways: { door: { lan: lan2, on: h2, mode: bridge, bridge: br0 } }
+`
+  )
+  const waysOutside = async (): Promise<string> =>
+    (await outside.run(['ip', 'route', 'show', 'proto', 'ospf'])).stdout
+  const waysInside = (): Promise<string> => inside(h1, 'spoken/r', 'ip', 'route', 'show', 'proto', 'ospf')
+  const both = async (): Promise<[string, string]> => [await waysOutside(), await waysInside()]
+  assert.deepEqual(await both(), ['', ''])
+  await h1.violin('jetway', 'on', 'spoken/door')
+  await until(
+    'the ways of each other',
+    both,
+    ([out, own]) => /^10\.8\.0\.0\/24 .*via 10\.8\.1\.1 /m.test(out) && own.includes(beyond),
+    convergedMs
+  )
+  await inside(h1, 'spoken/a', 'ping', '-c', '2', '-W', '5', beyond)
+  await h1.violin('jetway', 'off', 'spoken/door')
+  const shutAt = performance.now()
+  await until('no ways of each other', both, (ways) => ways.join('') === '', convergedMs)
+  t.diagnostic(`lost ${Math.round(performance.now() - shutAt)} ms after it shut`)
+  await remove(h1, 'spoken')
+  assert.equal(await traces(), clean)
+})
+
+for (const routing of ['ospf', 'rip', 'isis', 'bgp'] as const)
+  test(`by ${routing} those behind two routers are told of the jetway`, async () => {
+    await apply(
+      h1,
+      `
+name: far
+defaults: { driver: netns, routing: ${routing} }
+lans: { near: { subnet: 10.8.0.0/24 }, between: { subnet: 10.8.1.0/24 }, far: { subnet: 10.8.2.0/24 } }
+hosts: { x: { lan: far, on: h1 } }
+routers:
+  r: { nics: [{ lan: near }, { lan: between }], on: h1 }
+  s: { nics: [{ lan: between }, { lan: far }], on: h1 }
+jetways: { out: { lan: near, on: h2, mode: nat, enabled: true } }
+`
+    )
+    await until(
+      'outside',
+      () => reaches('far/x', serverAddress),
+      (answers) => answers,
+      convergedMs
+    )
+    const way = await inside(h1, 'far/s', 'ip', 'route', 'show', 'default')
+    assert.match(way, /^default .*via 10\.8\.1\.\d+ .*proto /)
+    await remove(h1, 'far')
+    assert.equal(await traces(), clean)
+  })

@@ -79,12 +79,30 @@ export class Outside implements AsyncDisposable {
     this.ip('link', 'set', outer, 'up')
   }
 
+  /** A router that no VIOLIN is told of: FRR's daemons and their configuration, on files of the image `router`. */
+  async router(image: string, daemons: readonly string[], configuration: string): Promise<void> {
+    const script = `cd /etc/frr; printf %s "$1" > frr.conf; mkdir -p /run/frr
+printf 'service integrated-vtysh-config\\nusername root nopassword\\n' > vtysh.conf
+for daemon in ${daemons.join(' ')}; do /usr/lib/frr/$daemon -d -u root -g root; done
+vtysh -b >&2 && echo up && exec sleep infinity`
+    const jail = ['--die-with-parent', '--unshare-pid', '--cap-add', 'ALL', '--ro-bind', image, '/']
+    const own = ['/run', '/tmp', '/var/tmp', '/etc/frr', '/var/log'].flatMap((path) => ['--tmpfs', path])
+    const inside = ['--proc', '/proc', '--dev', '/dev', '--', '/bin/sh', '-c', script, 'sh', configuration]
+    const child = this.spawn(['/usr/bin/bwrap', ...jail, ...own, ...inside])
+    const failed = once(child, 'exit').then(([status]) => {
+      throw new Error(`the router outside ended with status ${String(status)}`)
+    })
+    failed.catch(() => undefined)
+    await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), failed])
+  }
+
   /** Runs a program outside to its end. */
-  async run(argv: readonly string[]): Promise<{ readonly status: number | null }> {
+  async run(argv: readonly string[]): Promise<{ readonly status: number | null; readonly stdout: string }> {
     const child = this.spawn(argv)
-    child.stdout?.resume()
-    const [status] = (await once(child, 'exit')) as [number | null]
-    return { status }
+    let stdout = ''
+    child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+    const [status] = (await once(child, 'close')) as [number | null]
+    return { status, stdout }
   }
 
   ip(...args: readonly string[]): void {

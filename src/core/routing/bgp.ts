@@ -1,6 +1,6 @@
 /** BGP (RFC 4271): every speaker is an autonomous system of its own, and a neighbour of all that share a vLAN with it. */
 import type { Spec, SpecEntity } from '../spec.ts'
-import { type Link, numberOf, routerId } from './links.ts'
+import { leadsOut, type Link, numberOf, routerId } from './links.ts'
 import { bfdProfile, block, type Section } from './section.ts'
 
 /** The first of the numbers for private use (RFC 6996); a file has fewer entities than there are. */
@@ -23,6 +23,7 @@ export function bgp(spec: Spec, self: SpecEntity, links: readonly Link[]): Secti
     return [
       `address-family ${ipv6 ? 'ipv6' : 'ipv4'} unicast`,
       ' redistribute connected',
+      ...(leadsOut(self) && !ipv6 ? [' network 0.0.0.0/0'] : []),
       ...own.map(({ address }) => ` neighbor ${address} activate`),
       ` maximum-paths ${maxPaths}`,
       'exit-address-family'

@@ -1,7 +1,7 @@
 /** IS-IS (ISO 10589, RFC 1195, RFC 5308): level 2 alone, one instance for both families. */
 import { isIpv6 } from '../addresses.ts'
 import type { Spec, SpecEntity } from '../spec.ts'
-import { type Link, numberOf } from './links.ts'
+import { leadsOut, type Link, numberOf } from './links.ts'
 import { bfdProfile, block, type Section } from './section.ts'
 
 const instance = 'violin'
@@ -11,20 +11,20 @@ const helloMultiplier = 4
 
 export function isis(spec: Spec, self: SpecEntity, links: readonly Link[]): Section {
   const interfaces = new Map<string, string[]>()
-  for (const { name, ipv4, ipv6, neighbours } of links) {
+  for (const { name, ipv4, ipv6, neighbours, outside } of links) {
     const families = [
       ...(ipv4 === undefined ? [] : [`ip router isis ${instance}`]),
       ...(ipv6 === undefined ? [] : [`ipv6 router isis ${instance}`])
     ]
     if (families.length === 0) continue
-    if (neighbours.length === 0) {
+    if (neighbours.length === 0 && !outside) {
       interfaces.set(name, [...families, 'isis passive'])
       continue
     }
     interfaces.set(name, [
       ...families,
       'isis circuit-type level-2-only',
-      ...(neighbours.length === 1 ? ['isis network point-to-point'] : []),
+      ...(neighbours.length === 1 && !outside ? ['isis network point-to-point'] : []),
       `isis hello-interval ${helloSeconds}`,
       `isis hello-multiplier ${helloMultiplier}`,
       'isis bfd',
@@ -47,6 +47,7 @@ export function isis(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
     'topology ipv6-unicast',
     'lsp-gen-interval 1',
     'spf-delay-ietf init-delay 10 short-delay 50 long-delay 500 holddown 1000 time-to-learn 500',
+    ...(leadsOut(self) ? ['default-information originate ipv4 level-2'] : []),
     ...(self.kind === 'host' ? ['set-overload-bit'] : [])
   ]
   return { interfaces, blocks: [block(`router isis ${instance}`, lines)] }

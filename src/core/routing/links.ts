@@ -13,6 +13,8 @@ export interface Link {
   readonly ipv6: string | undefined
   /** Others on the vLAN that speak the same. */
   readonly neighbours: readonly Neighbour[]
+  /** A bridge leads out of it, open or not: more may speak there, whom nobody inside knows. */
+  readonly outside: boolean
 }
 
 export interface Neighbour {
@@ -49,6 +51,9 @@ export function linksOf(spec: Spec, self: SpecEntity, speaks: (other: SpecEntity
   return self.nics.map((nic) => ({
     ...addresses(nic),
     name: nic.name,
+    outside: spec.entities.some(
+      ({ jetway, nics }) => jetway?.mode === 'bridge' && nics.some(({ lan }) => lan === nic.lan)
+    ),
     neighbours: others.flatMap((entity) =>
       entity.nics.filter(({ lan }) => lan === nic.lan).map((one) => ({ entity, ...addresses(one) }))
     )
@@ -59,9 +64,16 @@ function addresses(nic: SpecNic): { ipv4: string | undefined; ipv6: string | und
   return { ipv4: addressOf(nic, false), ipv6: addressOf(nic, true) }
 }
 
-/** Place of an entity in the file, from 1. */
-export function numberOf(spec: Spec, entity: SpecEntity): number {
-  return spec.entities.findIndex(({ name }) => name === entity.name) + 1
+/** Whether a router is the way out of all that speak its protocol: it has a default route of its own. */
+export function leadsOut({ kind, routes }: SpecEntity): boolean {
+  return kind === 'router' && routes.some(({ to }) => to === 'default')
+}
+
+/** Place of an entity in the file, from 1. Routers come first: a vHost more changes none of their numbers. */
+export function numberOf(spec: Spec, { name }: SpecEntity): number {
+  const isRouter = ({ kind }: SpecEntity): boolean => kind === 'router'
+  const rest = spec.entities.filter((entity) => !isRouter(entity))
+  return [...spec.entities.filter(isRouter), ...rest].findIndex((entity) => entity.name === name) + 1
 }
 
 /** 32 bits that name a router to others, written as an address: its first, or its number where it has none of IPv4. */

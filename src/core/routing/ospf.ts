@@ -1,7 +1,7 @@
 /** OSPF version 2 (RFC 2328) for IPv4 and version 3 (RFC 5340) for IPv6, all in one area. */
 import { isIpv6 } from '../addresses.ts'
 import type { Spec, SpecEntity } from '../spec.ts'
-import { type Link, routerId } from './links.ts'
+import { leadsOut, type Link, routerId } from './links.ts'
 import { bfdProfile, block, type Section } from './section.ts'
 
 /** Seconds. BFD sees a death sooner; hellos find neighbours, and dead ones where a neighbour has no BFD. */
@@ -29,20 +29,21 @@ export function ospf(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
     for (const link of links) {
       if ((ipv6 ? link.ipv6 : link.ipv4) === undefined) continue
       const neighbours = link.neighbours.filter((one) => (ipv6 ? one.ipv6 : one.ipv4) !== undefined).length
-      if (neighbours === 0) {
+      if (neighbours === 0 && !link.outside) {
         add(link.name, [area, `${word} passive`])
         continue
       }
       add(link.name, [
-        area,
         `${word} hello-interval ${helloSeconds}`,
         `${word} dead-interval ${deadSeconds}`,
         // Two need nobody elected to speak for them, and no time to elect.
-        ...(neighbours === 1 ? [`${word} network point-to-point`] : []),
+        ...(neighbours === 1 && !link.outside ? [`${word} network point-to-point`] : []),
         `${word} retransmit-interval ${retransmitSeconds}`,
         // The profile alone turns it on for version 3 only.
         `${word} bfd`,
-        `${word} bfd profile ${bfdProfile}`
+        `${word} bfd profile ${bfdProfile}`,
+        // It begins with this, and waits for others who speak for all as long as was said before.
+        area
       ])
     }
     if (loopback(ipv6)) add('lo', [area])
@@ -57,5 +58,7 @@ function router(spec: Spec, self: SpecEntity, ipv6: boolean): string {
   // A vHost is no way to anywhere but itself.
   const stub =
     self.kind === 'host' ? [ipv6 ? 'stub-router administrative' : 'max-metric router-lsa administrative'] : []
-  return block(ipv6 ? 'router ospf6' : 'router ospf', [id, ...timers, ...stub])
+  // Jetways translate IPv4 alone.
+  const origin = leadsOut(self) && !ipv6 ? ['default-information originate'] : []
+  return block(ipv6 ? 'router ospf6' : 'router ospf', [id, ...timers, ...origin, ...stub])
 }

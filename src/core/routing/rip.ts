@@ -1,7 +1,7 @@
 /** RIP version 2 (RFC 2453) for IPv4 and RIPng (RFC 2080) for IPv6; this FRR has no BFD for them, so a death takes seconds. */
 import { isIpv6 } from '../addresses.ts'
 import type { SpecEntity } from '../spec.ts'
-import type { Link } from './links.ts'
+import { leadsOut, type Link } from './links.ts'
 import { block, type Section } from './section.ts'
 
 /** Seconds: between updates, until a route that is not heard of ends, until it is forgotten. */
@@ -12,11 +12,12 @@ export function rip(self: SpecEntity, links: readonly Link[]): Section {
     const own = links.filter((link) => (ipv6 ? link.ipv6 : link.ipv4) !== undefined)
     const loopback = self.anycast?.some((one) => isIpv6(one) === ipv6) === true ? ['network lo'] : []
     if (own.length + loopback.length === 0) return []
-    const silent = own.filter(({ neighbours }) => neighbours.length === 0)
+    const silent = own.filter(({ neighbours, outside }) => neighbours.length === 0 && !outside)
     return [
       block(ipv6 ? 'router ripng' : 'router rip', [
         ...(ipv6 ? [] : ['version 2']),
         `timers basic ${timers}`,
+        ...(leadsOut(self) && !ipv6 ? ['default-information originate'] : []),
         ...own.map(({ name }) => `network ${name}`),
         ...loopback,
         ...silent.map(({ name }) => `passive-interface ${name}`)
