@@ -24,7 +24,7 @@ interface Phase {
 type TestEvent = { readonly type: string; readonly data: Record<string, unknown> }
 
 /** Folders of tests that start no process but themselves. */
-const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim)\//
+const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim|examples)\//
 /** Tests that measure how long something takes, which others' load would change. */
 const alone = /^test\/net\/|^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
 /** Attacks and chaos on whole hosts. */
