@@ -25,6 +25,7 @@ import { checkNetworking, needsRouterImage, readNetworks, readWords } from './ne
 import {
   type FileEntity,
   type FileJetway,
+  type FileLan,
   type FileLink,
   type FileNic,
   type FileSettings,
@@ -289,7 +290,7 @@ function readJetways(source: Source, file: TopologyFile, taken: Map<string, Path
     name(source, path, jetwayName, 'a jetway', 'key')
     claim(source, taken, jetwayName, path)
     checkLan(source, file, path, jetway.lan)
-    checkMode(source, path, jetway)
+    checkMode(source, path, jetway, file.lans[jetway.lan] as FileLan)
     const { lan, on, mode, bridge = '', ip, enabled } = jetway
     return {
       entity: {
@@ -310,8 +311,14 @@ function readJetways(source: Source, file: TopologyFile, taken: Map<string, Path
   })
 }
 
-function checkMode(source: Source, path: Path, { mode, bridge, ip }: FileJetway): void {
+function checkMode(source: Source, path: Path, { mode, bridge, ip }: FileJetway, lan: FileLan): void {
   if (mode === 'nat') {
+    if (lan.subnet === undefined)
+      throw source.refuse(
+        [...path, 'mode'],
+        'a jetway translates IPv4, which the vLAN has not',
+        'add `subnet:` to the vLAN, or write `mode: bridge`'
+      )
     if (bridge === undefined) return
     throw source.refuse(
       [...path, 'bridge'],

@@ -291,6 +291,10 @@ test('a router that translates does so on its way to the vLAN outside alone', ()
   const made = given(resolve({ ...wanted, entities }), 'r')
   assert.match(made['/etc/violin/nat.nft'] ?? '', /oifname \{ "eth1" \} masquerade/)
   assert.match(made['start'] ?? '', /nft -f \/etc\/violin\/nat\.nft/)
+  const machine = entities.map((one) => (one.name === 'r' ? { ...one, driver: 'uml' as const } : one))
+  const commands = (given(resolve({ ...wanted, entities: machine }), 'r')['start'] ?? '').split('\n')
+  for (const program of ['iptables', 'ip6tables'])
+    assert.ok(commands.includes(`${program} -t nat -A POSTROUTING -o eth1 -j MASQUERADE`), program)
 })
 
 test('a vLAN’s router gives everybody his own address, strangers a free one, and knows the names', () => {

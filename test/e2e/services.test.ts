@@ -60,22 +60,37 @@ for (const driver of ['netns', 'uml'] as const)
       home,
       `name: nat
 driver: netns
-lans: { inside: { subnet: 192.168.1.0/24 }, outside: { subnet: 10.0.2.0/24 } }
-hosts: { x: { lan: inside }, y: { lan: outside, image: router } }
-routers: { r: { nics: [{ lan: inside }, { lan: outside, ip: 10.0.2.254 }], nat: outside, driver: ${driver} } }
+lans:
+  inside: { subnet: 192.168.1.0/24, ipv6: 'fd00:1::/64' }
+  outside: { subnet: 10.0.2.0/24, ipv6: 'fd00:2::/64' }
+hosts: { x: { lan: inside, image: router }, y: { lan: outside, image: router } }
+routers:
+  r: { nics: [{ lan: inside }, { lan: outside, ip: 10.0.2.254, ipv6: 'fd00:2::fe' }], nat: outside, driver: ${driver} }
 `
     )
     // Without a way back only translated frames are answered.
-    await inside(home, 'nat/y', 'ip', 'route', 'del', 'default')
-    const server = exec(home, 'nat/y', 'socat', 'TCP-LISTEN:7,reuseaddr,fork', 'SYSTEM:echo $SOCAT_PEERADDR')
-    await until(
-      'who called',
-      () => exec(home, 'nat/x', 'sh', '-c', 'sleep 1 | nc -w 2 10.0.2.1 7'),
-      ({ stdout }) => stdout === '10.0.2.254\n',
-      settledMs
-    )
-    await inside(home, 'nat/y', 'killall', 'socat')
-    await server
+    await inside(home, 'nat/y', 'sh', '-ec', 'ip route del default; ip -6 route del default')
+    const families = [
+      ['TCP4', '10.0.2.1', '10.0.2.254'],
+      ['TCP6', '[fd00:2::1]', '[fd00:0002:0000:0000:0000:0000:0000:00fe]']
+    ] as const
+    for (const [tcp, server, seen] of families) {
+      const serving = exec(
+        home,
+        'nat/y',
+        'socat',
+        `${tcp}-LISTEN:7,reuseaddr,fork`,
+        'SYSTEM:echo $SOCAT_PEERADDR'
+      )
+      await until(
+        'who called',
+        () => exec(home, 'nat/x', 'socat', '-u', `${tcp}:${server}:7,connect-timeout=2`, '-'),
+        ({ stdout }) => stdout === `${seen}\n`,
+        settledMs
+      )
+      await inside(home, 'nat/y', 'killall', 'socat')
+      await serving
+    }
     await remove(home, 'nat')
   })
 

@@ -194,6 +194,15 @@ const mistakes: readonly (readonly [what: string, text: string, refusal: string]
     't.yaml:4:17: `on:` is missing; add it'
   ],
   [
+    'a jetway that translates what its vLAN has not',
+    lines(
+      'name: net',
+      'lans: { six: { ipv6: "fd00::/64" } }',
+      'jetways: { out: { lan: six, on: h, mode: nat } }'
+    ),
+    't.yaml:3:42: a jetway translates IPv4, which the vLAN has not; add `subnet:` to the vLAN, or write `mode: bridge`'
+  ],
+  [
     'a jetway to a bridge that is not named',
     lines(...head, 'jetways: { out: { lan: lan1, on: h, mode: bridge } }'),
     't.yaml:4:37: which bridge of the host?; add `bridge: br0`'

@@ -1,24 +1,29 @@
 /**
- * Address translation: what is inside is hidden behind the router's address on the vLAN outside. The kernel of a
- * namespace has nftables, that of a virtual machine iptables alone. Pure.
+ * Address translation: what is inside is hidden behind the router's address on the vLAN outside, in each family that
+ * this vLAN has. The kernel of a namespace has nftables, that of a virtual machine iptables alone. Pure.
  */
-import type { SpecEntity } from '../spec.ts'
+import { addressOf } from '../resolve.ts'
+import type { SpecEntity, SpecNic } from '../spec.ts'
 
-function outsideNics(self: SpecEntity): string[] {
-  return self.nics.flatMap(({ lan, name }) => (lan === self.nat ? [name] : []))
+function outsideNics(self: SpecEntity): readonly SpecNic[] {
+  return self.nics.filter(({ lan }) => lan === self.nat)
 }
 
 /** Commands of a virtual machine's start. */
 export function natCommands(self: SpecEntity): string[] {
   if (self.driver !== 'uml') return []
-  return outsideNics(self).map((nic) => `iptables -t nat -A POSTROUTING -o ${nic} -j MASQUERADE`)
+  return outsideNics(self).flatMap((nic) =>
+    [false, true]
+      .filter((ipv6) => addressOf(nic, ipv6) !== undefined)
+      .map((ipv6) => `${ipv6 ? 'ip6tables' : 'iptables'} -t nat -A POSTROUTING -o ${nic.name} -j MASQUERADE`)
+  )
 }
 
 /** Rules of a namespace; null: it translates nothing. */
 export function natRules(self: SpecEntity): string | null {
-  const outside = outsideNics(self).map((name) => `"${name}"`)
+  const outside = outsideNics(self).map(({ name }) => `"${name}"`)
   if (outside.length === 0 || self.driver === 'uml') return null
-  return `table ip violin_nat {
+  return `table inet violin_nat {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname { ${outside.join(', ')} } masquerade
