@@ -4,7 +4,13 @@ import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { ViolinError, errorFrom, type ErrorData } from '#core/errors.ts'
-import { encodeSessionFrame, maxSessionPayload, sessionFrame, type SessionRequest } from '#core/session.ts'
+import {
+  type CaptureRequest,
+  encodeSessionFrame,
+  maxSessionPayload,
+  sessionFrame,
+  type SessionRequest
+} from '#core/session.ts'
 import type { Service } from './contract.ts'
 import { type Method, encodeRequest, maxBodyBytes, methods, sessionUpgrade, tooLarge } from './methods.ts'
 
@@ -77,7 +83,7 @@ function post(path: string, method: Method, request: unknown): Promise<IncomingM
   })
 }
 
-function openSession(path: string, request: SessionRequest): Promise<Duplex> {
+function openSession(path: string, request: SessionRequest | CaptureRequest): Promise<Duplex> {
   const opening = new TextEncoder().encode(JSON.stringify(request))
   if (opening.length > maxSessionPayload) {
     const what = `a command of ${opening.length} bytes, ${maxSessionPayload} fit`

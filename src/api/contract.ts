@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { LinkField } from '#core/link.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import type { DriverName, Jetway, Restart, Topology } from '#core/spec.ts'
 
 export interface About {
@@ -348,5 +348,5 @@ export interface Service {
   /** Goes from the mesh when all that can move has moved; `stop`: what cannot is stopped. */
   leave(request: { readonly stop: boolean }): AsyncIterable<Progress>
   /** Opens a session; the stream carries session frames after the `open` frame was consumed by the daemon. */
-  session(request: SessionRequest): Promise<Duplex>
+  session(request: SessionRequest | CaptureRequest): Promise<Duplex>
 }

@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import type { ErrorData } from '#core/errors.ts'
 import { linkWords } from '#core/link.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import {
   drivers,
   jetwayModes,
@@ -230,15 +230,24 @@ export const methods: Table = {
 }
 
 /** What a session begins with, in its first frame. */
-export const sessionRequest: z.ZodType<SessionRequest> = optional<SessionRequest>(
-  z.strictObject({
-    violin: name,
-    entity: name,
-    argv: z.array(z.string().max(65_536)).max(4_096),
-    terminal: z
-      .strictObject({ rows: z.int().min(1).max(65_535), columns: z.int().min(1).max(65_535) })
-      .optional()
-  })
+export const sessionRequest: z.ZodType<SessionRequest | CaptureRequest> = optional<
+  SessionRequest | CaptureRequest
+>(
+  z.union([
+    z.strictObject({
+      violin: name,
+      entity: name,
+      argv: z.array(z.string().max(65_536)).max(4_096),
+      terminal: z
+        .strictObject({ rows: z.int().min(1).max(65_535), columns: z.int().min(1).max(65_535) })
+        .optional()
+    }),
+    z.strictObject({
+      violin: name,
+      host: name,
+      capture: z.union([z.strictObject({ lan: name }), z.strictObject({ entity: name, nic: name })])
+    })
+  ])
 )
 
 /** JSON of a request; bytes as base64. */

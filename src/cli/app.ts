@@ -12,6 +12,7 @@ import type { Context } from './context.ts'
 import { version } from './version.ts'
 import { apply } from './verbs/apply.ts'
 import { attach, detach } from './verbs/attach.ts'
+import { capture } from './verbs/capture.ts'
 import { consoleVerb } from './verbs/console.ts'
 import { cp } from './verbs/cp.ts'
 import { daemon } from './verbs/daemon.ts'
@@ -43,7 +44,7 @@ import { show } from './verbs/show.ts'
 import { wait } from './verbs/wait.ts'
 
 /** Verbs of later versions: told as such, not as a slip of the pen. */
-const laterVerbs: ReadonlySet<string> = new Set(['ping', 'bugreport', 'capture', 'top', 'kernel', 'ui'])
+const laterVerbs: ReadonlySet<string> = new Set(['ping', 'bugreport', 'top', 'kernel', 'ui'])
 
 /** Builds the command line. `failed` reports what a verb threw and gives the exit status. */
 export function buildApp(failed: (error: unknown) => number): Application<Context> {
@@ -67,6 +68,7 @@ export function buildApp(failed: (error: unknown) => number): Application<Contex
     exec,
     console: consoleVerb,
     cp,
+    capture,
     migrate,
     jetway,
     offer,

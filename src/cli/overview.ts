@@ -28,7 +28,7 @@ const groups: readonly { readonly title: string; readonly verbs: readonly string
     ]
   },
   { title: 'Experiments', verbs: ['run'] },
-  { title: 'Inside', verbs: ['exec', 'console', 'cp'] },
+  { title: 'Inside', verbs: ['exec', 'console', 'cp', 'capture'] },
   { title: 'Real hosts and networks', verbs: ['attach', 'detach', 'offer', 'jetway'] },
   { title: 'To try', verbs: ['demo', 'lab'] }
 ]

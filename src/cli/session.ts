@@ -1,4 +1,4 @@
-/** A session with an entity from this terminal: `exec`, `console` and `cp` are made of it. */
+/** A session with an entity from this terminal: `exec`, `console`, `cp` and `capture` are made of it. */
 import { once } from 'node:events'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { readError, ViolinError } from '#core/errors.ts'
@@ -8,6 +8,7 @@ import {
   SessionDecoder,
   sessionFrame,
   type SessionFrame,
+  type CaptureRequest,
   type SessionRequest
 } from '#core/session.ts'
 import type { Service } from '#api/contract.ts'
@@ -40,7 +41,7 @@ export function parseTarget(text: string): { readonly violin: string; readonly e
 /** Runs a session to its end and gives the exit status. Throws ViolinError when it could not be had. */
 export async function runSession(
   service: Service,
-  request: SessionRequest,
+  request: SessionRequest | CaptureRequest,
   ends: SessionEnds
 ): Promise<number> {
   const stream = await service.session(request)

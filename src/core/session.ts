@@ -1,12 +1,12 @@
 /**
- * The byte protocol of one `exec` or `console` session, the same from the command line to the entity:
+ * The byte protocol of one `exec`, `console` or `capture` session, the same from the command line to the entity:
  * API socket, libp2p stream and slice socket carry these frames unchanged, so hosts in between only pipe.
  *
  *     type u8 │ length u24 big-endian │ payload
  */
 
 export const sessionFrame = {
-  /** JSON {@link SessionRequest}; first frame, from the caller. */
+  /** JSON {@link SessionRequest} or {@link CaptureRequest}; first frame, from the caller. */
   open: 0,
   stdin: 1,
   /** Empty payload: the caller's standard input ended. */
@@ -33,6 +33,19 @@ export interface SessionRequest {
   readonly argv: readonly string[]
   /** With a terminal of this size (stdout and stderr are then one). */
   readonly terminal?: { readonly rows: number; readonly columns: number }
+}
+
+/**
+ * What a caller asks of one host: frames of a vNIC, both ways, or all that come onto a vLAN there. On standard
+ * output come pcapng blocks (frame/pcapng.ts) without the section's header, whole ones in each frame; the end of
+ * standard input ends it.
+ */
+export interface CaptureRequest {
+  /** A VIOLIN's name, id or name@owner. */
+  readonly violin: string
+  /** Id of the host. */
+  readonly host: string
+  readonly capture: { readonly lan: string } | { readonly entity: string; readonly nic: string }
 }
 
 /** One decoded frame; `payload` is a view into the decoder's buffer and is valid until the next push. */

@@ -1,7 +1,8 @@
 /** What the local API offers, put together from the daemon's parts. */
 import type { Duplex } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { HostId } from '#core/ids.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import type { About, HostRow, Service, Show } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Admission } from './admission.ts'
@@ -94,7 +95,7 @@ export function createService(parts: ServiceParts): Service {
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),
     leave: ({ stop }) => parts.departure.leave(stop),
-    session: (request) => session(parts, request)
+    session: (request) => ('capture' in request ? capture(parts, request) : session(parts, request))
   }
 }
 
@@ -195,5 +196,24 @@ async function session(
     )
   }
   await peers.reach(where)
+  return sessions.open(violin.id, where, request)
+}
+
+/** What passes in a VIOLIN is its owner's business alone, on its own hosts too. */
+async function capture(
+  { violins, sessions, peers, records, host }: ServiceParts,
+  request: CaptureRequest
+): Promise<Duplex> {
+  const violin = violins.find(request.violin)
+  if (!violin.founding.owners.includes(host.identity.owner.publicKey))
+    throw new ViolinError(
+      'not-owner',
+      `${violin.name} belongs to ${peers.nameOf(violin.ownerHost)}`,
+      'run this there'
+    )
+  const where = request.host as HostId
+  if (!records.view.members.has(where))
+    throw new ViolinError('unknown-host', `no member has the id ${request.host}`, 'see `violin hosts`')
+  if (where !== host.identity.id) await peers.reach(where)
   return sessions.open(violin.id, where, request)
 }

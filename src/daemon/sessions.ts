@@ -1,12 +1,12 @@
 /**
- * `exec` and `console`, wherever the entity runs: here through its slice, elsewhere over a stream of the mesh
+ * `exec`, `console` and `capture`, wherever the entity runs: here through its slice, elsewhere over a stream of the mesh
  * that begins with one line, the owner's signed request. Session frames pass through unchanged.
  */
 import type { Duplex } from 'node:stream'
-import * as z from 'zod'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import { type SessionRequest, encodeSessionFrame, sessionFrame } from '#core/session.ts'
+import { type CaptureRequest, type SessionRequest, encodeSessionFrame, sessionFrame } from '#core/session.ts'
+import { sessionRequest } from '#api/methods.ts'
 import { splice } from '#api/splice.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Identity } from './identity.ts'
@@ -17,15 +17,6 @@ import type { Slices } from './slices/slices.ts'
 const openTimeoutMs = 5_000
 /** Longest first line of a stream, bytes. */
 const maxHeaderBytes: number = 256 * 1024
-
-const sessionRequest = z.strictObject({
-  violin: z.string().max(256),
-  entity: z.string().max(256),
-  argv: z.array(z.string().max(128 * 1024)).max(4_096),
-  terminal: z
-    .strictObject({ rows: z.int().min(1).max(65_535), columns: z.int().min(1).max(65_535) })
-    .optional()
-})
 
 export class Sessions {
   readonly #identity: Identity
@@ -41,8 +32,8 @@ export class Sessions {
     mesh.serveStream('session', (stream) => void this.#serve(stream))
   }
 
-  /** Opens a session with an entity on `host`; for elsewhere this host's owner key signs. Throws ViolinError. */
-  async open(violin: ViolinId, host: HostId, request: SessionRequest): Promise<Duplex> {
+  /** Opens a session on `host`; for elsewhere this host's owner key signs. Throws ViolinError. */
+  async open(violin: ViolinId, host: HostId, request: SessionRequest | CaptureRequest): Promise<Duplex> {
     if (host === this.#identity.id) return this.#here(violin, request)
     const stream = await this.#mesh.open(host, 'session', AbortSignal.timeout(openTimeoutMs))
     const { mesh, owner } = this.#identity
@@ -50,7 +41,7 @@ export class Sessions {
     return stream
   }
 
-  async #here(violin: ViolinId, request: SessionRequest): Promise<Duplex> {
+  async #here(violin: ViolinId, request: SessionRequest | CaptureRequest): Promise<Duplex> {
     const slice = this.#slices.get(violin)
     if (slice === null) {
       throw new ViolinError(
@@ -67,7 +58,7 @@ export class Sessions {
     try {
       const line = await firstLine(stream, AbortSignal.timeout(openTimeoutMs))
       const { violin, request } = this.#guard.open('session', parseHeader(line), sessionRequest)
-      splice(stream, await this.#here(violin, request as SessionRequest))
+      splice(stream, await this.#here(violin, request))
     } catch (error: unknown) {
       const data = new TextEncoder().encode(JSON.stringify(errorData(error)))
       stream.end(encodeSessionFrame(sessionFrame.failed, data))

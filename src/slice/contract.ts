@@ -7,7 +7,7 @@
  */
 import type { ErrorData } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import type { SpecEntity, SpecLan } from '#core/spec.ts'
 
 /** Version of this contract; a slice also speaks the one before. */
@@ -188,7 +188,7 @@ export interface SliceMethods {
   ]
   /** Stops all entities in good order, then the slice. */
   stop: [Record<string, never>, Record<string, never>]
-  session: [SessionRequest, Record<string, never>]
+  session: [SessionRequest | CaptureRequest, Record<string, never>]
 }
 
 /** What a slice tells without being asked, to every connection that said hello. */

@@ -12,6 +12,7 @@ import type { DriverName } from '#core/spec.ts'
 import { close } from '#syscalls/libc.ts'
 import { openUdp, type UdpSocket } from '#syscalls/udp.ts'
 import { Agreements } from './agreements.ts'
+import { Captures } from './captures.ts'
 import { Control, type Handlers } from './control.ts'
 import {
   contractVersion,
@@ -54,6 +55,7 @@ export class Slice {
   readonly #agreements: Agreements
   readonly #taps: Taps
   readonly #entities: Entities
+  readonly #captures: Captures
   readonly #control: Control
   /** Hosts by the keys that the worker calls them by; grows with the peers ever wished for. */
   readonly #hosts = new Map<HostKey, HostId>()
@@ -82,6 +84,12 @@ export class Slice {
     })
     this.#switching = this.#makeSwitching()
     this.#entities = this.#makeEntities()
+    this.#captures = new Captures({
+      source: this.#switching,
+      lanKey: (lan) => this.#lanKey(lan),
+      macOf: (entity, nic) => macOf(hash, start.violin, entity, nic),
+      wish: () => this.#wish
+    })
     this.#control = new Control(join(start.folder, sliceFiles.control), this.#handlers(), {
       greeted: () => this.#greeted(),
       deserted: () => this.#deserted()
@@ -101,6 +109,7 @@ export class Slice {
 
   async #stop(error: Error | null): Promise<void> {
     this.#agreements.close()
+    this.#captures.end()
     await this.#entities.stop()
     await this.#switching.stop()
     close(this.#socket.fd)
@@ -199,7 +208,7 @@ export class Slice {
       session: (request) => {
         if (request.violin !== this.#parts.start.violin)
           throw new ViolinError('unknown-violin', 'the session is for another VIOLIN', 'try again')
-        return this.#entities.session(request)
+        return 'capture' in request ? this.#captures.open(request) : this.#entities.session(request)
       }
     }
   }

@@ -5,6 +5,7 @@
 import type { Owner } from '#core/election/ports.ts'
 import { unreachable } from '#core/ids.ts'
 import type { HostKey, LanKey, Mac } from '#core/ids.ts'
+import type { CaptureEvents } from './captures.ts'
 import type {
   Command,
   LanReport,
@@ -53,6 +54,12 @@ export interface SwitchingOptions {
   readonly program?: URL
 }
 
+type CaptureCommand = Extract<Command, { kind: 'capture' }>
+interface RunningCapture {
+  readonly command: CaptureCommand
+  readonly events: CaptureEvents
+  ending: boolean
+}
 type PortCommand = Extract<Command, { kind: 'port' }>
 
 export class Switching {
@@ -62,9 +69,11 @@ export class Switching {
   readonly #ports = new Map<number, PortCommand>()
   readonly #asked = new Map<number, (report: Extract<Report, { kind: 'status' }> | null) => void>()
   readonly #watchers = new Set<(report: LanReport) => void>()
+  readonly #captures = new Map<number, RunningCapture>()
   readonly #failures: number[] = []
   #forwarder: Forwarder
   #nextPort = 1
+  #nextCapture = 1
   #nextStatus = 1
   #stopped = false
 
@@ -127,6 +136,26 @@ export class Switching {
 
   removeTrunk(peer: HostKey): void {
     this.#forwarder.post({ kind: 'trunk-remove', peer })
+  }
+
+  /** Starts to fill a capture's ring, until `end`. */
+  capture(
+    what: { readonly lan: LanKey; readonly mac: Mac | null },
+    memory: SharedArrayBuffer,
+    events: CaptureEvents
+  ): { end(): void } {
+    const id = this.#nextCapture++
+    const command: CaptureCommand = { kind: 'capture', id, ...what, memory }
+    const running: RunningCapture = { command, events, ending: false }
+    this.#captures.set(id, running)
+    this.#forwarder.post(command)
+    return {
+      end: () => {
+        if (!this.#captures.has(id) || running.ending) return
+        running.ending = true
+        this.#forwarder.post({ kind: 'capture-end', id })
+      }
+    }
   }
 
   /** What is known of a vLAN's switch; null before its election said anything. */
@@ -198,6 +227,13 @@ export class Switching {
         return events.port(report.port, report.up, report.reason)
       case 'superseded':
         return this.#superseded(report)
+      case 'captured':
+        return this.#captures.get(report.id)?.events.more()
+      case 'capture-ended': {
+        const capture = this.#captures.get(report.id)
+        this.#captures.delete(report.id)
+        return capture?.events.ended()
+      }
       case 'status':
         return this.#asked.get(report.id)?.(report)
       case 'failed':
@@ -231,6 +267,11 @@ export class Switching {
       if (command.source.kind === 'tap') this.#forwarder.post(command)
       // A vhost-user machine does not find back to a new back end (uml.md): it is started anew.
       else this.#options.events.portLost(command.port, `the forwarding worker failed: ${error.message}`)
+    }
+    for (const { command, events, ending } of this.#captures.values()) {
+      this.#forwarder.post(ending ? { kind: 'capture-end', id: command.id } : command)
+      // The old one may have gone before it told.
+      events.more()
     }
     this.#options.events.sessionsLost()
   }

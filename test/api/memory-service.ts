@@ -214,6 +214,8 @@ export function createMemoryService(): MemoryService {
       yield { kind: 'done', text: 'princeton has left' } satisfies Progress
     },
     session: async (request) => {
+      if ('capture' in request)
+        throw new ViolinError('not-running-here', 'no frames pass here', 'capture on a host of a mesh')
       const entity = find(request.violin).entities.find(({ name }) => name === request.entity)
       if (entity === undefined) {
         throw new ViolinError('unknown-entity', `no entity ${request.entity}`, 'see violin show')

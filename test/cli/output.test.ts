@@ -228,7 +228,7 @@ describe('a refusal', () => {
 
   for (const [what, args, line] of [
     ['an unknown verb', ['aply'], /`aply`, did you mean `apply`\?; see violin --help/],
-    ['a verb that comes later', ['capture', 'net/lan1'], /`capture` is not yet supported/],
+    ['a verb that comes later', ['top', 'net'], /`top` is not yet supported/],
     ['an unknown flag', ['list', '--jsn'], /--jsn.*--json/],
     ['a verb that owns its output and is given --json', ['exec', 'net/a', '--json', '--', 'true'], /--json/],
     ['a missing argument', ['show'], /NAME/],

@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ErrorData, errorFrom, ViolinError } from '#core/errors.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import type { SliceEvent, SliceMethods, SliceReplyLine, SliceStatus } from '#slice/contract.ts'
 import { decodeLine, encodeLine, LineSplitter } from '#slice/lines.ts'
 import { sliceAnswers, sliceEvent } from './schema.ts'
@@ -133,9 +133,9 @@ export class SliceConnection {
 }
 
 /**
- * Opens a session with an entity of the slice at `path`; the stream carries session frames. Throws ViolinError.
+ * Opens a session of the slice at `path`; the stream carries session frames. Throws ViolinError.
  */
-export async function openSession(path: string, request: SessionRequest): Promise<Duplex> {
+export async function openSession(path: string, request: SessionRequest | CaptureRequest): Promise<Duplex> {
   const socket = await connected(path).catch((error: unknown) => {
     throw new ViolinError(
       'not-running-here',

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
-import type { SessionRequest } from '#core/session.ts'
+import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import { contractVersion, type SliceEvent, type SliceMethods, type SliceStatus } from '#slice/contract.ts'
 import { openSession, SliceConnection, type SliceTold } from './connection.ts'
 import { isAlive, killProcess, type ProcessId, waitGone } from './process.ts'
@@ -134,8 +134,8 @@ export class Slice {
     return this.#connection.call(method, params)
   }
 
-  /** Opens a session with an entity; the stream carries session frames (core/session.ts). Throws ViolinError. */
-  session(request: SessionRequest): Promise<Duplex> {
+  /** Opens a session; the stream carries session frames (core/session.ts). Throws ViolinError. */
+  session(request: SessionRequest | CaptureRequest): Promise<Duplex> {
     return openSession(pathsOf(this.#options).control, request)
   }
 

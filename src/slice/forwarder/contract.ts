@@ -72,6 +72,15 @@ export type Command =
   /** Changes a port's link; null: a plain one. */
   | { readonly kind: 'port-link'; readonly port: number; readonly link: PortLink | null }
   | { readonly kind: 'port-remove'; readonly port: number }
+  /** Copies frames of a vNIC, both ways, or all that come onto a vLAN here, into a ring (frame/capture-ring.ts). */
+  | {
+      readonly kind: 'capture'
+      readonly id: number
+      readonly lan: LanKey
+      readonly mac: Mac | null
+      readonly memory: SharedArrayBuffer
+    }
+  | { readonly kind: 'capture-end'; readonly id: number }
   | { readonly kind: 'trunk'; readonly session: TrunkSession }
   | { readonly kind: 'trunk-renew'; readonly peer: HostKey; readonly authForMs: number }
   | { readonly kind: 'trunk-remove'; readonly peer: HostKey }
@@ -109,6 +118,10 @@ export type Report =
   | { readonly kind: 'port'; readonly port: number; readonly up: boolean; readonly reason: string }
   /** A port was shut: another host has its machine under a higher claim. */
   | ({ readonly kind: 'superseded'; readonly port: number } & Superseded)
+  /** A capture's ring holds frames; told once until its reader looks. */
+  | { readonly kind: 'captured'; readonly id: number }
+  /** No more comes of a capture. */
+  | { readonly kind: 'capture-ended'; readonly id: number }
   | {
       readonly kind: 'status'
       readonly id: number

@@ -11,6 +11,7 @@ import type { Instant, LanKey } from '#core/ids.ts'
 import { unreachable } from '#core/ids.ts'
 import { Epoll, epollEvents } from '#syscalls/epoll.ts'
 import { drain } from '#syscalls/eventfd.ts'
+import { Captures } from './captures.ts'
 import type { Command, ForwarderStart, Report } from './contract.ts'
 import { type ElectionParts, type Lan, Lans } from './lans.ts'
 import { layOut, type Layout } from './memory.ts'
@@ -46,6 +47,7 @@ export class Loop implements Watcher {
   readonly #trunks: Trunks
   readonly #lans: Lans
   readonly #ports: Ports
+  readonly #captures: Captures
   /** Ports whose machine went in this turn: closed at its end, when nothing holds them. */
   readonly #gone: PortEntry[] = []
   #now: number
@@ -81,8 +83,11 @@ export class Loop implements Watcher {
     )
     this.#ports = new Ports(this.#layout, this, host.openPort, seeded(~start.seed), {
       frame: (entry, at, length) => this.#fromPort(entry, at, length),
-      state: (entry, up, reason) => this.#portState(entry, up, reason)
+      state: (entry, up, reason) => this.#portState(entry, up, reason),
+      captured: (entry, direction, at, length) =>
+        this.#captures.copy(entry.taps.machine, direction, at, length)
     })
+    this.#captures = new Captures(this.#layout.memory.bytes, (id) => host.report({ kind: 'captured', id }))
   }
 
   /** Runs until a `stop` command; then everything that it opened is closed. */
@@ -132,6 +137,7 @@ export class Loop implements Watcher {
     this.#lans.tick()
     this.#trunks.send()
     this.#ports.flush()
+    this.#captures.flush()
     if (this.#gone.length > 0) this.#closeGone()
   }
 
@@ -186,6 +192,13 @@ export class Loop implements Watcher {
       case 'port-remove':
         this.#removePort(command.port)
         return
+      case 'capture':
+        this.#captures.start(command, this.#ports)
+        return
+      case 'capture-end':
+        this.#captures.end(command.id, this.#ports)
+        this.#host.report({ kind: 'capture-ended', id: command.id })
+        return
       case 'trunk':
         this.#trunks.join(command.session)
         return
@@ -213,6 +226,7 @@ export class Loop implements Watcher {
     this.#removePort(command.port)
     try {
       const entry = this.#ports.add(command)
+      this.#captures.port(entry)
       if (entry.claim !== null) this.#lans.addPort(entry.lan, entry.index, entry.mac, entry.claim)
     } catch (error: unknown) {
       this.#ports.remove(command.port)
@@ -275,6 +289,7 @@ export class Loop implements Watcher {
   #fromPort(entry: PortEntry, at: number, length: number): void {
     const lan = this.#lans.get(entry.lan)
     if (lan === undefined || entry.claim === null) return
+    if (entry.taps.lan.length > 0) this.#captures.copy(entry.taps.lan, 'outbound', at, length)
     const count = lan.fabric.fromPort(this.#layout.memory.bytes, at, entry.index, this.#now)
     this.#deliver(lan, count, at, length)
   }

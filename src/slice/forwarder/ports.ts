@@ -8,6 +8,7 @@ import { LinkWay, type LinkSettings, lost, plainLink } from '#frame/link.ts'
 import { Shaper } from '#frame/shaper.ts'
 import type { LanKey, Mac } from '#core/ids.ts'
 import { lanMtu } from '#core/spec.ts'
+import type { Taps } from './captures.ts'
 import type { Command, PortLink, PortSource } from './contract.ts'
 import { delayedFrames, type Layout, portBatch } from './memory.ts'
 import { type Port, type PortEvents, vnetHeaderBytes, type Watcher } from './port.ts'
@@ -39,6 +40,7 @@ export interface PortEntry {
   /** Something was sent or received since the last flush. */
   touched: boolean
   dropped: number
+  readonly taps: Taps
 }
 
 /** What ports tell the loop. */
@@ -46,6 +48,8 @@ export interface PortsEvents {
   /** A frame (Ethernet at `at`, headroom before it) comes in from a machine. */
   frame(entry: PortEntry, at: number, length: number): void
   state(entry: PortEntry, up: boolean, reason: string): void
+  /** A frame that somebody captures leaves a machine, or comes to it. */
+  captured(entry: PortEntry, direction: 'outbound' | 'inbound', at: number, length: number): void
 }
 
 export class Ports {
@@ -98,7 +102,8 @@ export class Ports {
       port: null,
       readable: false,
       touched: false,
-      dropped: 0
+      dropped: 0,
+      taps: { machine: [], lan: [] }
     }
     setLink(entry, command.link)
     entry.port = this.#open(command.source, command.mac, this.#watcher, {
@@ -203,8 +208,12 @@ export class Ports {
       const fits = length - vnetHeaderBytes <= lanMtu + ethernetHeaderBytes + 8
       if (!fits || length < vnetHeaderBytes + ethernetHeaderBytes) entry.dropped++
       else if (!finishChecksum(memory.bytes, memory.view, at, length)) entry.dropped++
-      else if (entry.from.plain || this.#goesOn(entry, 0, at, length, nowMs))
-        this.#events.frame(entry, at + vnetHeaderBytes, length - vnetHeaderBytes)
+      else {
+        if (entry.taps.machine.length > 0)
+          this.#events.captured(entry, 'outbound', at + vnetHeaderBytes, length - vnetHeaderBytes)
+        if (entry.from.plain || this.#goesOn(entry, 0, at, length, nowMs))
+          this.#events.frame(entry, at + vnetHeaderBytes, length - vnetHeaderBytes)
+      }
     }
     return count === portBatch
   }
@@ -225,6 +234,8 @@ export class Ports {
     this.#touch(entry)
     // Nobody waits for a slow machine: what its queue does not take is dropped.
     if (!entry.port.send(this.#layout.arena, start, length)) entry.dropped++
+    else if (entry.taps.machine.length > 0)
+      this.#events.captured(entry, 'inbound', start + vnetHeaderBytes, length - vnetHeaderBytes)
   }
 
   #touch(entry: PortEntry): void {

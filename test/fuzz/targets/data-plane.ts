@@ -14,6 +14,17 @@ import {
 import { datagramHeaderBytes, datagramType, isDatagram, maxDatagramBytes } from '#frame/datagram.ts'
 import { ethernetHeaderBytes, formatMac, maxFrameBytes, parseMac } from '#frame/ethernet.ts'
 import { Packer, dataHeaderBytes } from '#frame/packer.ts'
+import {
+  blocksOf,
+  blockType,
+  countsOf,
+  frameBlockBytes,
+  interfaceBlock,
+  interfaceOf,
+  putFrame,
+  renumber,
+  statisticsBlock
+} from '#frame/pcapng.ts'
 import { ReplayWindow, replayWindow } from '#frame/replay.ts'
 import { FragmentPool, Unpacker, assemblyBytes } from '#frame/unpacker.ts'
 import { deriveTrunkSession, makeTrunkHalf } from '#slice/forwarder/derive.ts'
@@ -113,6 +124,41 @@ const rekeys: Target = {
     if (rekey === null) return false
     same(encodeRekey(rekey), bytes)
     return true
+  }
+}
+
+const captureStamp = { seconds: 1, nanoseconds: 2 }
+const capturedFrame = new Uint8Array(frameBlockBytes(60))
+putFrame(capturedFrame, 0, 1, captureStamp, 2, new Uint8Array(60).fill(3))
+
+const captures: Target = {
+  name: 'capture blocks',
+  enters: ['frame/pcapng.ts blocksOf'],
+  form: 'bytes',
+  samples: [
+    Buffer.concat([
+      interfaceBlock('a:eth0', { high: 0x0200, low: 7 }),
+      capturedFrame,
+      statisticsBlock(0, captureStamp, { received: 3, dropped: 1 })
+    ])
+  ],
+  maxBytes: 4096,
+  weight: 8,
+  decode(bytes) {
+    try {
+      const blocks = blocksOf(Uint8Array.from(bytes))
+      for (const block of blocks) {
+        if (block.type === blockType.interface) continue
+        renumber(block, interfaceOf(block))
+        const { received, dropped } = countsOf(block)
+        assert.ok(block.type === blockType.statistics ? received >= 0 && dropped >= 0 : true)
+      }
+      same(Buffer.concat(blocks.map((block) => block.bytes)), bytes)
+      return true
+    } catch (error: unknown) {
+      if (!(error instanceof RangeError)) throw error
+      return false
+    }
   }
 }
 
@@ -341,6 +387,7 @@ export const dataPlane: readonly Target[] = [
   election,
   items,
   rekeys,
+  captures,
   frames,
   replays,
   datagrams,
