@@ -264,7 +264,7 @@ export class Daemon {
 
   /** A daemon that starts has what the store holds, and says who it is if that does not. */
   #load(): void {
-    const stored = this.disk.read([...this.set.all(), ...this.set.dropped])
+    const stored = this.disk.read(() => [...this.set.all(), ...this.set.dropped])
     if (stored !== null) this.#fill(stored)
     const own = this.set.get('host', this.#host.signer.publicKey, '')
     if (this.chain === null || own?.hash === this.published?.hash) return

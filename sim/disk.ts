@@ -34,9 +34,9 @@ export class Disk {
   }
 
   /** What a daemon that starts finds, given what the last one had in memory; null: the same. */
-  read(memory: Iterable<SignedRecord>): readonly Uint8Array[] | null {
+  read(memory: () => readonly SignedRecord[]): readonly Uint8Array[] | null {
     if (this.#behind.size === 0) return null
-    const kept = [...memory].filter((record) => !this.#behind.has(placeOf(record)))
+    const kept = memory().filter((record) => !this.#behind.has(placeOf(record)))
     const behind = [...this.#behind.values()].filter((bytes) => bytes !== null)
     this.#behind.clear()
     return [...kept.map(({ bytes }) => bytes), ...behind]

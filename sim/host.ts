@@ -47,7 +47,6 @@ export class Host {
   clockAheadMs = 0
   /** Grows with every start. */
   life = 0
-  presence: Presence = 'dead'
   slice: Slice
   /** Null: hosts of this world do not watch one another. */
   watching: Watching | null = null
@@ -69,9 +68,18 @@ export class Host {
     this.slice = new Slice(world, this)
   }
 
+  get presence(): Presence {
+    return this.#world.network.presence(this.place)
+  }
+
+  set presence(presence: Presence) {
+    this.#world.network.setPresence(this.place, presence)
+  }
+
   /** Its processes are there, though they may be stalled or asleep with the machine. */
   get running(): boolean {
-    return this.presence === 'running' || this.presence === 'suspended'
+    const { presence } = this
+    return presence === 'running' || presence === 'suspended'
   }
 
   /** What its wall clock says. */

@@ -23,20 +23,20 @@ const signBytes = 200
 /** Timers run before what waits in sockets: after a stall the machine is called first, and reads then. */
 const lateMs = 50
 
-/** To a host that is watched, and tells this one so. */
+/** To a host that is watched, and is told so. */
 interface Link {
-  readonly peer: Host
+  readonly place: number
   readonly way: Way
-  /** What the peer, in this life of it, hears, and which of that is of this host. */
-  ears: Ears | null
-  place: number
+  /** The ears of the peer's life that were met last, and the number of this host's signs there. */
+  ears: number
+  number: number
 }
 
 export class Watching {
   readonly liveness: Liveness
   readonly #world: World
   readonly #host: Host
-  readonly #ears = new Ears()
+  readonly #ears: Ears
   /** Messages of the mesh that passed here. */
   readonly #seen = new Set<Uint8Array>()
   readonly #gossips: Host[] = []
@@ -51,6 +51,7 @@ export class Watching {
     this.#world = world
     this.#host = host
     this.#life = host.life
+    this.#ears = new Ears(world.signs, host.place)
     this.#tickedAt = world.clock.now
     this.#ticks = world.random.mesh.below(1_000)
     this.liveness = new Liveness({
@@ -104,39 +105,42 @@ export class Watching {
 
   /** Bytes count when they are read. */
   #read(): void {
-    this.#ears.read(this.#now, this.#hear)
+    this.#ears.read(this.#now, this.#heard)
   }
 
-  readonly #hear = (place: number): void => {
-    this.#ears.hear(place, this.#now)
-    const id = this.#ears.ids[place] as HostId
+  readonly #heard = (id: HostId): void => {
     if (this.liveness.isDead(id)) this.#carry(this.liveness.connected(id, this.#now))
+  }
+
+  #hear(peer: Host): void {
+    this.#ears.hear(peer.id, this.#now)
+    this.#heard(peer.id)
   }
 
   /** Tells those whom it watches that it is there: no event, for they look by themselves. */
   #sign(): void {
     if (this.#watched !== this.liveness.watched) this.#link()
-    const { sent } = this.#host
+    const { network, signs } = this.#world
+    const { place } = this.#host
+    this.#host.sent.livenessBytes += signBytes * this.#links.length
     for (const link of this.#links) {
-      const { presence, watching } = link.peer
-      sent.livenessBytes += signBytes
-      if (presence !== 'running' || watching === null) continue
-      const at = this.#world.network.streamArrival(link.way)
+      const ears = signs.earsOf(link.place)
+      if (ears === 0) continue
+      const at = network.streamArrival(link.way, place, link.place)
       if (at === Infinity) continue
-      if (link.ears !== watching.#ears) {
-        link.ears = watching.#ears
-        link.place = link.ears.placeOf(this.#host.id)
+      if (link.ears !== ears) {
+        link.ears = ears
+        link.number = (this.#world.host(link.place).watching as Watching).#ears.numberOf(this.#host.id)
       }
-      link.ears.comes(link.place, at)
+      signs.comes(link.number, at)
     }
   }
 
   #link(): void {
     this.#watched = this.liveness.watched
     this.#links = this.#watched.map((id) => {
-      const peer = this.#world.byId(id) as Host
-      const way = this.#world.network.way(this.#host.place, peer.place)
-      return { peer, way, ears: null, place: 0 }
+      const { place } = this.#world.byId(id) as Host
+      return { place, way: this.#world.network.way(this.#host.place, place), ears: 0, number: 0 }
     })
   }
 
@@ -145,8 +149,8 @@ export class Watching {
     if (dead.length === 0) return
     const peer = this.#world.byId(this.#world.random.mesh.pick(dead)) as Host
     this.#send(peer, (there) => {
-      there.#hear(there.#ears.placeOf(this.#host.id))
-      there.#send(this.#host, (here) => here.#hear(here.#ears.placeOf(peer.id)))
+      there.#hear(this.#host)
+      there.#send(this.#host, (here) => here.#hear(peer))
     })
   }
 
@@ -181,7 +185,7 @@ export class Watching {
   #tell(peer: Host, told: Told): void {
     for (const { length } of told.messages) this.#host.sent.livenessBytes += length
     this.#send(peer, (there) => {
-      there.#hear(there.#ears.placeOf(this.#host.id))
+      there.#hear(this.#host)
       for (const bytes of told.messages) there.#receive(bytes, this.#host.id, told.spread)
     })
   }

@@ -3,6 +3,7 @@
  * power. Datagrams may be lost, overtaken, and refused by the kernel of a host whose process is dead; what
  * goes over connections comes in order, later where something was lost, or not at all.
  */
+import type { Brand } from '#core/ids.ts'
 import type { Clock } from './clock.ts'
 import type { Random } from './random.ts'
 import type { Fate } from './sketch.ts'
@@ -45,16 +46,46 @@ const againMs = 200
 
 /** Whether a process is there to hear. `suspended`, `off`: no kernel answers either. */
 export type Presence = 'running' | 'suspended' | 'dead' | 'off'
+const presences: readonly Presence[] = ['dead', 'running', 'suspended', 'off']
+const [dead, running] = [0, 1]
 
-/** One direction between two hosts. */
-export interface Way {
-  readonly from: number
-  readonly to: number
-  readonly delayMs: number
-  readonly rttMs: number
-  readonly loss: number
+/** One direction between two hosts, by its number in the columns of {@link Ways}. */
+export type Way = Brand<number, 'Way'>
+
+/** What every way has, in columns: signs of life touch one a microsecond. */
+class Ways {
+  readonly #numbers = new Map<number, Way>()
+  delayMs: Float64Array<ArrayBuffer> = new Float64Array(64)
+  rttMs: Float64Array<ArrayBuffer> = new Float64Array(64)
+  loss: Float64Array<ArrayBuffer> = new Float64Array(64)
   /** When what was sent last over a connection arrives: nothing overtakes it. */
-  lastAt: number
+  lastAt: Float64Array<ArrayBuffer> = new Float64Array(64)
+
+  find(key: number): Way | undefined {
+    return this.#numbers.get(key)
+  }
+
+  add(key: number, delayMs: number, rttMs: number, loss: number): Way {
+    const way = this.#numbers.size as Way
+    if (way === this.delayMs.length) {
+      this.delayMs = twice(this.delayMs)
+      this.rttMs = twice(this.rttMs)
+      this.loss = twice(this.loss)
+      this.lastAt = twice(this.lastAt)
+    }
+    this.delayMs[way] = delayMs
+    this.rttMs[way] = rttMs
+    this.loss[way] = loss
+    this.#numbers.set(key, way)
+    return way
+  }
+}
+
+/** The same column with room for as many again. */
+export function twice(column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const longer = new Float64Array(2 * column.length)
+  longer.set(column)
+  return longer
 }
 
 /** Something sent, and what becomes of it. */
@@ -88,20 +119,34 @@ export class Network {
   drawn: ((sent: Sent) => void) | null = null
   readonly #clock: Clock
   readonly #random: Random
-  readonly #presence: (place: number) => Presence
+  /** By place, as an index of `presences`. */
+  readonly #presences: Uint8Array
   /** Cuts in force, by way; several may lie upon each other. */
   readonly #cuts = new Map<number, number>()
   /** For each partition in force the group of each host. */
   readonly #partitions: Int16Array[] = []
   /** How many NATs lie before each host. */
   readonly #nats = new Map<number, number>()
-  readonly #ways = new Map<number, Way>()
+  readonly #ways = new Ways()
 
-  constructor(plan: NetworkPlan, clock: Clock, random: Random, presence: (place: number) => Presence) {
+  constructor(plan: NetworkPlan, clock: Clock, random: Random, hosts: number) {
     this.plan = plan
     this.#clock = clock
     this.#random = random
-    this.#presence = presence
+    this.#presences = new Uint8Array(hosts).fill(dead)
+  }
+
+  presence(place: number): Presence {
+    return presences[this.#presences[place] as number] as Presence
+  }
+
+  setPresence(place: number, presence: Presence): void {
+    this.#presences[place] = presences.indexOf(presence)
+  }
+
+  /** Its processes are there and hear. */
+  runs(place: number): boolean {
+    return this.#presences[place] === running
   }
 
   cut(from: number, to: number): void {
@@ -139,7 +184,12 @@ export class Network {
 
   /** Whether what `from` sends comes to `to`, once they talk. */
   reaches(from: number, to: number): boolean {
-    return !isDark(this.#presence(from)) && !isDark(this.#presence(to)) && this.#isOpen(from, to)
+    return this.#answers(from) && this.#answers(to) && this.#isOpen(from, to)
+  }
+
+  /** Something there, its kernel at least, hears and answers. */
+  #answers(place: number): boolean {
+    return (this.#presences[place] as number) <= running
   }
 
   #isOpen(from: number, to: number): boolean {
@@ -175,7 +225,7 @@ export class Network {
   #arrive(datagram: Datagram): void {
     const { from, to } = datagram
     if (!this.reaches(from, to)) return
-    if (this.#presence(to) === 'running') return datagram.arrived()
+    if (this.runs(to)) return datagram.arrived()
     const back = this.#clock.now + this.#delayMs(to, from)
     this.#clock.at(back, () => {
       if (this.reaches(to, from)) datagram.refused()
@@ -184,44 +234,43 @@ export class Network {
 
   /** Sends over a connection: in order, and only if the way is there at both ends of the journey. */
   stream(from: number, to: number, what: string, arrive: () => void): void {
-    if (!this.connects(from, to) || this.#presence(to) !== 'running') {
+    if (!this.connects(from, to) || !this.runs(to)) {
       return this.drawn?.({ from, to, what, fate: 'cut', tookMs: 0 })
     }
     const at = this.#inOrder(this.way(from, to))
     this.drawn?.({ from, to, what, fate: 'arrived', tookMs: at - this.#clock.now })
     this.#clock.at(at, () => {
-      if (this.connects(from, to) && this.#presence(to) === 'running') arrive()
+      if (this.connects(from, to) && this.runs(to)) arrive()
     })
   }
 
   /** For who sends along it often. */
   way(from: number, to: number): Way {
-    const known = this.#ways.get(keyOf(from, to))
+    const key = keyOf(from, to)
+    const known = this.#ways.find(key)
     if (known !== undefined) return known
-    const delayMs = this.#baseMs(from, to)
-    const made = { from, to, delayMs, rttMs: this.rttMs(from, to), loss: this.#lossOf(from, to), lastAt: 0 }
-    this.#ways.set(keyOf(from, to), made)
-    return made
+    return this.#ways.add(key, this.#baseMs(from, to), this.rttMs(from, to), this.#lossOf(from, to))
   }
 
   /** When what is sent now over a connection arrives, for who looks then by itself; Infinity: never. */
-  streamArrival(way: Way): number {
-    const connects = this.connects(way.from, way.to) && this.#presence(way.to) === 'running'
-    return connects ? this.#inOrder(way) : Infinity
+  streamArrival(way: Way, from: number, to: number): number {
+    return this.connects(from, to) && this.runs(to) ? this.#inOrder(way) : Infinity
   }
 
   /** Not before what was sent before; what is lost again and again waits twice as long each time (RFC 6298). */
   #inOrder(way: Way): number {
-    let delay = this.#withChance(way.delayMs)
-    for (let waitMs = againMs; this.#random.next() < way.loss; waitMs *= 2) delay += waitMs + way.rttMs
-    const at = Math.max(this.#clock.now + delay, way.lastAt)
-    if (this.plan.jitterMs > 0 || way.loss > 0) way.lastAt = at
+    const { delayMs, rttMs, loss, lastAt } = this.#ways
+    const share = loss[way] as number
+    let delay = this.#withChance(delayMs[way] as number)
+    for (let waitMs = againMs; this.#random.next() < share; waitMs *= 2) delay += waitMs + (rttMs[way] as number)
+    const at = Math.max(this.#clock.now + delay, lastAt[way] as number)
+    if (this.plan.jitterMs > 0 || share > 0) lastAt[way] = at
     return at
   }
 
   /** As things stand now: what is cut or dies meanwhile is drawn as arrived. */
   #draw(from: number, to: number, at: number, what: string): void {
-    const arrived = this.#presence(to) === 'running' ? 'arrived' : 'refused'
+    const arrived = this.runs(to) ? 'arrived' : 'refused'
     const fate = !this.reaches(from, to) ? 'cut' : at === Infinity ? 'lost' : arrived
     const tookMs = fate === 'arrived' ? at - this.#clock.now : 0
     this.drawn?.({ from, to, what, fate, tookMs })
@@ -249,11 +298,6 @@ export class Network {
 
 function between(matrix: Matrix, from: number, to: number): number {
   return (matrix[from % matrix.length] as readonly number[])[to % matrix.length] as number
-}
-
-/** Nothing there hears or answers. */
-function isDark(presence: Presence): boolean {
-  return presence === 'off' || presence === 'suspended'
 }
 
 function keyOf(from: number, to: number): number {

@@ -88,10 +88,11 @@ export class Owner {
   /** Signs anew what a clock that ran ahead has dated, as daemon/renewal.ts does. */
   resign(): void {
     const { records, wallNow, clockAheadMs } = this.#host
-    if (records.chain === null) return
+    const violins = records.set.violins()
+    if (records.chain === null || violins.length === 0) return
     const chain = this.#chainOn(records.chain)
     const isRight = Math.abs(clockAheadMs) <= wrongClockMs
-    for (const violin of records.set.violins()) {
+    for (const violin of violins) {
       const record = records.set.get('violin', this.#signer.publicKey, violin)
       if (record === null) continue
       const expiresAt = resignedUntil(record, chain, records.view.slots, wallNow, isRight)

@@ -19,6 +19,7 @@ import { Host } from './host.ts'
 import { SharedRecords, type VirtualSigner, credulousCrypto, signerFor, virtualCrypto } from './keys.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
+import { SignColumns } from './ears.ts'
 import type { EntitiesPlan, Scenario, ViolinPlan } from './scenario.ts'
 import type { Seen } from './seen.ts'
 import type { Line } from './sketch.ts'
@@ -78,6 +79,8 @@ export class World {
   readonly tokens: Token[] = []
   /** All members from the start, as each host knows them. */
   readonly ring: Ring
+  /** What each hears of those. */
+  readonly signs: SignColumns
   /** Keys of hosts that a member let in. */
   readonly admitted: Set<string> = new Set()
   /** Members that an admin made up out of nothing: they count where records are counted. */
@@ -121,22 +124,19 @@ export class World {
       open: (bytes) => this.#open(bytes),
       share: sharedNodes(sharedTreeNodes)
     }
-    this.network = new Network(
-      scenario.network,
-      this.clock,
-      this.random.network,
-      (place) => (this.hosts[place] as Host).presence
-    )
+    const places = scenario.hosts + scenario.newcomers
+    this.network = new Network(scenario.network, this.clock, this.random.network, places)
     if (this.drawn) {
       this.network.drawn = (message) => this.#keep({ kind: 'message', atMs: this.clock.now, ...message })
     }
-    for (let place = 0; place < scenario.hosts + scenario.newcomers; place++) {
+    for (let place = 0; place < places; place++) {
       const host = new Host(this, place)
       this.hosts.push(host)
       this.#byKey.set(host.key, host)
       this.#byId.set(host.id, host)
       this.#trunksOf.push([])
     }
+    this.signs = new SignColumns(places)
     this.ring = new Ring(this.root.publicKey, virtualCrypto)
     if (scenario.liveness) for (const host of this.hosts.slice(0, scenario.hosts)) this.ring.add(host.id)
     layTrunks(this)

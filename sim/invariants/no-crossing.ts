@@ -1,6 +1,6 @@
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { namesHost } from '#core/records/holders.ts'
-import type { SignedRecord } from '#core/records/record.ts'
+import type { ViolinRecord } from '#core/records/record.ts'
 import type { Invariant } from './invariant.ts'
 
 /** Nothing of a VIOLIN comes to where it has no business: no frame to another vLAN, no record to a stranger. */
@@ -8,15 +8,14 @@ export const noCrossing: Invariant = {
   name: 'no-crossing',
   why: 'VIOLINs share hosts and trunks, and must be as apart as if each had machines of its own',
   watch(world) {
-    /** Hosts that any version of a VIOLIN ever named, and those with a copy of its owner's key. */
+    /** Every version of each VIOLIN, and who is known to be named in one or to have a copy of its owner's key. */
+    const versions = new Map<ViolinId, Set<ViolinRecord>>()
     const named = new Map<ViolinId, Set<HostId>>(
       world.scenario.violins.map(({ copies = [] }, index) => [
         world.violin(index).id,
         new Set(copies.map((place) => world.host(place).id))
       ])
     )
-    /** Versions whose hosts are among them: all holders share the object. */
-    const counted = new WeakSet<SignedRecord>()
     const lans = new Map<number, ReadonlySet<number>>(
       world.scenario.lans.map(({ hosts }, index) => [index, new Set(hosts)])
     )
@@ -33,10 +32,10 @@ export const noCrossing: Invariant = {
         const { id, place } = world.host(seen.host)
         const hosts = named.get(violin) ?? new Set()
         named.set(violin, hosts)
-        if (!counted.has(seen.record)) {
-          for (const host of world.hosts) if (namesHost(seen.record, host.id)) hosts.add(host.id)
-          counted.add(seen.record)
-        }
+        // All holders share the object of a version.
+        const said = versions.get(violin) ?? new Set()
+        versions.set(violin, said.add(seen.record))
+        for (const version of said) if (!hosts.has(id) && namesHost(version, id)) hosts.add(id)
         if (!hosts.has(id))
           world.violate('no-crossing', `host ${place} was told of a VIOLIN that is none of its business`)
       }
