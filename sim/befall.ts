@@ -1,4 +1,5 @@
 /** What each fault does to a world, and what ends it. */
+import type { Chain } from '#core/admission/chain.ts'
 import { type Fault, describeFault } from './faults.ts'
 import type { Host } from './host.ts'
 import { lie } from './liars.ts'
@@ -87,11 +88,12 @@ function begin(world: World, fault: Fault): (() => void) | null {
       if (token !== undefined && host.records.chain === null) host.records.joining.join(token, fault.via)
       return null
     }
-    case 'revoke': {
-      const { chain } = world.host(fault.host).records
-      if (chain !== null) world.host(0).records.revoke(chain)
+    case 'revoke':
+      shutOut(world, world.host(fault.host).records.chain)
       return null
-    }
+    case 'refuse':
+      shutOut(world, world.violin(fault.violin).owner.records.owner.chain)
+      return null
     case 'lie':
       lie(world, world.host(fault.host), fault.lie)
       return null
@@ -204,6 +206,12 @@ function cut(world: World, fault: Extract<Fault, { kind: 'cut' }>): () => void {
   return whileChanged(world, () => {
     for (const [a, b] of ways) world.network.mend(a, b)
   })
+}
+
+/** The founder, who let all in, puts out what this chain shows. */
+function shutOut(world: World, chain: Chain | null): void {
+  const founder = world.host(0)
+  if (chain !== null && founder.running) founder.daemon.do('command', () => founder.records.revoke(chain))
 }
 
 function handoff(world: World, to: number | null): void {

@@ -14,6 +14,7 @@ export const bugs = {
   'repair-off': 'hosts rely on gossip alone',
   'claims-unlisted': 'whoever claims an entity is believed to be listed for it',
   'superseded-port-stays': 'a worker leaves ports open that others have under a higher claim',
+  'shut-out-stays': 'a host goes on with whoever was shut out: over its trunk, its connection, its vSwitch',
   'others-unheard': 'a host takes no notice of what others say that they run'
 } as const
 

@@ -62,15 +62,21 @@ export class Connections {
       this.#host.claims?.kick()
     }
     for (const place of this.neighbours) {
-      if (!this.connected.has(place) && this.reaches(place)) this.#redial(place)
+      if (!this.connected.has(place) && this.#isThere(place)) this.#redial(place)
     }
   }
 
+  /** A member that takes what comes from here. */
   reaches(place: number): boolean {
+    return this.#isThere(place) && !this.#world.host(place).records.shuts(this.#host)
+  }
+
+  /** A member to be dialled, as far as this host knows. */
+  #isThere(place: number): boolean {
     const peer = this.#world.host(place)
-    return (
-      peer.running && peer.records.chain !== null && this.#world.network.connects(this.#host.place, place)
-    )
+    const { records } = this.#host
+    if (!peer.running || peer.records.chain === null || records.isOut || records.shuts(peer)) return false
+    return this.#world.network.connects(this.#host.place, place)
   }
 
   /** Whoever dials first connects both; a host behind a NAT is waited for. */
@@ -81,20 +87,20 @@ export class Connections {
     this.#world.clock.after(this.#world.random.mesh.next() * redialMs, () => {
       if (life !== this.#host.life) return
       this.#dialling.delete(place)
-      if (!this.connected.has(place) && this.reaches(place)) this.dial(place, () => {})
+      if (!this.connected.has(place) && this.#isThere(place)) this.dial(place, () => {})
     })
   }
 
   /** Connects to a host if it is not, and goes on with `then`; nothing comes of it where that fails. */
   dial(place: number, then: () => void): void {
     if (this.connected.has(place)) return then()
-    if (!this.reaches(place) || !this.#world.network.canBeDialled(place)) return
+    if (!this.#isThere(place) || !this.#world.network.canBeDialled(place)) return
     const { clock, network } = this.#world
     const { life } = this.#host
     this.#busyUntil = Math.max(this.#busyUntil, clock.now) + dialComputesMs
     const trips = (dialRoundTrips - 1) * network.rttMs(this.#host.place, place)
     clock.at(this.#busyUntil + trips + dialComputesMs, () => {
-      if (life !== this.#host.life || !this.reaches(place)) return
+      if (life !== this.#host.life || !this.#isThere(place)) return
       const peer = this.#world.host(place)
       this.call(peer, 'dial', (reply) => {
         peer.records.connections.#met(this.#host.place)
@@ -121,11 +127,15 @@ export class Connections {
     const { network } = this.#world
     network.stream(host.place, peer.place, what, () => {
       peer.daemon.do('datagram', () => {
-        serve((run) => {
+        const reply = (run: () => void): void =>
           network.stream(peer.place, host.place, 'answer', () => {
             if (life === host.life) host.daemon.do('datagram', run)
           })
-        })
+        const { chain } = host.records
+        const revocation = chain === null ? null : peer.records.set.revocationOf(chain)
+        // Who was shut out is told so, and nothing else.
+        if (revocation === null) serve(reply)
+        else reply(() => void host.records.merge(revocation.bytes))
       })
     })
   }

@@ -165,7 +165,18 @@ export class Daemon {
     })
   }
 
-  /** Puts a host out, with all that it let in. */
+  /** Holds a host for shut out: takes nothing of it, and has no way to it. */
+  shuts(peer: Host): boolean {
+    const { chain } = peer.records
+    return chain !== null && this.set.isRevoked(chain)
+  }
+
+  /** Knows that it was shut out itself: it troubles nobody any more. */
+  get isOut(): boolean {
+    return this.set.isRevoked(this.chain)
+  }
+
+  /** Puts a host or an owner out. */
   revoke(target: Chain): void {
     const { chain } = this
     if (chain === null) return
@@ -216,7 +227,19 @@ export class Daemon {
       if (record.kind === 'violin') this.#settle(record.key as ViolinId)
     }
     for (const record of removed) if (record.kind === 'violin') this.#settle(record.key as ViolinId)
+    if (records.some(({ kind }) => kind === 'revocation') && !this.#world.hasBug('shut-out-stays'))
+      this.#shutOut()
     this.#host.claims?.kick()
+  }
+
+  /** Somebody was shut out: ways to it end here, and no vSwitch counts on it. */
+  #shutOut(): void {
+    const { connections } = this
+    connections.reconsider()
+    for (const trunk of this.#world.trunksOf(this.#host))
+      if (this.shuts(trunk.other(this.#host))) trunk.shut(this.#host)
+    const { slice, worker } = this.#host
+    if (this.#host.running) worker.do('command', () => slice.reconfigure())
   }
 
   /** Who holds a VIOLIN now; one that this host holds no more is forgotten, as its reconciler does. */

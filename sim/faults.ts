@@ -67,8 +67,10 @@ export type Fault =
     }
   /** A newcomer redeems an invite at a member. */
   | { readonly kind: 'join'; readonly host: number; readonly invite: number; readonly via: number }
-  /** The founder puts a host out for ever. */
+  /** The founder shuts a host out for ever. */
   | { readonly kind: 'revoke'; readonly host: number }
+  /** The founder shuts the key of a VIOLIN's owner out for ever (`violin refuse --everywhere`). */
+  | { readonly kind: 'refuse'; readonly violin: number }
   /** A member says what is not so. */
   | { readonly kind: 'lie'; readonly host: number; readonly lie: Lie }
 
@@ -109,6 +111,8 @@ export function describeFault(fault: Fault): string {
     case 'publish':
     case 'revoke':
       return `${fault.kind} ${fault.host}`
+    case 'refuse':
+      return `refuse the owner of VIOLIN ${fault.violin}`
     case 'change':
       return `VIOLIN ${fault.violin} on ${fault.hosts.join(',') || 'nobody'}`
     case 'lie':

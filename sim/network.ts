@@ -262,7 +262,8 @@ export class Network {
     const { delayMs, rttMs, loss, lastAt } = this.#ways
     const share = loss[way] as number
     let delay = this.#withChance(delayMs[way] as number)
-    for (let waitMs = againMs; this.#random.next() < share; waitMs *= 2) delay += waitMs + (rttMs[way] as number)
+    for (let waitMs = againMs; this.#random.next() < share; waitMs *= 2)
+      delay += waitMs + (rttMs[way] as number)
     const at = Math.max(this.#clock.now + delay, lastAt[way] as number)
     if (this.plan.jitterMs > 0 || share > 0) lastAt[way] = at
     return at

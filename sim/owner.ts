@@ -47,6 +47,12 @@ export class Owner {
     return { key: this.#signer.publicKey, proof }
   }
 
+  /** What shows that the owner key is on this host; null: the host is not in the mesh. */
+  get chain(): Chain | null {
+    const { chain } = this.#host.records
+    return chain === null ? null : this.#chainOn(chain)
+  }
+
   /** The id of a VIOLIN of this owner. */
   violinOf(index: number): ViolinId {
     return violinIdOf(this.#foundingOf(index), virtualCrypto)

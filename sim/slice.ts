@@ -140,13 +140,20 @@ export class Slice {
     this.#feed(lan, { kind: 'ports', ports: portsOf(lan) })
   }
 
+  /** Who takes part may have changed. */
+  reconfigure(): void {
+    for (const lan of this.lans.values()) this.#configure(lan)
+  }
+
   #configure(lan: Lan): void {
     const { world, plan } = { world: this.#world, plan: lan.plan }
+    const { records } = this.#host
+    const keysOf = (places: readonly number[]): HostKey[] =>
+      places.flatMap((place) => (records.shuts(world.host(place)) ? [] : world.host(place).key))
     const base = ownersOf(world, plan)
     const owners =
       lan.owners.size === 0 ? base : new Map([base, ...lan.owners.values()].flatMap((one) => [...one]))
-    const candidates = plan.candidates.map((host) => world.host(host).key)
-    const members = plan.hosts.map((host) => world.host(host).key)
+    const [candidates, members] = [keysOf(plan.candidates), keysOf(plan.hosts)]
     this.#feed(lan, { kind: 'configure', candidates, members, owners })
   }
 

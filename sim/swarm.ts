@@ -154,7 +154,10 @@ const draws: readonly (readonly [number, Draw])[] = [
     6,
     (random, hosts) => ({ kind: 'change', violin: random.below(violins), hosts: somePlaces(random, hosts) })
   ],
-  [3, (random, hosts) => ({ kind: 'lie', host: random.below(hosts), lie: random.pick(allLies) })]
+  [3, (random, hosts) => ({ kind: 'lie', host: random.below(hosts), lie: random.pick(allLies) })],
+  // The founder is whose word counts.
+  [3, (random, hosts) => ({ kind: 'revoke', host: 1 + random.below(hosts - 1) })],
+  [2, (random) => ({ kind: 'refuse', violin: random.below(violins) })]
 ]
 const allLies = Object.keys(lies) as readonly Lie[]
 const allParts = draws.reduce((sum, [parts]) => sum + parts, 0)

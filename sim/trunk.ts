@@ -138,8 +138,21 @@ export class Trunk {
     return this.#keyed !== null && this.#keyed[0] === a.life && this.#keyed[1] === b.life
   }
 
+  /** This end takes nothing of the other from now on: it was shut out. */
+  shut(host: Host): void {
+    const side = this.#side(host)
+    this.#keyed = null
+    this.#world.changedAt = this.#world.clock.now
+    if (this.upSince[side] !== Infinity) {
+      this.upSince[side] = Infinity
+      this.#tell(side, false, false)
+    }
+    this.reconsider()
+  }
+
   #bothAnswer(): boolean {
     const [a, b] = this.ends
+    if (a.records.shuts(b) || b.records.shuts(a)) return false
     return a.running && b.running && this.#world.network.connects(a.place, b.place)
   }
 

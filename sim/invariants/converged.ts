@@ -1,7 +1,6 @@
-import { recordsOf } from '#core/records/tree.ts'
 import type { Host } from '../host.ts'
-import type { World } from '../world.ts'
 import type { Invariant } from './invariant.ts'
+import { cutIn } from './shut-out.ts'
 
 /** After the time of rest all members hold the same records. */
 export const converged: Invariant = {
@@ -10,7 +9,8 @@ export const converged: Invariant = {
   watch: (world) => ({
     end() {
       if (!world.scenario.records) return
-      const hosts = world.members.filter((host) => host.running && !isOut(host))
+      const isCut = cutIn(world)
+      const hosts = world.members.filter((host) => host.running && !isCut(host.records.chain))
       const [first, ...others] = hosts
       if (first === undefined) return
       const wanted = hashes(first)
@@ -34,16 +34,6 @@ export const converged: Invariant = {
       }
     }
   })
-}
-
-/** Keys that any host holds for revoked. */
-export function revokedKeys(world: World): ReadonlySet<string> {
-  const trees = new Set(world.hosts.map(({ records }) => records.set.tree('revocations')))
-  return new Set([...trees].flatMap((tree) => [...recordsOf(tree)]).map(({ key }) => key))
-}
-
-function isOut(host: Host): boolean {
-  return host.records.chain !== null && host.records.set.isRevoked(host.records.chain)
 }
 
 function hashes(host: Host): string {

@@ -6,8 +6,8 @@ import type { SpecEntity } from '#core/spec.ts'
 import { macOfEntity } from '../claims.ts'
 import type { Host } from '../host.ts'
 import type { World } from '../world.ts'
-import { revokedKeys } from './converged.ts'
 import type { Invariant } from './invariant.ts'
+import { cutIn } from './shut-out.ts'
 
 /** What is lost is taken over, boots, fails and boots elsewhere, two at a time, within this time of rest. */
 const upMs = 35_000
@@ -28,6 +28,7 @@ export const entitiesUp: Invariant = {
         const host = world.host(seen.host)
         const entity = host.records.view.violins.get(violin)?.spec?.entities.find((one) => one.name === name)
         const other = runnersOf(world, violin, name).find((one) => {
+          if (host.records.shuts(one)) return false
           const held = one.claims?.held(violin, name)
           const same = generationOf(held?.claim ?? 0) === generationOf(claim) && held?.superseded === 0
           return one !== host && same && entity?.hosts.includes(one.id) === true && reaches(world, host, one)
@@ -48,13 +49,14 @@ export const entitiesUp: Invariant = {
 
 function checkEnd(world: World, violin: ViolinId, entity: SpecEntity): void {
   const { name, hosts, generation } = entity
-  const runners = runnersOf(world, violin, name)
+  const isCut = cutIn(world)
+  // One that was shut out keeps what it runs to itself.
+  const runners = runnersOf(world, violin, name).filter(({ records }) => !isCut(records.chain))
   const strayed = runners.find(({ id }) => !hosts.includes(id))
-  const revoked = revokedKeys(world)
   const may = hosts
     .map((id) => world.byId(id))
     .filter((host) => {
-      if (host?.running !== true || revoked.has(host.signer.publicKey)) return false
+      if (host?.running !== true || isCut(host.records.chain)) return false
       const held = host.claims?.held(violin, name)
       return !(held?.state === 'failed' && generationOf(held.claim) === generation)
     })
@@ -87,7 +89,9 @@ function reaches(world: World, a: Host, b: Host): boolean {
 /** The version that stands, as all members know it. */
 function standing(world: World, index: number): ViolinRecord['body']['spec'] {
   const { id } = world.violin(index)
-  const versions = world.members.flatMap((host) =>
+  const isCut = cutIn(world)
+  const members = world.members.filter(({ records }) => !isCut(records.chain))
+  const versions = members.flatMap((host) =>
     host.records.set.entries(id).filter((record): record is ViolinRecord => record.kind === 'violin')
   )
   const [first, ...others] = versions

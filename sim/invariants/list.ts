@@ -15,6 +15,7 @@ import { noLoop } from './no-loop.ts'
 import { noStranger } from './no-stranger.ts'
 import { oneSwitch } from './one-switch.ts'
 import { settled } from './settled.ts'
+import { shutOut } from './shut-out.ts'
 import { supersededPorts } from './superseded-ports.ts'
 
 export const invariants: readonly Invariant[] = [
@@ -30,6 +31,7 @@ export const invariants: readonly Invariant[] = [
   settled,
   invites,
   noStranger,
+  shutOut,
   claimsListed,
   supersededPorts,
   entitiesUp,

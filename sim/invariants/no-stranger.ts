@@ -1,5 +1,5 @@
-import { revokedKeys } from './converged.ts'
 import type { Invariant } from './invariant.ts'
+import { cutIn } from './shut-out.ts'
 
 /** No host keeps a record of somebody whom no member let in. */
 export const noStranger: Invariant = {
@@ -15,12 +15,15 @@ export const noStranger: Invariant = {
       world.violate('no-stranger', `host ${seen.host} keeps a ${seen.record.kind} record of a stranger`)
     },
     end() {
-      const revoked = revokedKeys(world)
-      for (const host of revoked.size === 0 ? [] : world.members) {
-        if (revoked.has(host.signer.publicKey)) continue
+      const isCut = cutIn(world)
+      const out = new Set(
+        world.members.flatMap(({ records, signer }) => (isCut(records.chain) ? signer.publicKey : []))
+      )
+      for (const host of out.size === 0 ? [] : world.members) {
+        if (out.has(host.signer.publicKey)) continue
         const kept = host.records.set
           .entries('mesh')
-          .find((one) => one.kind === 'host' && revoked.has(one.author))
+          .find((one) => one.kind === 'host' && out.has(one.author))
         if (kept !== undefined)
           world.violate('no-stranger', `host ${host.place} keeps a revoked host's record`)
       }

@@ -2,8 +2,8 @@ import { namesHost } from '#core/records/holders.ts'
 import type { ViolinRecord } from '#core/records/record.ts'
 import { beats } from '#core/records/set.ts'
 import type { World } from '../world.ts'
-import { revokedKeys } from './converged.ts'
 import type { Invariant } from './invariant.ts'
+import { cutIn } from './shut-out.ts'
 
 /** After the time of rest the hosts of each VIOLIN hold its standing version, and nobody else an older one. */
 export const settled: Invariant = {
@@ -20,10 +20,9 @@ export const settled: Invariant = {
 function check(world: World, index: number): void {
   const { id, owner } = world.violin(index)
   const copies = world.scenario.violins[index]?.copies ?? []
-  const revoked = revokedKeys(world)
-  const isIn = (key: string): boolean => !revoked.has(key)
-  const hosts = world.members.filter((host) => host.running && isIn(host.signer.publicKey))
-  if (!isIn(owner.signer.publicKey)) return
+  const isCut = cutIn(world)
+  const hosts = world.members.filter((host) => host.running && !isCut(host.records.chain))
+  if (isCut(owner.records.owner.chain)) return
   const versions = hosts.map(({ records: { set } }) =>
     set.holds(id)
       ? set.entries(id).find((record): record is ViolinRecord => record.kind === 'violin')
