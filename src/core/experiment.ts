@@ -31,6 +31,13 @@ export type Action =
   | { readonly kind: 'power'; readonly entity: string; readonly turns: readonly boolean[] }
   | { readonly kind: 'migrate'; readonly entity: string; readonly to: string }
   | { readonly kind: 'gather'; readonly entity: string; readonly files: readonly string[] }
+  | {
+      readonly kind: 'capture'
+      /** `ENTITY:NIC`, or a vLAN. */
+      readonly target: string
+      /** How long; null: until nothing else is left to do. */
+      readonly forMs: number | null
+    }
 
 export interface Step {
   /** Unique, and a name for a file. */
@@ -66,7 +73,10 @@ export class Schedule<S extends Pick<Step, 'name' | 'when'>> {
     return begun
   }
 
-  /** A step that had begun ended, and did what it should or did not. */
+  /**
+   * A step that had begun ended, and did what it should or did not. One that goes on in the background, as a capture
+   * does once it captures, ends here when it has begun to.
+   */
   ended(name: string, good: boolean, nowMs: number): void {
     if (!this.#running.delete(name)) return
     if (good) this.#done.set(name, nowMs)

@@ -39,7 +39,9 @@ const step = z.strictObject({
   migrate: text.optional(),
   to: text.optional(),
   gather: text.optional(),
-  files: z.array(text).min(1).max(256).optional()
+  files: z.array(text).min(1).max(256).optional(),
+  capture: text.optional(),
+  for: time
 })
 
 const schema = z.strictObject({
@@ -64,7 +66,8 @@ const actions = {
   start: [],
   restart: [],
   migrate: ['to'],
-  gather: ['files']
+  gather: ['files'],
+  capture: ['for']
 } as const
 type ActionWord = keyof typeof actions
 const common = ['name', 'at', 'after', 'wait', 'timeout'] as const
@@ -167,6 +170,7 @@ function readWhen(source: Source, one: FileStep, path: Path): When {
 }
 
 function readAction(source: Source, topology: Topology, one: FileStep, word: ActionWord, path: Path): Action {
+  if (word === 'capture') return readCapture(source, topology, one, path)
   const [entity = '', nic] = (one[word] as string).split(':')
   const known = topology.entities.find(({ name }) => name === entity)
   if (known === undefined || (nic !== undefined && word !== 'link')) {
@@ -223,6 +227,23 @@ function readAction(source: Source, topology: Topology, one: FileStep, word: Act
       return { kind: 'gather', entity, files }
     }
   }
+}
+
+function readCapture(source: Source, topology: Topology, one: FileStep, path: Path): Action {
+  const target = one.capture as string
+  const known = [
+    ...topology.lans.map(({ name }) => name),
+    ...topology.entities.flatMap(({ name, nics }) => nics.map((nic) => `${name}:${nic.name}`))
+  ]
+  if (!known.includes(target)) {
+    const meant = nearest(target, known)
+    throw source.refuse(
+      [...path, 'capture'],
+      `${topology.name} has no vNIC or vLAN ${target}`,
+      meant === null ? 'write it as ENTITY:NIC or LAN' : `did you mean ${meant}?`
+    )
+  }
+  return { kind: 'capture', target, forMs: timeOf(one.for ?? '') }
 }
 
 function readSet(source: Source, one: FileStep, path: Path): Partial<Record<LinkField, number>> {

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
+import { readPcapng } from '../frame/pcapng-reader.ts'
 import { meshOf, refused, succeeded } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -35,13 +36,14 @@ test('the example runs by one command, and its folder tells what happened', asyn
   const ran = succeeded(
     await home.try(['run', join(root, 'examples/experiment/cut.yaml'), '-o', folder], { timeoutMs: 120_000 })
   )
-  assert.match(ran.stdout, /7 of 7 steps did what they should; see .*index.html/)
+  assert.match(ran.stdout, /8 of 8 steps did what they should; see .*index.html/)
   const entries = entriesOf(folder)
   const at = (kind: string, step: string): number =>
     entries.find((one) => one.kind === kind && one.step === step)?.atMs ?? assert.fail(`${kind} ${step}`)
   const pings = entries.flatMap(({ kind, step, text, atMs }) => {
-    const ms = kind === 'output' && step === 'pings' ? /time=([\d.]+) ms/.exec(text ?? '')?.[1] : undefined
-    return ms === undefined ? [] : [{ atMs, ms: Number(ms) }]
+    const [, sequence, ms] =
+      (kind === 'output' && step === 'pings' && /seq=(\d+) .*time=([\d.]+) ms/.exec(text ?? '')) || []
+    return ms === undefined ? [] : [{ atMs, ms: Number(ms), sequence: Number(sequence) }]
   })
   const during = (from: number, to: number): number[] =>
     pings.filter(({ atMs }) => atMs > from && atMs < to).map(({ ms }) => ms)
@@ -63,6 +65,21 @@ test('the example runs by one command, and its folder tells what happened', asyn
     readFileSync(join(folder, 'files/kept/a/tmp/pings'), 'utf8').match(/time=/g)?.length,
     pings.length
   )
+  // Echo requests that a sends (type 8 of ICMP): of every answer that ping printed, and of those that did not come.
+  const { frames, interfaces } = readPcapng(readFileSync(join(folder, 'files/frames/a-eth0.pcapng')))
+  const requests = frames.filter(
+    ({ data, direction }) => direction === 'outbound' && data.readUInt16BE(12) === 0x0800 && data[34] === 8
+  )
+  const sent = new Set(requests.map(({ data }) => data.readUInt16BE(40)))
+  for (const { sequence } of pings) assert.ok(sent.has(sequence), `ping ${sequence}`)
+  assert.ok(sent.size > pings.length, `${sent.size} of 150 pings sent, ${pings.length} answered`)
+  assert.deepEqual(
+    interfaces.map(({ name, dropped }) => [name, dropped]),
+    [['a:eth0', 0n]]
+  )
+  const counted = entries.find(({ kind, step }) => kind === 'output' && step === 'frames')?.text
+  assert.equal(counted, `${frames.length} frames, 0 dropped`)
+  assert.ok(at('ended', 'frames') > at('ended', 'pings'))
   const page = readFileSync(join(folder, 'index.html'), 'utf8')
   assert.match(page, /<svg viewBox[^>]* aria-label="Round trips">/)
   assert.doesNotMatch(page, /https?:\/\/(?!www\.w3\.org)/)
@@ -95,6 +112,8 @@ steps:
   - { name: other, exec: b, run: exit 3, expect: 3 }
   - { name: long, exec: b, run: sleep 1000, timeout: 1s }
   - { name: missing, gather: b, files: [/nowhere] }
+  - { name: short, capture: left, for: 300ms }
+  - { name: later, after: short, exec: a, run: ping -c 2 10.0.1.1 }
 `
   )
   const folder = join(work, 'fails')
@@ -105,12 +124,15 @@ steps:
     good: number
     failed: { step: string; reason: string }[]
   }
-  assert.deepEqual([told.steps, told.good], [5, 1])
+  assert.deepEqual([told.steps, told.good], [7, 3])
   const reasons = Object.fromEntries(told.failed.map(({ step, reason }) => [step, reason]))
   assert.equal(reasons['says'], 'status 3')
   assert.equal(reasons['long'], 'not done in 1 s')
   assert.equal(reasons['never'], 'says did not do what it should')
   assert.match(reasons['missing'] as string, /cannot be read/)
+  const { interfaces, frames } = readPcapng(readFileSync(join(folder, 'files/short/left.pcapng')))
+  assert.deepEqual(interfaces.map(({ name }) => name).toSorted(), ['a:eth0', 'r:eth0'])
+  assert.ok(frames.length > 0)
   const output = entriesOf(folder).filter(({ kind, step }) => kind === 'output' && step === 'says')
   assert.deepEqual(new Set(output.map(({ text }) => text)), new Set(['hello 42', 'oops']))
   refused(await home.try(['run', join(again, 'fails.yaml'), '-o', folder]), /is there already; name another/)

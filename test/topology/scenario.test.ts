@@ -35,10 +35,10 @@ function refusal(steps: string): string {
 describe('a scenario', () => {
   it('is read as in the example', () => {
     const { name, seed, steps, topology } = parse(readFileSync(join(examples, 'cut.yaml'), 'utf8'))
-    assert.deepEqual([name, seed, topology.name, steps.length], ['cut', 1, 'line', 7])
-    assert.deepEqual(steps[2], {
+    assert.deepEqual([name, seed, topology.name, steps.length], ['cut', 1, 'line', 8])
+    assert.deepEqual(steps[3], {
       name: 'slower',
-      when: { kind: 'after', step: 'reached', waitMs: 3_000 },
+      when: { kind: 'after', step: 'frames', waitMs: 3_000 },
       action: {
         kind: 'link',
         entity: 'a',
@@ -49,7 +49,8 @@ describe('a scenario', () => {
       },
       timeoutMs: 300_000
     })
-    assert.deepEqual(steps[5]?.action, { kind: 'power', entity: 'r', turns: [false, true] })
+    assert.deepEqual(steps[1]?.action, { kind: 'capture', target: 'a:eth0', forMs: null })
+    assert.deepEqual(steps[6]?.action, { kind: 'power', entity: 'r', turns: [false, true] })
   })
 
   it('is refused with its place and what to do', () => {
@@ -75,6 +76,9 @@ describe('a scenario', () => {
       ['  - { link: "a:eth0", set: { delay: 5 } }', /5 is no delay; write it as 20ms, or 0/],
       ['  - { link: "a:eth0", set: { dellay: 5ms } }', /unknown word `dellay`; did you mean `delay`\?/],
       ['  - { gather: a, files: [x] }', /"x" is no absolute path/],
+      ['  - { capture: "a:eth7" }', /line has no vNIC or vLAN a:eth7; did you mean a:eth0\?/],
+      ['  - { capture: lefd, for: 1s }', /did you mean left\?/],
+      ['  - { gather: a, files: [/x], for: 1s }', /`for` says nothing of `gather`/],
       ['  - { migrate: a }', /`migrate` without `to`/],
       ['  - { exce: a }', /unknown word `exce`; did you mean `exec`\?/]
     ] as const)

@@ -6,6 +6,7 @@ import type { Service } from '#api/contract.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { Action, Step } from '#core/experiment.ts'
 import { formatLink } from '#core/link.ts'
+import { captureTarget, runCapture, sayCounts } from '../capture.ts'
 import { runSession } from '../session.ts'
 
 /** Longest file that is gathered, bytes. */
@@ -26,22 +27,39 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string>>
   readonly line: (stream: 'stdout' | 'stderr', text: string) => void
   readonly file: (path: string, data: Uint8Array) => Promise<void>
+  /** Makes a file that grows. */
+  readonly open: (path: string) => Promise<GrowingFile>
+  /** The step goes on beside the others: what comes after it may begin. */
+  readonly begun: () => void
+  /** Nothing else is left to do: what goes on beside ends. */
+  readonly over: AbortSignal
   /** The experiment is given up. */
   readonly signal: AbortSignal
+}
+
+export interface GrowingFile {
+  append(data: Uint8Array): Promise<void>
+  close(): Promise<void>
 }
 
 /** Carries a step out; never rejects. */
 export async function carryOut(step: Step, around: Surroundings): Promise<Ended> {
   const timeout = AbortSignal.timeout(step.timeoutMs)
   const signal = AbortSignal.any([timeout, around.signal])
+  let isBegun = false
+  const begun = (): void => {
+    isBegun = true
+    around.begun()
+  }
   try {
-    return await act(step, around, signal)
+    return await act(step, { ...around, begun }, signal)
   } catch (error: unknown) {
-    const why = timeout.aborted
-      ? `not done in ${step.timeoutMs / 1_000} s`
-      : around.signal.aborted
-        ? 'given up'
-        : errorData(error).message
+    const why =
+      timeout.aborted && !isBegun
+        ? `not done in ${step.timeoutMs / 1_000} s`
+        : around.signal.aborted
+          ? 'given up'
+          : errorData(error).message
     return { good: false, status: null, reason: why }
   }
 }
@@ -74,6 +92,9 @@ async function act({ action, timeoutMs }: Step, around: Surroundings, signal: Ab
     case 'gather':
       for (const path of action.files)
         await around.file(`${action.entity}${path}`, await fetch(action.entity, path, around, signal))
+      return done
+    case 'capture':
+      await capture(action, around, signal)
       return done
   }
 }
@@ -140,6 +161,39 @@ async function fetch(
   return Buffer.concat(chunks)
 }
 
+/** Captures until its time is over or nothing else is left to do; `signal` ends one that does not begin. */
+async function capture(
+  { target, forMs }: Extract<Action, { kind: 'capture' }>,
+  around: Surroundings,
+  signal: AbortSignal
+): Promise<void> {
+  const show = await around.service.show({ name: around.violin })
+  const file = await around.open(`${target.replace(':', '-')}.pcapng`)
+  const stop = new AbortController()
+  const late = (): void => stop.abort()
+  signal.addEventListener('abort', late, { once: true })
+  const enough = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const counts = await runCapture(around.service, show, captureTarget(show, target), {
+      write: (bytes) => file.append(bytes),
+      begun: () => {
+        signal.removeEventListener('abort', late)
+        if (forMs !== null) timer = setTimeout(() => enough.abort(), forMs)
+        around.begun()
+      },
+      warn: (text) => around.line('stderr', text),
+      end: AbortSignal.any([around.over, enough.signal]),
+      stop: stop.signal
+    })
+    around.line('stdout', sayCounts(counts))
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', late)
+    await file.close()
+  }
+}
+
 /** What a step does, in words. */
 export function sayAction(action: Action): string {
   switch (action.kind) {
@@ -161,6 +215,8 @@ export function sayAction(action: Action): string {
       return `migrate ${action.entity} to ${action.to}`
     case 'gather':
       return `gather ${action.files.map((file) => `${action.entity}:${file}`).join(' ')}`
+    case 'capture':
+      return `capture ${action.target}`
   }
 }
 

@@ -3,10 +3,11 @@
  * a page with plots, and all that is needed to run it again.
  */
 import { createWriteStream, type WriteStream } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, open, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { once } from 'node:events'
 import type { Step } from '#core/experiment.ts'
+import type { GrowingFile } from './actions.ts'
 import type { Plot } from '#plot/plot.ts'
 import { figureOf, pageOf } from '#plot/page.ts'
 import { escape } from '#plot/svg.ts'
@@ -24,6 +25,9 @@ export const names = {
   /** The scenario and its topology, to run again. */
   experiment: 'experiment'
 } as const
+
+/** Steps that change nothing, and have no mark in the plots. */
+const quiet: ReadonlySet<string> = new Set<Step['action']['kind']>(['exec', 'gather', 'capture'])
 
 /** One line of `results.jsonl`. Times are ms since the VIOLIN ran. */
 export type Entry =
@@ -74,6 +78,13 @@ export class Results {
     await writeFile(join(this.folder, path), data)
   }
 
+  /** Makes a file of the folder that grows. */
+  async open(path: string): Promise<GrowingFile> {
+    await mkdir(dirname(join(this.folder, path)), { recursive: true })
+    const file = await open(join(this.folder, path), 'w')
+    return { append: (data) => file.appendFile(data), close: () => file.close() }
+  }
+
   /** Writes the page. Throws what kept lines from being written. */
   async close(title: string, about: string, steps: readonly Step[]): Promise<void> {
     await this.file(names.page, this.#page(title, about, steps))
@@ -88,7 +99,7 @@ export class Results {
     )
     const { roundTrips, rates } = measuredIn(this.#lines, began)
     const marks = steps
-      .filter(({ action, name }) => action.kind !== 'exec' && action.kind !== 'gather' && began.has(name))
+      .filter(({ action, name }) => !quiet.has(action.kind) && began.has(name))
       .map(({ name }) => ({ axis: 'x' as const, at: (began.get(name) as number) / 1_000, label: name }))
     const x = { label: 'seconds' }
     const plots: Plot[] = [

@@ -178,6 +178,7 @@ async function takeSteps(
   const env = { ...scenario.env, SEED: String(scenario.seed) }
   let wake = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => wake.resolve(), { once: true })
+  const over = new AbortController()
   const take = async (step: Step): Promise<void> => {
     const does = sayAction(step.action)
     results.add({ kind: 'began', atMs: now(), step: step.name, does })
@@ -188,7 +189,13 @@ async function takeSteps(
       env,
       signal,
       line: (stream, text) => results.add({ kind: 'output', atMs: now(), step: step.name, stream, text }),
-      file: (path, data) => results.file(join(names.files, step.name, path), data)
+      file: (path, data) => results.file(join(names.files, step.name, path), data),
+      open: (path) => results.open(join(names.files, step.name, path)),
+      begun: () => {
+        schedule.ended(step.name, true, now())
+        wake.resolve()
+      },
+      over: over.signal
     })
     results.add({ kind: 'ended', atMs: now(), step: step.name, ...ended })
     if (!ended.good) {
@@ -209,6 +216,7 @@ async function takeSteps(
     clearTimeout(timer)
     wake = Promise.withResolvers<void>()
   }
+  over.abort()
   await Promise.all(taken)
   for (const { name, when } of schedule.left) {
     const reason = signal.aborted
