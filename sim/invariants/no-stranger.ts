@@ -16,14 +16,11 @@ export const noStranger: Invariant = {
     },
     end() {
       const isCut = cutIn(world)
-      const out = new Set(
-        world.members.flatMap(({ records, signer }) => (isCut(records.chain) ? signer.publicKey : []))
-      )
-      for (const host of out.size === 0 ? [] : world.members) {
-        if (out.has(host.signer.publicKey)) continue
-        const kept = host.records.set
-          .entries('mesh')
-          .find((one) => one.kind === 'host' && out.has(one.author))
+      const { members } = world
+      for (const host of members.some(({ records }) => isCut(records.chain)) ? members : []) {
+        if (isCut(host.records.chain)) continue
+        // Of one that is out by its second seat alone, words of the first are those of one that lost its slot.
+        const kept = host.records.set.entries('mesh').find((one) => one.kind === 'host' && isCut(one.chain))
         if (kept !== undefined)
           world.violate('no-stranger', `host ${host.place} keeps a revoked host's record`)
       }

@@ -13,7 +13,8 @@ const found = [
   { name: 'passed-on-among-dropped', seed: 809_381_049 },
   { name: 'listed-after-lie', seed: 1_080_204_696 },
   { name: 'dated-ahead', seed: 30_148 },
-  { name: 'owner-on-two', seed: 1 }
+  { name: 'owner-on-two', seed: 1 },
+  { name: 'witness-out', seed: 800_239 }
 ]
 
 function read(name: string): Scenario {
