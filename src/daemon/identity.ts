@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { networkFingerprint, networkKeyBytes } from '#core/admission/token.ts'
+import type { NetworkMismatch } from '#mesh/contract.ts'
 import { hex, unhex } from '#core/derive.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer } from '#core/ids.ts'
@@ -255,10 +256,18 @@ async function loadNetworkKey(folder: string): Promise<Uint8Array | null> {
   return isThere ? loadSeed(path) : null
 }
 
-/** What a host says whose words no other host can read. */
-export function wrongNetworkKey({ networkKey }: Identity): string {
+/** What a host says that has another network key than those whom it dials. */
+export function wrongNetworkKey({ networkKey }: Identity, mismatch: NetworkMismatch): string {
   const print = networkKey === null ? '' : ` (${hex(networkFingerprint(networkKey, crypto))})`
-  return `members hang up on what they cannot read: the key${print} in identity/${networkKeyName} is not the mesh's; copy that file from another host, and start the daemon again`
+  const file = `identity/${networkKeyName}`
+  switch (mismatch) {
+    case 'open':
+      return `members have no network key, and this host has one${print}; move ${file} away, and start the daemon again`
+    case 'closed':
+      return `members have a network key, and this host has none; copy ${file} from another host, and start the daemon again`
+    case 'other-key':
+      return `members have another network key than this host's${print}; copy ${file} from another host, and start the daemon again`
+  }
 }
 
 /** A network key from a file that a person names: 64 hex digits. Throws ViolinError `usage`. */

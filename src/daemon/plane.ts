@@ -5,7 +5,7 @@
 import type { Limits } from '#core/limits.ts'
 import type { ImageStore } from '#images/store.ts'
 import { createMesh } from '#mesh/mesh.ts'
-import type { Mesh } from '#mesh/contract.ts'
+import type { Mesh, NetworkMismatch } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import { Admission } from './admission.ts'
 import { Changes } from './changes.ts'
@@ -113,15 +113,15 @@ export function hostMesh(
 ): Promise<Mesh> {
   const { host, records, store, journal, log } = parts
   const { identity } = host
-  const keyRefused = (): void => {
-    const text = wrongNetworkKey(identity)
+  const otherNetwork = (mismatch: NetworkMismatch): void => {
+    const text = wrongNetworkKey(identity, mismatch)
     journal.note('network-key', null, text)
     options.warn(text)
   }
   return createMesh({
     hostSeed: identity.hostSeed,
     networkKey: identity.networkKey,
-    keyRefused,
+    otherNetwork,
     listen: options.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,

@@ -78,6 +78,8 @@ export const MAX_CONNECTIONS = 300
 export const MAX_INBOUND_PER_SECOND = 50
 /** Inbound connections in their handshake at once. */
 export const MAX_INBOUND_PENDING = 64
+/** Addresses at which another network was found, until who dialled is told. */
+export const MAX_MISMATCHES = 64
 /** Streams on one connection, each way. */
 export const MAX_MUXED_STREAMS = 256
 /** Under way on one stream: 160 Mb/s at 100 ms of round trip, and what a peer can pin here for each. */

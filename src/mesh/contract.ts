@@ -8,13 +8,16 @@ import type { Bounds } from './bounds.ts'
 
 export type Verdict = 'accept' | 'ignore' | 'reject'
 
+/** What was dialled is of a network that is open, or closed where this one is open, or closed by another key. */
+export type NetworkMismatch = 'open' | 'closed' | 'other-key'
+
 export interface MeshOptions {
   /** Ed25519 private key of the host, 32-byte seed. */
   readonly hostSeed: Uint8Array
   /** 32 bytes that every host of a closed network has, under all else; null: the network is open. */
   readonly networkKey?: Uint8Array | null
-  /** Of a closed network, once: peers that were dialled hung up on what they could not read, and none ever answered. */
-  readonly keyRefused?: () => void
+  /** Once: a peer that was dialled is in another network than the key says, and none ever was in this one. */
+  readonly otherNetwork?: (mismatch: NetworkMismatch) => void
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[]
   /** Opaque id of the mesh (hex of its root key): names its protocols, DHT and mDNS service. */

@@ -14,6 +14,7 @@ import { Hearing } from './hearing.ts'
 import { Membership } from './membership.ts'
 import { createNode, protocolPrefix, startNode } from './node.ts'
 import { asError, hostIdOf, peerIdOf } from './peer.ts'
+import { Network } from './protection.ts'
 import { Pulse } from './pulse.ts'
 import { Redial } from './redial.ts'
 import { Requests, refusalOf } from './requests.ts'
@@ -23,7 +24,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
 import type { HostId } from '#core/ids.ts'
 import type { Bounds } from './bounds.ts'
-import type { Mesh, MeshEvent, MeshOptions, ServeOptions } from './contract.ts'
+import type { Mesh, MeshEvent, MeshOptions, NetworkMismatch, ServeOptions } from './contract.ts'
 import type { Services } from './node.ts'
 
 type Answer = Parameters<Mesh['serve']>[2]
@@ -35,10 +36,19 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   // The services are made before the membership that they ask, and ask it only later.
   const gate = new Gate(() => mesh.membership)
   const hearing = new Hearing()
-  const node = await createNode(options, gate, dht, hearing)
-  const mesh = new Libp2pMesh(options, node, gate, dht, hearing)
+  const network = new Network(options.networkKey ?? null, (mismatch) => options.otherNetwork?.(mismatch))
+  const node = await createNode(options, gate, dht, hearing, network)
+  const mesh = new Libp2pMesh(options, node, { gate, dht, hearing, network })
   await mesh.start()
   return mesh
+}
+
+/** What the node was made with. */
+interface Parts {
+  readonly gate: Gate
+  readonly dht: Dht
+  readonly hearing: Hearing
+  readonly network: Network
 }
 
 class Libp2pMesh implements Mesh {
@@ -53,13 +63,15 @@ class Libp2pMesh implements Mesh {
   readonly #requests: Requests
   readonly #pulse: Pulse
   readonly #hearing: Hearing
+  readonly #network: Network
   /** When a peer that is not connected now was heard last; the longest gone are forgotten. */
   readonly #heardAt = new Map<HostId, number>()
   readonly #listeners: ((event: MeshEvent) => void)[] = []
   readonly #closing = new AbortController()
   #redial: Redial | null = null
 
-  constructor(options: MeshOptions, node: Libp2p<Services>, gate: Gate, dht: Dht, hearing: Hearing) {
+  constructor(options: MeshOptions, node: Libp2p<Services>, parts: Parts) {
+    const { gate, dht, hearing, network } = parts
     const bounds = { ...defaultBounds, ...options.bounds }
     this.#options = options
     this.#bounds = bounds
@@ -67,6 +79,7 @@ class Libp2pMesh implements Mesh {
     this.#gate = gate
     this.#dht = dht
     this.#hearing = hearing
+    this.#network = network
     this.self = hostIdOf(node.peerId)
     setMaxListeners(0, this.#closing.signal)
     this.membership = new Membership(this.#protocol('member'), options, bounds, {
@@ -144,6 +157,10 @@ class Libp2pMesh implements Mesh {
     const both = AbortSignal.any([signal, this.#closing.signal])
     const connection = await this.#node.dial(targets, { signal: both }).catch((error: unknown) => {
       signal.throwIfAborted()
+      for (const address of addresses) {
+        const mismatch = this.#network.mismatchAt(address)
+        if (mismatch !== null) throw otherNetwork(address, mismatch)
+      }
       const message = `nobody answered at ${addresses.join(', ') || 'no address'}`
       throw new ViolinError(
         'nobody-reachable',
@@ -351,4 +368,17 @@ export function parseAddress(address: string): Multiaddr {
 
 function withoutPeer(address: Multiaddr): string {
   return address.toString().replace(/\/p2p\/[^/]+$/, '')
+}
+
+function otherNetwork(address: string, mismatch: NetworkMismatch): ViolinError {
+  const what = {
+    open: 'a network that is open, and this one has a key',
+    closed: 'a closed network, and this one has no key',
+    'other-key': 'a closed network with another key'
+  }[mismatch]
+  return new ViolinError(
+    'refused',
+    `${address} is in ${what}`,
+    'see that identity/network.key is the same on both hosts, or on neither'
+  )
 }

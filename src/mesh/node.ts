@@ -22,7 +22,6 @@ import {
 import { BoundedDatastore } from './datastore.ts'
 import { gossipService } from './gossip.ts'
 import { asError } from './peer.ts'
-import { protection } from './protection.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { MultiaddrConnection, PeerDiscovery } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
@@ -31,6 +30,7 @@ import type { MeshOptions } from './contract.ts'
 import type { Dht } from './dht.ts'
 import type { Gate } from './gate.ts'
 import type { Hearing } from './hearing.ts'
+import type { Network } from './protection.ts'
 
 export interface Services extends Record<string, unknown> {
   readonly gossip: GossipSub
@@ -48,7 +48,8 @@ export async function createNode(
   options: MeshOptions,
   gate: Gate,
   dht: Dht,
-  hearing: Hearing
+  hearing: Hearing,
+  network: Network
 ): Promise<Libp2p<Services>> {
   const name = options.meshId.slice(0, 16)
   return createLibp2p<Services>({
@@ -60,9 +61,7 @@ export async function createNode(
     transports: [
       tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })
     ],
-    ...(options.networkKey == null
-      ? {}
-      : { connectionProtector: protection(options.networkKey, () => options.keyRefused?.()) }),
+    connectionProtector: network.protector,
     connectionEncrypters: [noise()],
     streamMuxers: [
       yamux({
