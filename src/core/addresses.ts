@@ -2,7 +2,7 @@
 import { ViolinError } from './errors.ts'
 import { formatIpv4, parseIpv4, parseSubnet } from './ipv4.ts'
 import { formatIpv6, parseIpv6, parseSubnet6 } from './ipv6.ts'
-import type { Spec, SpecNic, Topology, TopologyLan, TopologyNic } from './spec.ts'
+import { byDhcp, type Spec, type SpecNic, type Topology, type TopologyLan, type TopologyNic } from './spec.ts'
 
 /** Addresses that a network has for machines. */
 interface Range {
@@ -80,9 +80,11 @@ export function assignAddresses(topology: Topology, previous: Spec | null): Read
     topology.entities.flatMap(({ jetway, nics: own }) => (jetway?.mode === 'bridge' ? own : []))
   )
   const addressed = nics.filter(({ nic }) => !bridges.has(nic))
-  for (const family of families)
-    for (const [key, address] of assign(family, topology.lans, addressed, before))
+  for (const family of families) {
+    const settled = addressed.filter(({ nic }) => family.wanted(nic) !== byDhcp)
+    for (const [key, address] of assign(family, topology.lans, settled, before))
       addresses.get(key)?.push(address)
+  }
   return addresses
 }
 

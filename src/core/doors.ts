@@ -4,11 +4,29 @@
  */
 import { bare, isIpv6 } from './addresses.ts'
 import type { HostId } from './ids.ts'
-import type { Offer, Spec, SpecEntity, SpecLan, Topology, TopologyEntity } from './spec.ts'
+import {
+  byDhcp,
+  type Offer,
+  type Spec,
+  type SpecEntity,
+  type SpecLan,
+  type Topology,
+  type TopologyEntity
+} from './spec.ts'
 
 /** A real host on a vLAN: there while a command on that host holds it, wherever the record stands. */
 export function isAttached(entity: Pick<SpecEntity, 'kind' | 'driver'>): boolean {
   return entity.driver === 'tap' && entity.kind === 'host'
+}
+
+/** Whether a real host asks on its vLAN for its IPv4 address: there are such, and the record has none for it. */
+export function asksForAddress(
+  entity: Pick<SpecEntity, 'kind' | 'driver' | 'nics'>,
+  lans: readonly Pick<SpecLan, 'name' | 'subnet'>[]
+): boolean {
+  const [nic] = entity.nics
+  if (!isAttached(entity) || nic === undefined || nic.ips.some((one) => !isIpv6(one))) return false
+  return lans.find(({ name }) => name === nic.lan)?.subnet !== undefined
 }
 
 /** Names of the jetways to be open. Of enabled bridges to one vLAN only the first is: two would make a loop. */
@@ -43,7 +61,7 @@ export function withGuests(topology: Topology, former: Spec | null): Topology {
   const lans = new Set(topology.lans.map(({ name }) => name))
   const guests = (former?.entities ?? [])
     .filter((entity) => isGuest(entity) && entity.nics.every(({ lan }) => lans.has(lan)))
-    .map(topologyOf)
+    .map((entity) => topologyOf(entity, former?.lans ?? []))
   return guests.length === 0 ? topology : { ...topology, entities: [...topology.entities, ...guests] }
 }
 
@@ -64,7 +82,7 @@ export function withoutOffer(spec: Spec, { lan, to }: Offer): Spec {
 }
 
 /** A settled entity as a file would have it: on its host, with its addresses. */
-export function topologyOf(entity: SpecEntity): TopologyEntity {
+export function topologyOf(entity: SpecEntity, lans: readonly SpecLan[]): TopologyEntity {
   const { name, kind, driver, image, memoryMiB, hosts, restart, nics, env, files, run, jetway, by } = entity
   return {
     name,
@@ -75,7 +93,7 @@ export function topologyOf(entity: SpecEntity): TopologyEntity {
     ...(hosts[0] === undefined ? {} : { on: hosts[0] }),
     restart,
     nics: nics.map(({ name: nic, lan, ips }) => {
-      const ip = ips.find((one) => !isIpv6(one))
+      const ip = asksForAddress(entity, lans) ? byDhcp : ips.find((one) => !isIpv6(one))
       const ipv6 = ips.find(isIpv6)
       const own = {
         ...(ip === undefined ? {} : { ip: bare(ip) }),

@@ -2,10 +2,12 @@
  * A vNIC more or less on an entity of a VIOLIN that stands: the record says what its owner's file would say with
  * that change, addresses and placement kept, routes of all found anew. Pure.
  */
+import { asksForAddress } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { ImageHash } from './image.ts'
 import { addressOf, type Placement, resolveTopology } from './resolve.ts'
 import {
+  byDhcp,
   maxNicsPerEntity,
   type Spec,
   type SpecEntity,
@@ -67,7 +69,13 @@ export function fileOf(spec: Spec): Topology {
     }),
     entities: spec.entities.map((entity): TopologyEntity => {
       const { routes: _routes, hosts: _hosts, pinned: _pinned, generation: _generation, ...settled } = entity
-      return { ...settled, image: entity.image.name, nics: entity.nics.map(topologyNic) }
+      return {
+        ...settled,
+        image: entity.image.name,
+        nics: asksForAddress(entity, spec.lans)
+          ? entity.nics.map((nic) => ({ ...topologyNic(nic), ip: byDhcp }))
+          : entity.nics.map(topologyNic)
+      }
     }),
     ...(rendezvous === undefined ? {} : { rendezvous })
   }

@@ -8,6 +8,7 @@ import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
 import {
+  byDhcp,
   type DriverName,
   type Jetway,
   type LanService,
@@ -144,16 +145,17 @@ export interface Attaching {
   /** Of another owner, by an offer. */
   readonly by?: HostId
   readonly lan: string
-  /** An address of the vLAN, with its prefix length or without; absent: the next free one. */
+  /** An address of the vLAN, with its prefix length or without, or {@link byDhcp}; absent: the next free one. */
   readonly ip?: string
 }
 
 /**
  * The entity that it is: its addresses, and its ways to the other vLANs, of a real host no default one. Throws ViolinError
- * `topology-invalid` as {@link resolveTopology}.
+ * `topology-invalid` as {@link resolveTopology}, `refused` where nobody is there to give it an address.
  */
 export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
   const { name, host, driver = 'tap', by, lan, ip } = attaching
+  if (ip === byDhcp) checkDhcp(spec, lan, driver)
   const entity: TopologyEntity = {
     name,
     kind: 'host',
@@ -174,7 +176,7 @@ export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
       ...(ipv6 === undefined ? {} : { ipv6 }),
       vswitch: []
     })),
-    entities: [...spec.entities.map(topologyOf), entity]
+    entities: [...spec.entities.map((one) => topologyOf(one, spec.lans)), entity]
   }
   const addressed = addressedEntities(topology, spec)
   const nics = addressed.at(-1)?.nics ?? []
@@ -198,6 +200,7 @@ export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
 }
 
 function withoutPrefix(spec: Spec, lan: string, ip: string): string {
+  if (ip === byDhcp) return ip
   const [address = '', prefix] = ip.split('/')
   const subnet = spec.lans.find(({ name }) => name === lan)?.subnet ?? ''
   if (prefix === undefined || subnet.endsWith(`/${prefix}`)) return address
@@ -205,6 +208,22 @@ function withoutPrefix(spec: Spec, lan: string, ip: string): string {
     'topology-invalid',
     `/${prefix} is not the prefix length of ${lan}, ${subnet}`,
     `write ${address}, or ${address}/${subnet.split('/')[1]}`
+  )
+}
+
+/** By whom a real host would be given its address: who serves the vLAN, or somebody outside of it. */
+function checkDhcp(spec: Spec, lan: string, driver: DriverName): void {
+  const isBridged = spec.entities.some(
+    ({ jetway, nics }) => jetway?.mode === 'bridge' && nics.some((nic) => nic.lan === lan)
+  )
+  const { services, subnet } = spec.lans.find(({ name }) => name === lan) ?? {}
+  if (driver !== 'tap')
+    throw new ViolinError('refused', 'a vHost is given its address by its owner', 'leave `--ip dhcp` out')
+  if (subnet !== undefined && (services?.dhcp !== undefined || isBridged)) return
+  throw new ViolinError(
+    'refused',
+    `nobody on ${lan} gives addresses`,
+    'leave `--ip dhcp` out, or add `dhcp: true` to the vLAN and apply its file'
   )
 }
 
@@ -320,7 +339,9 @@ function lanRoutes(
   })
   const own = addressed.find(({ entity }) => entity.name === self)
   const nextHop = new Map<string, string | null>()
-  for (const nic of own?.nics ?? []) if (addressOf(nic, ipv6) !== undefined) nextHop.set(nic.lan, null)
+  const asks = own?.entity.nics.some(({ ip }) => ip === byDhcp) === true && !ipv6
+  for (const nic of own?.nics ?? [])
+    if (asks || addressOf(nic, ipv6) !== undefined) nextHop.set(nic.lan, null)
   const queue = [...nextHop.keys()]
   for (let lan = queue.shift(); lan !== undefined; lan = queue.shift()) {
     const via = nextHop.get(lan) as string | null

@@ -20,6 +20,9 @@ export type Routing = (typeof routings)[number]
 export const lanServices = ['dhcp', 'dns', 'ra'] as const
 export type LanService = (typeof lanServices)[number]
 
+/** In place of an IPv4 address: a real host is to ask on the vLAN for one. Its record has none, then. */
+export const byDhcp = 'dhcp'
+
 /** By address translation, or as one more member of a bridge of the host's. */
 export const jetwayModes = ['nat', 'bridge'] as const
 
@@ -51,7 +54,7 @@ export interface TopologyNic {
   /** eth0, eth1… in the file's order when it is not given. */
   readonly name: string
   readonly lan: string
-  /** A bare IPv4 address inside the vLAN's subnet; absent: the next free one. */
+  /** A bare IPv4 address inside the vLAN's subnet, or {@link byDhcp}; absent: the next free one. */
   readonly ip?: string
   /** A bare IPv6 address inside the vLAN's prefix; absent: the next free one. */
   readonly ipv6?: string

@@ -8,7 +8,7 @@ import type { HostId, ViolinId } from '#core/ids.ts'
 import { isName } from '#core/records/name.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { attachedEntity } from '#core/resolve.ts'
-import type { Spec, SpecEntity } from '#core/spec.ts'
+import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { AttachRow } from '#api/contract.ts'
 import { againMark } from '#slice/contract.ts'
 import { freeRoutes } from './doors/attached.ts'
@@ -137,7 +137,8 @@ export class Attachments {
         `take it off first: violin detach ${name}/${lan}`
       )
     const entity = freeName(spec as Spec, host.identity.name)
-    await freeRoutes(attachedEntity(spec as Spec, { ...request, name: entity, host: host.identity.id }))
+    const wanted = attachedEntity(spec as Spec, { ...request, name: entity, host: host.identity.id })
+    await freeRoutes(wanted, lanOf(spec as Spec, lan))
     const ended = Promise.withResolvers<void>()
     const held: Held = { violin: id, lan, entity, over, ended: ended.promise }
     this.#held.add(held)
@@ -216,20 +217,23 @@ export class Attachments {
       const device = doors.deviceOf(id, name)
       const [nic] = now.entity.nics
       const isOn = state === 'running' && isSwitched(said.get(host.identity.id), nic?.lan ?? '')
-      if (!isOn || device === null) continue
+      const addresses = doors.addressesOf(id, name)
+      if (!isOn || device === null || addresses === null) continue
+      const ips = await Promise.race([addresses, aborted(signal)])
+      if (ips === null) break
       return {
         kind: 'attached',
         violin: now.violin.name,
         lan: nic?.lan ?? '',
         entity: name,
         device,
-        ips: nic?.ips ?? []
+        ips
       }
     }
     throw new ViolinError(
       'timeout',
       `this host is not attached after ${openMs / 1_000} s`,
-      'see `violin events`'
+      'see `violin events`; does anybody there give addresses, if it asks for one?'
     )
   }
 
@@ -286,6 +290,17 @@ export class Attachments {
       if (isOver || (status != null && (status.runs === null || status.runs >= version))) return
     }
   }
+}
+
+function lanOf(spec: Spec, lan: string): SpecLan {
+  return spec.lans.find(({ name }) => name === lan) as SpecLan
+}
+
+function aborted(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(null)
+    signal.addEventListener('abort', () => resolve(null), { once: true })
+  })
 }
 
 /** Whether a host has found the vSwitch of a vLAN: before, its ports reach nobody elsewhere. */

@@ -87,7 +87,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     await hostMesh({ host, records, store, journal, log }, { listen, mdns: true, warn: options.warn }),
     (one) => one.close()
   )
-  const doors = new Doors({ self: identity.id, records, limits: () => settings.limits, journal })
+  const doors = new Doors({ self: identity.id, folder: dir, records, limits: () => settings.limits, journal })
   const slices: Slices = undo.adopt(
     new Slices({
       folder: join(dir, 'slices'),

@@ -21,6 +21,7 @@ import {
   transits
 } from '#core/jetway-rules.ts'
 import type { HostId, PublicKey, ViolinId } from '#core/ids.ts'
+import { addNic } from '#core/nics.ts'
 import { type Limits, refusals, standardLimits } from '#core/limits.ts'
 import { overlaps, parseNetwork } from '#core/networks.ts'
 import { specFromWire, specToWire } from '#core/records/spec-body.ts'
@@ -166,6 +167,30 @@ test('an attached host has the next free address and ways to the other vLANs, bu
     () => attachedEntity(spec, { name: 'me', host: there, lan: 'lan1', ip: '10.0.1.9/16' }),
     /\/16/
   )
+})
+
+test('an attached host that asks for its address has none in the record, whatever else changes', () => {
+  const wanted = topology(entity('a', 'host', 'lan1'), entity('r', 'router', 'lan1', 'lan2'))
+  const me = { name: 'me', host: there, lan: 'lan1', ip: 'dhcp' }
+  assert.throws(() => attachedEntity(settle(wanted), me), /nobody on lan1 gives addresses/)
+  const lans = wanted.lans.map((one) =>
+    one.name === 'lan1' ? { ...one, ipv6: 'fd00:1::/64', services: { dhcp: '' } } : one
+  )
+  const spec = settle({ ...wanted, lans })
+  assert.throws(() => attachedEntity(spec, { ...me, driver: 'netns' }), /given its address by its owner/)
+  const attached = withEntity(spec, attachedEntity(spec, me))
+  const ofMe = (one: Spec): readonly unknown[] => {
+    const found = one.entities.find(({ name }) => name === 'me')
+    return [found?.nics[0]?.ips, found?.routes]
+  }
+  const said = [['fd00:1::3/64'], [{ to: '10.0.2.0/24', via: '10.0.1.2' }]]
+  assert.deepEqual(ofMe(attached), said)
+  const again = settle(withGuests({ ...wanted, lans }, attached), attached)
+  assert.deepEqual(ofMe(again), said)
+  assert.deepEqual(ofMe(addNic(attached, 'a', { lan: 'lan2' }).spec), said)
+  // Nobody else has to step aside for it.
+  const more = attachedEntity(attached, { name: 'more', host: here, lan: 'lan1' })
+  assert.deepEqual(more.nics[0]?.ips, ['10.0.1.3/24', 'fd00:1::4/64'])
 })
 
 test('attached hosts switch for one another only where nobody else is, and a file takes none of them off', () => {

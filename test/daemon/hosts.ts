@@ -162,7 +162,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   )
   records.attach(mesh)
   const settings = await Settings.of(dir, host.memoryMiB)
-  const doors = new Doors({ self: identity.id, records, limits: () => settings.limits, journal })
+  const doors = new Doors({ self: identity.id, folder: dir, records, limits: () => settings.limits, journal })
   const slices = played as unknown as Slices
   const imageStore = new ImageStore(joinPath(dir, 'images'))
   const plane = controlPlane(

@@ -5,6 +5,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import type { LabHost } from '#lab/host.ts'
+import { argumentsOf } from '#lab/processes.ts'
+import { giveRouterImage } from '../images/router-image.ts'
 import { apply, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
 const lab = await meshOf('h1', 'h2')
@@ -121,6 +123,59 @@ test('a vLAN whose addresses the host has otherwise is refused, and so is who do
   refused(await h1.try(['attach', 'net/lan9']), /no vLAN lan9; it has lan1/)
   refused(await h2.try(['attach', 'net/lan1']), /belongs to h1/)
   assert.deepEqual(await namesOf(), ['a', 'b', 'c', 'r'])
+})
+
+/** DHCP clients that run on a host. */
+const clients = (): number => h1.processes().filter(({ pid }) => argumentsOf(pid).includes('udhcpc')).length
+
+test('it asks the vLAN’s service for an address, has one of IPv6 too, and is found by its name', async () => {
+  await giveRouterImage(h1.folder)
+  await giveRouterImage(h2.folder)
+  refused(await h1.try(['attach', 'net/lan1', '--ip', 'dhcp']), /nobody on lan1 gives addresses/)
+  await apply(
+    h1,
+    `
+name: served
+driver: netns
+lans:
+  lan1: { subnet: 10.10.0.0/24, ipv6: 'fd00:10::/64', dhcp: true, dns: true }
+  lan2: { subnet: 10.10.1.0/24, ipv6: 'fd00:11::/64' }
+hosts: { a: { lan: lan1, on: h2 }, b: { lan: lan2, on: h2 } }
+routers: { r: { nics: [{ lan: lan1, ip: 10.10.0.1 }, { lan: lan2 }], on: h2 } }
+`
+  )
+  const servers = (): Promise<string> => inside(h1, 'served/r', 'pidof', 'dnsmasq')
+  const server = await servers()
+  const { child, row, ended } = await attach(h1, 'served/lan1', '--ip', 'dhcp')
+  const [given = '', ipv6 = ''] = row.ips
+  assert.match(given, /^10\.10\.0\.(1[5-9]\d|2\d\d)\/24$/)
+  assert.match(ipv6, /^fd00:10::[0-9a-f]+\/64$/)
+  const { stdout } = succeeded(await h1.run(['ip', '-brief', 'address', 'show', 'dev', row.device]))
+  for (const address of row.ips) assert.ok(stdout.includes(address), stdout)
+  for (const address of ['10.10.0.2', '10.10.1.1', 'fd00:10::2', 'fd00:11::1'])
+    succeeded(await h1.run(['ping', '-c', '1', '-W', '5', address]))
+  const [own, own6] = [given, ipv6].map((one) => one.split('/')[0] as string)
+  await inside(h1, 'served/b', 'ping', '-6', '-c', '1', '-W', '5', own6 as string)
+  await inside(h1, 'served/b', 'ping', '-c', '1', '-W', '5', own as string)
+  const found = await h1.try(['exec', 'served/a', '--', 'nslookup', row.entity, '10.10.0.1'])
+  assert.match(found.stdout, new RegExp(`Address: *${own}\\n`))
+  // An address that the record does not have is nothing new to who serves the vLAN.
+  assert.equal(await servers(), server)
+  assert.equal(clients(), 1)
+  process.kill(-(child.pid as number), 'SIGINT')
+  assert.deepEqual(await ended, [0, null])
+  assert.equal(await leftovers(h1), clean)
+  assert.equal(clients(), 0)
+  await attach(h1, 'served/lan1', '--ip', 'dhcp')
+  await h1.killDaemon()
+  await isClean()
+  await until(
+    'no client',
+    () => Promise.resolve(clients()),
+    (n) => n === 0
+  )
+  await h1.startDaemon()
+  await remove(h1, 'served')
 })
 
 test('nobody inside gets through the host to its other networks', async () => {

@@ -24,8 +24,9 @@ export const attach: Command<Context> = buildCommand<AttachFlags, [target: strin
         kind: 'parsed',
         parse: String,
         optional: true,
-        placeholder: 'ADDRESS',
-        brief: 'Its address, as 10.0.0.7 or 10.0.0.7/24 (default: the next free one)'
+        placeholder: 'ADDRESS|dhcp',
+        brief:
+          "Its address, as 10.0.0.7 or 10.0.0.7/24, or `dhcp`, the vLAN's service (default: the next free one)"
       },
       vhost: {
         kind: 'parsed',

@@ -1,13 +1,15 @@
 /** This host itself on a vLAN: a TAP in its own network stack, with an address and ways to the other vLANs. */
 import * as z from 'zod'
+import { asksForAddress } from '#core/doors.ts'
 import { attachedRules } from '#core/jetway-rules.ts'
 import { ViolinError } from '#core/errors.ts'
 import { isIpv6 } from '#core/addresses.ts'
 import { overlaps, parseNetwork } from '#core/networks.ts'
-import type { SpecEntity } from '#core/spec.ts'
+import type { SpecEntity, SpecLan, SpecRoute } from '#core/spec.ts'
 import { close } from '#syscalls/libc.ts'
 import { configureLink, openTap } from '#syscalls/tap.ts'
 import { type Door, type DoorPlan, txQueueLength } from './door.ts'
+import { Lease } from './lease.ts'
 import { ip, ipJson, OwnedTable, setSwitch } from './tools.ts'
 
 /** Every interface has these. */
@@ -26,7 +28,7 @@ export async function ownRoutes(
  * The routes of an attached entity that stand in nobody's way here. Throws ViolinError `refused` when the vLAN itself
  * does: its addresses are others' on this host.
  */
-export async function freeRoutes(entity: SpecEntity): Promise<SpecEntity['routes']> {
+export async function freeRoutes(entity: SpecEntity, lan: SpecLan): Promise<SpecEntity['routes']> {
   const routes = await Promise.all([ownRoutes('-4'), ownRoutes('-6')])
   const own = routes.flat().flatMap(({ to, dev }) => {
     const network = sharedByAll.has(to) ? null : parseNetwork(to)
@@ -36,12 +38,12 @@ export async function freeRoutes(entity: SpecEntity): Promise<SpecEntity['routes
     const network = parseNetwork(cidr)
     return network === null ? undefined : own.find((one) => overlaps(one.network, network))
   }
-  for (const address of entity.nics.flatMap(({ ips }) => ips)) {
-    const taken = inTheWay(address)
+  for (const network of [lan.subnet, lan.ipv6]) {
+    const taken = network === undefined ? undefined : inTheWay(network)
     if (taken !== undefined)
       throw new ViolinError(
         'refused',
-        `the vLAN of ${address} overlaps ${taken.to} (${taken.dev}), which this host has already`,
+        `${network} of ${lan.name} overlaps ${taken.to} (${taken.dev}), which this host has already`,
         'give the vLAN another subnet, or attach another host'
       )
   }
@@ -49,9 +51,10 @@ export async function freeRoutes(entity: SpecEntity): Promise<SpecEntity['routes
 }
 
 /** Opens it. Throws ViolinError, SyscallError. */
-export async function openAttached({ entity, device, mac, mtu }: DoorPlan): Promise<Door> {
-  const routes = await freeRoutes(entity)
+export async function openAttached({ entity, lan, device, mac, mtu, folder }: DoorPlan): Promise<Door> {
+  const routes = await freeRoutes(entity, lan)
   const ips = entity.nics.flatMap((nic) => nic.ips)
+  const asks = asksForAddress(entity, [lan])
   const name = `violin_${device}`
   const rules = attachedRules({ table: name, device })
   const table = await OwnedTable.open({ table: `inet ${name}`, rules, device, sources: [] })
@@ -73,14 +76,40 @@ export async function openAttached({ entity, device, mac, mtu }: DoorPlan): Prom
       // Nobody else has it: it is the owner's to give.
       ...ips.map((address) => `address add ${address} dev ${device}${isIpv6(address) ? ' nodad' : ''}`),
       `link set ${device} up`,
-      ...routes.map(({ to, via }) => `route add ${to} via ${via} dev ${device}`)
+      ...routes.filter(({ via }) => isIpv6(via) || !asks).map(wayBy(device))
     ])
   } catch (error: unknown) {
     if (tap !== null) close(tap)
     await table.close()
     throw error
   }
-  return { tap, device, text: `this host is ${ips.join(', ')} (${device})`, ...table.asDoor() }
+  const door = { tap, device, ...table.asDoor() }
+  if (!asks)
+    return { ...door, text: `this host is ${ips.join(', ')} (${device})`, addresses: Promise.resolve(ips) }
+  const { promise: addresses, resolve: has } = Promise.withResolvers<readonly string[]>()
+  const ways = routes.filter(({ via }) => !isIpv6(via)).map(wayBy(device))
+  const changed = async (address: string | null, former: string | null): Promise<void> => {
+    // What led over an address that went, goes with it.
+    if (former !== null) await ip([`address delete ${former} dev ${device}`])
+    if (address === null) return
+    await ip([`address add ${address} dev ${device}`, ...ways])
+    has([address, ...ips])
+  }
+  const { subnet = '' } = lan
+  const lease = new Lease({ device, name: entity.name, subnet, folder, changed })
+  const over = lease.ended.then(() => 'its DHCP client ended')
+  const text = `this host asks for an address on ${lan.name} (${device})`
+  return {
+    ...door,
+    text,
+    addresses,
+    broken: Promise.race([door.broken, over]),
+    close: () => lease.close().then(door.close)
+  }
+}
+
+function wayBy(device: string): (route: SpecRoute) => string {
+  return ({ to, via }) => `route add ${to} via ${via} dev ${device}`
 }
 
 /** Removes an interface, if it is there still. */

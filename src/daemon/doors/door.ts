@@ -1,15 +1,19 @@
 /** What every door to this host's network is: a TAP, whose other end is here, and how it is shut. */
-import type { SpecEntity } from '#core/spec.ts'
+import type { SpecEntity, SpecLan } from '#core/spec.ts'
 
 /** What a door is to be. */
 export interface DoorPlan {
   readonly entity: SpecEntity
+  /** The vLAN that it opens. */
+  readonly lan: SpecLan
   /** A name for devices and tables of it, at most 15 characters, that no other door of this machine has. */
   readonly device: string
   readonly mac: string
   readonly mtu: number
   /** What of this host may be reached through it, as its operator says. */
   readonly reach: readonly string[]
+  /** The host's own folder. */
+  readonly folder: string
 }
 
 /** An open one. */
@@ -20,6 +24,8 @@ export interface Door {
   readonly device: string
   /** In words, for people: where it leads. */
   readonly text: string
+  /** Of this host itself on a vLAN: its addresses there, once it has them. */
+  readonly addresses?: Promise<readonly string[]>
   /** Resolves with the reason when it broke; never when it is closed. */
   readonly broken: Promise<string>
   /** Shuts it: the TAP is gone, whoever holds its descriptor; resolves when nothing of it is left. */

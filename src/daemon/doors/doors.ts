@@ -29,6 +29,8 @@ export interface DoorsParts {
   readonly records: Records
   readonly limits: () => Limits
   readonly journal: Journal
+  /** The host's own folder. */
+  readonly folder: string
 }
 
 interface OpenDoor extends Door {
@@ -71,6 +73,11 @@ export class Doors {
     return this.#open.get(keyOf(violin, entity))?.device ?? null
   }
 
+  /** The addresses of this host by an entity's open door, once it has them; null: it is shut, or no door of that kind. */
+  addressesOf(violin: ViolinId, entity: string): Promise<readonly string[]> | null {
+    return this.#open.get(keyOf(violin, entity))?.addresses ?? null
+  }
+
   /** Opens the door that a slice asks for, anew; its TAP's descriptor is the caller's. Null: it is no door. */
   tap(violin: ViolinId, wanted: Wanted): Promise<number> | null {
     const entity = this.#parts.records.view.violins
@@ -105,11 +112,13 @@ export class Doors {
   }
 
   async #opened(violin: ViolinId, wanted: Wanted): Promise<number> {
-    const entity = this.#entitled(violin, wanted.entity)
+    const { entity, lan } = this.#entitled(violin, wanted.entity)
     const key = keyOf(violin, entity.name)
     const digest = crypto.sha256(ascii(`violin door ${this.#parts.self} ${key}`))
     const plan: DoorPlan = {
       entity,
+      lan,
+      folder: this.#parts.folder,
       device: isAttached(entity) ? await freeName() : `vj${hex(digest.subarray(0, 5))}`,
       mac: wanted.mac,
       mtu: wanted.mtu,
@@ -123,12 +132,13 @@ export class Doors {
   }
 
   /** The entity, if it may be open now. Throws ViolinError `refused`. */
-  #entitled(violin: ViolinId, name: string): SpecEntity {
+  #entitled(violin: ViolinId, name: string): Pick<DoorPlan, 'entity' | 'lan'> {
     const view = this.#parts.records.view.violins.get(violin)
     const entity = view?.spec?.entities.find((one) => one.name === name)
     const here = entity !== undefined && view !== undefined && entity.hosts[0] === this.#parts.self
-    if (here && this.mayRun(view, entity) && (isAttached(entity) || this.#leaveOf(view) !== null))
-      return entity
+    const lan = view?.spec?.lans.find((one) => one.name === entity?.nics[0]?.lan)
+    const isLet = here && this.mayRun(view, entity) && (isAttached(entity) || this.#leaveOf(view) !== null)
+    if (isLet && lan !== undefined) return { entity, lan }
     throw new ViolinError('refused', `${name} is shut on this host`, 'see `violin show`')
   }
 
