@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { type Path, Source } from '../source.ts'
+import { isRouting, memoryMiBOf, whyNotImage } from './container.ts'
 import type {
   Folder,
   ForeignCommand,
@@ -177,12 +178,8 @@ class Reader {
         `${name} is of kind ${kind.slice(0, 60)}: it comes as a plain Linux entity, without its system and settings`
       )
     const image = this.#first(name, 'image')
-    if (image !== null)
-      this.#notes.add(
-        this.#at(image.path),
-        `entities start from an image of VIOLIN's, not from ${image.value.slice(0, 100)}`
-      )
-    const routes = kind !== 'linux' || /frr|quagga|bird|router/i.test(image?.value ?? '')
+    if (image !== null) this.#notes.add(this.#at(image.path), whyNotImage(image.value))
+    const routes = kind !== 'linux' || isRouting(image?.value ?? '')
     const env = Object.assign({}, ...parts.toReversed().map(({ value }) => value.env ?? {})) as Record<
       string,
       unknown
@@ -205,13 +202,10 @@ class Reader {
   #memoryOf(name: string): number | null {
     const found = this.#first(name, 'memory')
     if (found === null) return null
-    const memory = /^(\d{1,9})\s*([kmg]?)i?b?$/i.exec(found.value.trim())
-    if (memory === null) {
+    const memory = memoryMiBOf(found.value, 'bytes')
+    if (memory === null)
       this.#notes.add(this.#at(found.path), `the memory of ${name} is not taken over: it is no size`)
-      return null
-    }
-    const unit = { '': 2 ** -20, k: 2 ** -10, g: 1024 }[(memory[2] as string).toLowerCase()] ?? 1
-    return Math.max(1, Math.ceil(Number(memory[1]) * unit))
+    return memory
   }
 
   /** A bound file, or all files of a bound folder. */

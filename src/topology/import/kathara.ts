@@ -3,6 +3,7 @@
  * device NAME, and what lies in the folder NAME is laid over its root.
  */
 import { ViolinError } from '#core/errors.ts'
+import { isRouting, memoryMiBOf, whyNotImage } from './container.ts'
 import type {
   Folder,
   ForeignCommand,
@@ -118,10 +119,9 @@ function takeArgument(device: Device, argument: string, value: string, place: Pl
   }
   switch (argument) {
     case 'mem': {
-      const memory = /^(\d{1,9})\s*([bkmg]?)b?$/i.exec(value)
+      const memory = memoryMiBOf(value, 'mebibytes')
       if (memory === null) return leave('it is no size')
-      const unit = { b: 2 ** -20, k: 2 ** -10, g: 1024 }[(memory[2] as string).toLowerCase()] ?? 1
-      device.memoryMiB = Math.max(1, Math.ceil(Number(memory[1]) * unit))
+      device.memoryMiB = memory
       return
     }
     case 'env': {
@@ -138,8 +138,8 @@ function takeArgument(device: Device, argument: string, value: string, place: Pl
       device.commands.push({ text: `sysctl -w ${value}`, place })
       return
     case 'image':
-      device.routes = /frr|quagga|bird|router|bgp|ospf/i.test(value)
-      return leave(`entities start from an image of VIOLIN's, not from ${value.slice(0, 100)}`)
+      device.routes = isRouting(value)
+      return leave(whyNotImage(value))
     case 'bridged':
     case 'port':
       return leave('a VIOLIN meets the real network at a jetway')

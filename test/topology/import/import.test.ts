@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { parse } from 'yaml'
 import { ViolinError } from '#core/errors.ts'
 import type { Topology } from '#core/spec.ts'
+import { isRouting, memoryMiBOf } from '#topology/import/container.ts'
 import { readContainerlab } from '#topology/import/containerlab.ts'
 import { type ForeignLab, Notes } from '#topology/import/foreign.ts'
 import { readGraphml } from '#topology/import/graphml.ts'
@@ -289,4 +290,16 @@ describe('a graph', () => {
       )
     }
   })
+})
+
+it('images and sizes of containers mean the same in every lab, but for the unit of a bare number', () => {
+  for (const image of ['frrouting/frr:8', 'kathara/quagga', 'osrg/gobgp', 'my/ospf'])
+    assert.ok(isRouting(image))
+  assert.equal(isRouting('alpine:3'), false)
+  assert.deepEqual(
+    ['64m', '64Mb', '64MiB', '1g', '65536k', '1048576b', '0'].map((size) => memoryMiBOf(size, 'bytes')),
+    [64, 64, 64, 1024, 64, 1, 1]
+  )
+  assert.deepEqual([memoryMiBOf('64', 'mebibytes'), memoryMiBOf('67108864', 'bytes')], [64, 64])
+  for (const size of ['', 'm', '64t', '-1', '1e9', '64 m m']) assert.equal(memoryMiBOf(size, 'bytes'), null)
 })
