@@ -1,7 +1,8 @@
 /**
  * Runs the tests: what needs only a processor side by side, what measures time alone and last. One report of
  * all of it, with the runner's counts at its end. `--unit`: only what starts no daemon and no machine.
- * `--net`: only attacks, chaos and recursion, which load a machine for minutes and are left out otherwise. File names choose.
+ * `--net`: only attacks and chaos, which take minutes and are left out otherwise. File names choose, and are the one
+ * way to run what needs an image that takes minutes to build.
  * `--failed`: only the files that failed when the tests last ran, one by one: what holds then is not broken, but
  * unsteady beside others.
  */
@@ -26,9 +27,11 @@ type TestEvent = { readonly type: string; readonly data: Record<string, unknown>
 /** Folders of tests that start no process but themselves. */
 const unit = /^test\/(core|frame|topology|store|contracts|syscalls|api|cli|sim|examples)\//
 /** Tests that measure how long something takes, which others' load would change. */
-const alone = /^test\/net\/|^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
+const alone = /^test\/e2e\/(failover|restart)\.|\/failover\.test\.ts$/
 /** Attacks and chaos on whole hosts. */
 const net = /^test\/net\//
+/** What needs the image `host`. */
+const byName = /^test\/recursion\//
 const endToEnd = /^test\/(e2e|lab)\//
 /** The files that failed last, one a line. */
 const failedPath = '.scratch/failed-tests'
@@ -94,7 +97,7 @@ const chosen = found.filter(
   (file) =>
     (!values.failed || failedLast.includes(file)) &&
     (!values.unit || unit.test(file)) &&
-    (values.failed || positionals.length > 0 || net.test(file) === values.net) &&
+    (values.failed || positionals.length > 0 || (net.test(file) === values.net && !byName.test(file))) &&
     (positionals.length === 0 || positionals.some((part) => file.includes(part)))
 )
 const counts = new Map<string, number>()

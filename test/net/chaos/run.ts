@@ -120,10 +120,13 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 
   async function agreed(since: number): Promise<number> {
+    let last = ''
     for (;;) {
-      const wrong = await amiss(hosts, violins)
-      if (wrong.length === 0) return performance.now() - since
-      if (performance.now() - since > calmMs) throw new Error(wrong.join('; '))
+      const wrong = (await amiss(hosts, violins)).join('; ')
+      if (wrong === '') return performance.now() - since
+      if (performance.now() - since > calmMs) throw new Error(wrong)
+      if (wrong !== last) log(`amiss: ${wrong}`)
+      last = wrong
     }
   }
 
