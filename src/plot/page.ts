@@ -3,9 +3,17 @@ import type { Plot } from './plot.ts'
 import { escape, svgOf } from './svg.ts'
 
 /** Okabe and Ito's colours, told apart by colour-blind people too; lines differ in their dashes besides. */
-const light = ['#0072b2', '#d55e00', '#009e73', '#b05a8c', '#9a6a00', '#3a8fc4', '#5a5a5a']
+export const light: readonly string[] = [
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#b05a8c',
+  '#9a6a00',
+  '#3a8fc4',
+  '#5a5a5a'
+]
 const dark = ['#5ab4f0', '#ff8a4c', '#35c99a', '#e79cc8', '#f0b73a', '#9fd6ff', '#b8b8b8']
-const dashes = ['none', '7 3', '2 3', '9 3 2 3', '4 2', '12 4', '1 2']
+export const dashes: readonly string[] = ['none', '7 3', '2 3', '9 3 2 3', '4 2', '12 4', '1 2']
 
 const style = `
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #5d6670; --paper: #fff; --card: #f7f8fa; --rule: #dfe3e8; --good: #14743b; --bad: #b3261e;

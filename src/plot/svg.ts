@@ -1,8 +1,8 @@
 /** One plot as SVG: axes with ticks, lines or steps, goals across. Colours come from the page's style. */
 import { type Axis, grouped, type Plot, type Point } from './plot.ts'
 
-const width = 680
-const height = 340
+export const width = 680
+export const height = 340
 const left = 64
 const right = 16
 const top = 14
