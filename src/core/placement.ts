@@ -178,7 +178,10 @@ export function objectionTo(entity: Sized, host: PlacementHost): string | null {
 /** Why `room` cannot take `entity`; null when it can. */
 function objectionOf(entity: Sized, room: Room): string | null {
   if (!room.host.available) return room.host.unavailableWhy
-  if (!room.host.drivers.includes(entity.driver)) return `has no ${entity.driver} driver`
+  if (!room.host.drivers.includes(entity.driver))
+    return entity.driver === 'tap'
+      ? 'makes no devices, for its daemon does not run as root'
+      : `has no ${entity.driver} driver`
   if (room.freeMiB < memoryOf(entity))
     return `${memoryOf(entity)} MiB wanted, ${Math.max(0, Math.floor(room.freeMiB))} free`
   return null

@@ -68,6 +68,14 @@ test('an ordinary user runs a host, a slice and a virtual machine', async () => 
     assert.match(succeeded(await second.run(exec('id -u; ls /'))).stdout, /^0\n/)
     const netns = topology.replace('name: net\n', 'name: ns\ndriver: netns\n')
     refused(await second.run(as('apply', '-', '--timeout', '20s'), { input: netns }), /netns/)
+    // Devices are root's to make: this host is on no vLAN itself, and opens no door.
+    refused(await second.run(as('attach', 'net/lan1')), /does not run as root; run the daemon as root/)
+    const door =
+      topology.replace('name: net', 'name: door') + 'jetways:\n  out: { lan: lan1, on: mine, mode: nat }\n'
+    refused(
+      await second.run(as('apply', '-', '--timeout', '20s'), { input: door }),
+      /out cannot run on mine: makes no devices, for its daemon does not run as root; /
+    )
     await run('delete', 'net', '--yes')
   } finally {
     daemon.kill('SIGTERM')
