@@ -23,6 +23,7 @@ lans:
 hosts:
   a: { lan: lan1, on: h2 }
   b: { lan: lan2, on: h1 }
+  m: { lan: lan1, ip: 10.9.0.50, on: h2, driver: uml }
 ${more}
 routers:
   r: { nics: [{ lan: lan1 }, { lan: lan2 }], on: h2 }
@@ -72,6 +73,9 @@ test('a host is on a vLAN while the command runs, reaches the others and is reac
   assert.deepEqual({ entity: row.entity, ips: row.ips }, { entity: 'h1', ips: ['10.9.0.3/24'] })
   succeeded(await h1.run(['ping', '-c', '2', '-W', '5', '10.9.0.1']))
   succeeded(await h1.run(['ping', '-c', '2', '-W', '5', '10.9.1.1']))
+  // A virtual machine, too.
+  succeeded(await h1.run(['ping', '-c', '2', '-W', '5', '10.9.0.50']))
+  await inside(h1, 'net/m', 'ping', '-c', '2', '-W', '5', 'h1')
   await inside(h1, 'net/a', 'ping', '-c', '2', '-W', '5', 'h1')
   await inside(h1, 'net/b', 'ping', '-c', '2', '-W', '5', 'h1')
   const shown = (await show(h1, 'net')).entities.find(({ name }) => name === 'h1')
@@ -122,7 +126,7 @@ test('a vLAN whose addresses the host has otherwise is refused, and so is who do
   refused(await h1.try(['attach', 'net/clash']), /overlaps 10\.77\.0\.0\/24 \(eth0\)/)
   refused(await h1.try(['attach', 'net/lan9']), /no vLAN lan9; it has lan1/)
   refused(await h2.try(['attach', 'net/lan1']), /belongs to h1/)
-  assert.deepEqual(await namesOf(), ['a', 'b', 'c', 'r'])
+  assert.deepEqual(await namesOf(), ['a', 'b', 'm', 'c', 'r'])
 })
 
 /** DHCP clients that run on a host. */

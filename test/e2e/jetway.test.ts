@@ -23,7 +23,7 @@ const wan = outside.connect(h2)
 outside.bridge(h2, 'br0', '10.8.1.200/24')
 const clean = await traces()
 
-const topology = (name: string, more = ''): string => `
+const topology = (name: string, more = '', hosts = ''): string => `
 name: ${name}
 driver: netns
 lans:
@@ -32,13 +32,16 @@ lans:
 hosts:
   a: { lan: lan1, on: h2 }
   b: { lan: lan2, on: h1 }
-routers:
+${hosts}routers:
   r: { nics: [{ lan: lan1 }, { lan: lan2 }], on: h1 }
 jetways:
   out: { lan: lan1, on: h2, mode: nat }
   door: { lan: lan2, on: h2, mode: bridge, bridge: br0 }
   spare: { lan: lan2, on: h2, mode: bridge, bridge: br0 }
 ${more}`
+
+/** A virtual machine, on the host without the door. */
+const machine = '  m: { lan: lan1, ip: 10.8.0.50, on: h1, driver: uml }\n'
 
 /** All of doors that is on h2: interfaces, rules, flows through jetways, keepers. */
 async function traces(): Promise<string> {
@@ -103,7 +106,7 @@ class Flow {
 }
 
 test('a jetway is shut at first, and opens for whom the host’s operator names', async () => {
-  await apply(h1, topology('net'))
+  await apply(h1, topology('net', '', machine))
   const { enabled, state, mode, ip, host } = await jetwayOf('net', 'out')
   assert.deepEqual([enabled, state, mode, ip, host], [false, 'shut', 'nat', '10.8.0.3/24', 'h2'])
   assert.equal(await reaches('net/a', serverAddress), false)
@@ -123,7 +126,7 @@ test('a jetway is shut at first, and opens for whom the host’s operator names'
 test('by translation those inside reach the outside, but not the host nor its networks', async () => {
   await h1.violin('jetway', 'on', 'net/out')
   assert.equal((await jetwayOf('net', 'out')).state, 'open')
-  for (const target of ['net/a', 'net/b']) {
+  for (const target of ['net/a', 'net/b', 'net/m']) {
     await inside(h1, target, 'ping', '-c', '2', '-W', '5', serverAddress)
     const flow = new Flow(h1, target)
     assert.equal(await flow.greeting(), `hello ${wan.host}`)

@@ -23,6 +23,7 @@ lans: { lan1: { subnet: 10.0.0.0/24 } }
 hosts:
   a: { lan: lan1, ip: 10.0.0.1, on: p1 }
   b: { lan: lan1, ip: 10.0.0.2, on: p2, link: { delay: 30ms } }
+  m: { lan: lan1, ip: 10.0.0.3, on: p2, driver: uml }
 `
 )
 succeeded(await home.try(['apply', file]))
@@ -35,9 +36,10 @@ interface Pings {
 /** A standard input that never ends: at an end of it nc would say that it sends no more. */
 const quiet = 'mkfifo /tmp/quiet; exec 3<>/tmp/quiet; rm /tmp/quiet;'
 
-/** Pings b from a. */
+/** Pings b from a, or another address. */
 async function ping(count: number, ...options: readonly string[]): Promise<Pings> {
-  const argv = ['exec', 'net/a', '--', 'ping', '-c', String(count), '-W', '1', ...options, '10.0.0.2']
+  const target = options.some((one) => one.includes('10.0.0.')) ? [] : ['10.0.0.2']
+  const argv = ['exec', 'net/a', '--', 'ping', '-c', String(count), '-W', '1', ...options, ...target]
   const { stdout } = await home.try(argv, { timeoutMs: 120_000 })
   const answered = /(\d+) packets received/.exec(stdout)?.[1]
   assert.ok(answered !== undefined, stdout)
@@ -123,6 +125,24 @@ test('a TCP connection outlives a cable that is pulled and put in again', async 
   assert.ok(succeeded(await receiver).stdout.startsWith(sent))
 })
 
+test('a virtual machine’s link changes and its cable is pulled while it runs', async () => {
+  await inside(home, 'net/m', 'touch', '/tmp/before')
+  assert.equal((await ping(2, '10.0.0.3')).answered, 2)
+  await link('set', 'net/m:eth0', '--delay', '60ms')
+  const slow = await ping(3, '10.0.0.3')
+  assert.ok(slow.answered === 3 && slow.minMs >= 120, `${slow.answered} of 3, ${slow.minMs} ms`)
+  assert.match(await link('down', 'net/m:eth0'), /: down, delay 60ms/)
+  assert.equal((await ping(2, '10.0.0.3')).answered, 0)
+  const [out] = (await home.json('link', 'show', 'net/m:eth0')) as { up: boolean }[]
+  assert.equal(out?.up, false)
+  assert.match(await link('up', 'net/m:eth0'), /: delay 60ms/)
+  await inside(home, 'net/m', 'ping', '-c', '1', '-W', '10', 'a')
+  await link('reset', 'net/m:eth0')
+  const plain = await ping(3, '10.0.0.3')
+  assert.ok(plain.answered === 3 && plain.minMs < 60, `${plain.answered} of 3, ${plain.minMs} ms`)
+  await inside(home, 'net/m', 'ls', '/tmp/before')
+})
+
 test('apply makes links what the file says, without a restart', async () => {
   const planned = succeeded(await home.try(['plan', file])).stdout
   assert.match(planned, /change.*b.*links/)
@@ -133,7 +153,7 @@ test('apply makes links what the file says, without a restart', async () => {
 
 test('what is wrong is told: no vNIC, no value, nothing said', async () => {
   refused(await home.try(['link', 'down', 'net/b:eth7']), /b has no vNIC eth7; it has eth0/)
-  refused(await home.try(['link', 'down', 'net/c:eth0']), /net has no entity c; it has a, b/)
+  refused(await home.try(['link', 'down', 'net/c:eth0']), /net has no entity c; it has a, b, m/)
   const wrong = await home.try(['link', 'set', 'net/b:eth0', '--delay', '20'])
   assert.equal(wrong.status, 2)
   assert.match(wrong.stderr, /"20" is no delay: write it as 20ms, or 0/)

@@ -1,7 +1,8 @@
 /** An entity is stopped and started by its owner, and nothing else notices but its silence. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { apply, exec, inside, meshOf, refused, show, succeeded } from './world.ts'
+import { argumentsOf } from '#lab/processes.ts'
+import { apply, exec, inside, meshOf, refused, show, succeeded, workload } from './world.ts'
 
 const lab = await meshOf('p1', 'p2')
 after(() => lab[Symbol.asyncDispose]())
@@ -15,6 +16,7 @@ lans:
 hosts:
   a: { lan: lan1, on: p1 }
   b: { lan: lan2, on: p2 }
+  m: { lan: lan1, on: p2, driver: uml }
 routers:
   r: { nics: [{ lan: lan1 }, { lan: lan2 }] }
 `
@@ -52,5 +54,30 @@ test('a restart begins from the image, and apply starts what was stopped', async
   assert.match(planned, /restart.*b.*it was stopped/)
   await apply(home, topology)
   assert.equal(await stateOf('b'), 'running')
-  refused(await home.try(['stop', 'net/c']), /net has no entity c; it has a, b, r/)
+  refused(await home.try(['stop', 'net/c']), /net has no entity c; it has a, b, m, r/)
+})
+
+test('a virtual machine is off while it is stopped, and boots from its image', async () => {
+  const host = lab.host('p2')
+  const machines = (): number[] =>
+    workload(host).filter((pid) => argumentsOf(pid)[0]?.endsWith('linux.uml') === true)
+  await inside(home, 'net/m', 'touch', '/tmp/gone')
+  await inside(home, 'net/m', 'ping', '-c', '1', '-W', '10', 'b')
+  assert.notDeepEqual(machines(), [])
+  succeeded(await home.try(['stop', 'net/m']))
+  assert.deepEqual([await stateOf('m'), machines()], ['stopped', []])
+  assert.equal((await exec(home, 'net/m', 'true')).status, 125)
+  assert.notEqual((await exec(home, 'net/a', 'ping', '-c', '1', '-W', '1', 'm')).status, 0)
+  succeeded(await home.try(['start', 'net/m']))
+  assert.notEqual((await exec(home, 'net/m', 'ls', '/tmp/gone')).status, 0)
+  await inside(home, 'net/a', 'ping', '-c', '1', '-W', '10', 'm')
+  await inside(home, 'net/m', 'touch', '/tmp/gone')
+  const before = machines()
+  succeeded(await home.try(['restart', 'net/m']))
+  assert.notEqual((await exec(home, 'net/m', 'ls', '/tmp/gone')).status, 0)
+  await inside(home, 'net/m', 'ping', '-c', '1', '-W', '10', 'b')
+  assert.deepEqual(
+    machines().filter((pid) => before.includes(pid)),
+    []
+  )
 })
