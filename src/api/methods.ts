@@ -13,6 +13,7 @@ import {
   maxNicsPerEntity,
   restarts,
   routings,
+  ruleProtocols,
   type Topology
 } from '#core/spec.ts'
 import type { Service } from './contract.ts'
@@ -91,6 +92,19 @@ const topology = z.strictObject({
         routing: z.enum(routings).optional(),
         multicast: z.enum(['pim']).optional(),
         nat: name.optional(),
+        rules: z
+          .array(
+            z.strictObject({
+              from: name.optional(),
+              to: name.optional(),
+              proto: z.enum(ruleProtocols).optional(),
+              port: z.int().min(1).max(65_535).optional(),
+              via: name
+            })
+          )
+          .max(64)
+          .optional(),
+        click: name.optional(),
         anycast: z.array(name).max(64).optional(),
         jetway: z
           .strictObject({

@@ -1,7 +1,7 @@
 /** What an `apply` would do: two specs compared, in words. */
 import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
-import { frrPath } from './routing/paths.ts'
+import { toldPaths } from './routing/paths.ts'
 import { servicesOf } from './routing/services.ts'
 import { same, withoutLinks } from './same.ts'
 import type { Spec, SpecEntity, SpecLan } from './spec.ts'
@@ -62,10 +62,10 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
   return changes
 }
 
-/** What an entity runs, with what its routing daemons are told apart: they take that on while they run. */
+/** What an entity runs, with what its routing is told apart: that is taken on while it runs. */
 function runningOf(spec: Spec, entity: SpecEntity): { readonly rest: unknown; readonly routing: unknown } {
   const { files, start } = servicesOf(spec, entity, noMac)
-  const routing = files.filter(({ path }) => path === frrPath)
+  const routing = files.filter(({ path }) => toldPaths.includes(path))
   return { rest: [start, routing.length, files.filter((file) => !routing.includes(file))], routing }
 }
 
@@ -77,7 +77,7 @@ function serviceChange(
   if (!same(before.rest, after.rest))
     return { ...change, kind: 'restart', why: 'what it runs is configured anew' }
   if (change.kind !== 'keep' || same(before.routing, after.routing)) return change
-  return { ...change, kind: 'change', why: 'its routing daemons are told of others' }
+  return { ...change, kind: 'change', why: 'its routing is told of others' }
 }
 
 /** MACs come from names, which the comparison has otherwise. */
@@ -115,7 +115,7 @@ function entityChange(before: SpecEntity | undefined, after: SpecEntity, placeme
   const relinked = same(withoutLinks(before.nics), withoutLinks(after.nics))
   // Where else it may run is no part of the machine, nor are its links; vNICs and routes it takes on as it runs.
   const running = words.every((word) =>
-    ['pinned', 'hosts', 'restart', 'nics', 'routes', 'jetway'].includes(word)
+    ['pinned', 'hosts', 'restart', 'nics', 'routes', 'rules', 'jetway'].includes(word)
   )
   const told = words.map((word) => (word === 'nics' && relinked ? 'links' : word))
   return { ...base, kind: running ? 'change' : 'restart', why: `changed: ${told.join(', ')}` }

@@ -5,7 +5,7 @@
 import { maxClaimOf } from './claims.ts'
 import type { HostId, ViolinId } from './ids.ts'
 import type { MacOf } from './routing/dnsmasq.ts'
-import { frrPath } from './routing/paths.ts'
+import { toldPaths } from './routing/paths.ts'
 import { servicesOf } from './routing/services.ts'
 import { same } from './same.ts'
 import { hostsIn } from './records/view.ts'
@@ -46,8 +46,8 @@ export interface Part {
   readonly entities: readonly (SpecEntity & {
     readonly claim: number
     readonly start?: string
-    /** FRR's configuration is made of the topology: what runs is told when it changes. */
-    readonly rerouted?: true
+    /** Paths of its files that are made of the topology: what runs is told when they change. */
+    readonly retold?: readonly string[]
   })[]
   readonly names: readonly { readonly name: string; readonly ip: string }[]
   readonly peers: readonly HostId[]
@@ -99,14 +99,14 @@ export function partOf(
     const claim = claims.get(entity.name)
     if (claim === undefined) return []
     const { files, start } = servicesOf(spec, entity, macOf)
-    const routes = files.some(({ path }) => path === frrPath)
+    const retold = files.flatMap(({ path }) => (toldPaths.includes(path) ? [path] : []))
     return [
       {
         ...entity,
         files: [...files, ...entity.files],
         claim,
         ...(start === '' ? {} : { start }),
-        ...(routes ? { rerouted: true as const } : {})
+        ...(retold.length > 0 ? { retold } : {})
       }
     ]
   })

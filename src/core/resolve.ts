@@ -82,6 +82,8 @@ export function resolveTopology(
       ...(entity.routing === undefined ? {} : { routing: entity.routing }),
       ...(entity.multicast === undefined ? {} : { multicast: entity.multicast }),
       ...(entity.nat === undefined ? {} : { nat: entity.nat }),
+      ...(entity.rules === undefined ? {} : { rules: entity.rules }),
+      ...(entity.click === undefined ? {} : { click: entity.click }),
       ...(entity.anycast === undefined ? {} : { anycast: entity.anycast }),
       ...(entity.jetway === undefined ? {} : { jetway: settledJetway(entity.name, entity.jetway, previous) }),
       ...(entity.by === undefined ? {} : { by: entity.by })

@@ -35,6 +35,21 @@ export interface Jetway {
   readonly enabled: boolean
 }
 
+/** Protocols that a {@link RoutingRule} tells apart. */
+export const ruleProtocols = ['tcp', 'udp', 'icmp'] as const
+
+/** Where a router sends some of what it forwards, whatever else it knows. All that is said of a packet holds for it. */
+export interface RoutingRule {
+  /** CIDR, or a vLAN, whose networks are meant; absent: anywhere. */
+  readonly from?: string
+  readonly to?: string
+  readonly proto?: (typeof ruleProtocols)[number]
+  /** Destination, of tcp or udp. */
+  readonly port?: number
+  /** The next hop: an address, or an entity beside the router. */
+  readonly via: string
+}
+
 /** A vLAN on which another owner, known by its host, may put entities of its own. */
 export interface Offer {
   readonly lan: string
@@ -84,6 +99,10 @@ export interface TopologyEntity {
   readonly multicast?: 'pim'
   /** Of a router: the vLAN that sees all others behind this router's address there. */
   readonly nat?: string
+  /** Of a router: the first that fits a packet counts. */
+  readonly rules?: readonly RoutingRule[]
+  /** Of a router: the program inside it that forwards in the kernel's place, by the file /etc/click.conf. */
+  readonly click?: string
   /** Of a vHost: addresses that others may have, too, and that routers lead to the nearest. */
   readonly anycast?: readonly string[]
   /** Of a jetway only; `enabled` absent: as it is, shut at first. */
@@ -154,6 +173,8 @@ export interface SpecEntity {
   readonly routing?: Routing
   readonly multicast?: 'pim'
   readonly nat?: string
+  readonly rules?: readonly RoutingRule[]
+  readonly click?: string
   readonly anycast?: readonly string[]
   /** Of a jetway only. */
   readonly jetway?: Jetway

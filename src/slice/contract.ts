@@ -45,8 +45,8 @@ export interface SliceEntity extends SpecEntity {
   readonly claim: number
   /** A shell script that starts its services, when the network is set and the files are laid; absent: none. */
   readonly start?: string
-  /** FRR's configuration, among its files, is made of the topology: what runs is told when it changes. */
-  readonly rerouted?: true
+  /** Those of its files that are made of the topology: what runs is told when they change. */
+  readonly retold?: readonly string[]
 }
 
 /** The whole wish for this host's part of one VIOLIN. */

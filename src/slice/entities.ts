@@ -10,7 +10,6 @@ import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { Link } from '#core/link.ts'
 import { same, withoutLinks } from '#core/same.ts'
-import { frrPath } from '#core/routing/paths.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
 import {
@@ -470,13 +469,14 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
   return same(made(a), made(b))
 }
 
-/** What a machine that runs can take on: other vNICs, other ways, and what its routing daemons are told of them. */
+/** What a machine that runs can take on: other vNICs, other ways, and what its routing is told of them. */
 function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
-  const rest = (one: SliceEntity): SliceEntity => ({
+  // Rules are what a file is made of.
+  const rest = ({ rules: _rules, ...one }: SliceEntity): SliceEntity => ({
     ...one,
     nics: [],
     routes: [],
-    files: one.files.filter(({ path }) => one.rerouted !== true || path !== frrPath)
+    files: one.files.filter(({ path }) => one.retold?.includes(path) !== true)
   })
   return runningSince !== null && !sameMachine(spec, want) && sameMachine(rest(spec), rest(want))
 }

@@ -5,10 +5,12 @@ import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
 import { firewallPath } from '#core/routing/paths.ts'
 import { nearest } from '#core/nearest.ts'
+import { isName } from '#core/records/name.ts'
 import {
   type DriverName,
   type EntityKind,
   lanServices,
+  type RoutingRule,
   type Topology,
   type TopologyEntity,
   type TopologyLan,
@@ -18,9 +20,9 @@ import type { FileEntity, FileLan, FileSettings, TopologyFile } from './schema.t
 import type { Path, Source } from './source.ts'
 
 /** What an entity's words of this kind say. */
-type Words = Pick<TopologyEntity, 'routing' | 'multicast' | 'nat' | 'anycast'>
+type Words = Pick<TopologyEntity, 'routing' | 'multicast' | 'nat' | 'rules' | 'click' | 'anycast'>
 
-const routerWords = ['routing', 'multicast', 'frr', 'nat'] as const
+const routerWords = ['routing', 'multicast', 'frr', 'nat', 'rules', 'click'] as const
 
 /** Reads an entity's words; `defaults` of the file are for routers. Throws ViolinError `topology-invalid`. */
 export function readWords(
@@ -76,8 +78,63 @@ function readRouter(
   return {
     ...(routing === undefined ? {} : { routing }),
     ...(multicast === undefined ? {} : { multicast }),
-    ...(entity.nat === undefined ? {} : { nat: entity.nat })
+    ...(entity.nat === undefined ? {} : { nat: entity.nat }),
+    ...(entity.rules === undefined
+      ? {}
+      : { rules: entity.rules.map((rule, place) => readRule(source, [...path, 'rules', place], rule)) }),
+    ...(entity.click === undefined
+      ? {}
+      : { click: readProgram(source, [...path, 'click'], entity.click.program) })
   }
+}
+
+/** A rule with networks as records have them. What else it names is looked for once all is read. */
+function readRule(source: Source, path: Path, rule: RoutingRule): RoutingRule {
+  const { proto, port, via } = rule
+  if (port !== undefined && proto !== 'tcp' && proto !== 'udp')
+    throw source.refuse([...path, 'port'], 'a port is one of tcp or udp', 'add `proto: tcp`', 'key')
+  const network = (word: 'from' | 'to'): Partial<RoutingRule> => {
+    const text = rule[word]
+    if (text === undefined || isName(text)) return text === undefined ? {} : { [word]: text }
+    const known = plainNetwork(text)
+    if (known !== null) return { [word]: known }
+    throw source.refuse(
+      [...path, word],
+      `${text} is no network, no address and no vLAN`,
+      'write it as 10.0.1.0/24, host bits zero, or name a vLAN'
+    )
+  }
+  return {
+    ...network('from'),
+    ...network('to'),
+    ...(proto === undefined ? {} : { proto }),
+    ...(port === undefined ? {} : { port }),
+    via: plainAddress(via) ?? via
+  }
+}
+
+/** A network as records have it; an address is one of itself alone. */
+function plainNetwork(text: string): string | null {
+  const address = plainAddress(text)
+  if (address !== null) return `${address}/${isIpv6(address) ? 128 : 32}`
+  const prefix = isIpv6(text) ? parseSubnet6(text) : null
+  if (prefix !== null) return `${formatIpv6(prefix.base)}/${prefix.prefix}`
+  return !isIpv6(text) && parseSubnet(text) !== null ? text : null
+}
+
+function plainAddress(text: string): string | null {
+  const ipv6 = isIpv6(text) ? parseIpv6(text) : null
+  if (ipv6 !== null) return formatIpv6(ipv6)
+  return parseIpv4(text) === null ? null : text
+}
+
+function readProgram(source: Source, path: Path, program: string): string {
+  if (/^(\/[A-Za-z0-9][A-Za-z0-9._+-]*)+$/.test(program)) return program
+  throw source.refuse(
+    [...path, 'program'],
+    `${JSON.stringify(program)} is no path of a program inside`,
+    'write it as /usr/local/bin/click, and lay it there by `files:` or an image'
+  )
 }
 
 /** Whether what an entity does takes programs that the image `tiny` does not have. */
@@ -85,12 +142,12 @@ export function needsRouterImage(
   file: TopologyFile,
   name: string,
   entity: FileEntity,
-  { routing, multicast, nat, anycast }: Words,
+  { routing, multicast, nat, rules, click, anycast }: Words,
   nics: readonly TopologyNic[],
   driver: DriverName
 ): boolean {
   const speaks = routing !== undefined && routing !== 'none' && routing !== 'static'
-  const words = [entity.frr, entity.firewall, multicast, nat, anycast]
+  const words = [entity.frr, entity.firewall, multicast, nat, rules, click, anycast]
   // The kernel of a virtual machine has IPv6 as a module, which `tiny` is too small for.
   const ipv6 = driver === 'uml' && nics.some(({ lan }) => file.lans[lan]?.ipv6 !== undefined)
   return (
@@ -178,6 +235,8 @@ export function checkNetworking(
         `${entity.name} is not on ${entity.nat}`,
         `it is on ${lansOf(entity)}`
       )
+    for (const [place, rule] of (entity.rules ?? []).entries())
+      checkRule(source, topology, entity, rule, [...path, 'rules', place])
     for (const address of entity.anycast ?? [])
       checkAnycast(source, topology, entity, address, [...path, 'anycast'])
   }
@@ -233,6 +292,37 @@ function checkServices(source: Source, topology: Topology, lan: TopologyLan): vo
       )
     }
   }
+}
+
+function checkRule(
+  source: Source,
+  topology: Topology,
+  entity: TopologyEntity,
+  rule: RoutingRule,
+  path: Path
+): void {
+  const lans = topology.lans.map(({ name }) => name)
+  for (const word of ['from', 'to'] as const) {
+    const named = rule[word]
+    if (named === undefined || named.includes('/') || lans.includes(named)) continue
+    const meant = nearest(named, lans)
+    throw source.refuse(
+      [...path, word],
+      `no vLAN ${named}`,
+      meant === null ? `vLANs are: ${lans.join(', ')}` : `did you mean ${meant}?`
+    )
+  }
+  if (plainAddress(rule.via) !== null) return
+  const beside = topology.entities.flatMap(({ name, nics }) =>
+    name !== entity.name && nics.some(({ lan }) => isOn(entity, lan)) ? [name] : []
+  )
+  if (beside.includes(rule.via)) return
+  const meant = nearest(rule.via, beside)
+  throw source.refuse(
+    [...path, 'via'],
+    `${rule.via} is on no vLAN of ${entity.name}`,
+    meant === null ? `there are: ${beside.join(', ') || 'none'}` : `did you mean ${meant}?`
+  )
 }
 
 function checkAnycast(

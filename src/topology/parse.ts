@@ -10,7 +10,7 @@ import { isName, maxNameLength } from '#core/records/name.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
 import { changeLink, type Link, linkWords, type LinkWord, parseLinkWord, someLink } from '#core/link.ts'
-import { firewallPath, frrPath } from '#core/routing/paths.ts'
+import { clickPath, firewallPath, frrPath } from '#core/routing/paths.ts'
 import {
   type EntityFile,
   type EntityKind,
@@ -123,13 +123,14 @@ function sayIssue(issue: z.core.$ZodIssue | undefined): string {
   return issue?.message ?? 'is wrong'
 }
 
+/** Words of an entity under which more words stand. */
+const sections: ReadonlySet<string | number> = new Set(['nics', 'link', 'rules', 'click'])
+
 function unknownWord(source: Source, path: Path, word: string): ViolinError {
   if (laterWords.has(word)) {
     return source.refuse([...path, word], `\`${word}:\` is not yet supported`, 'leave it out', 'key')
   }
-  const place = path
-    .map((step, depth) => (depth === 0 || step === 'nics' || step === 'link' ? step : '*'))
-    .join('.')
+  const place = path.map((step, depth) => (depth === 0 || sections.has(step) ? step : '*')).join('.')
   const words = wordsAt.get(place) ?? []
   const meant = nearest(word, words)
   const remedy = meant === null ? `words here: ${words.join(', ')}` : `did you mean \`${meant}\`?`
@@ -474,12 +475,13 @@ class LocalFiles {
     defaults: FileSettings | undefined,
     copies: number
   ): { files: EntityFile[]; run?: string } {
-    const words = { [frrPath]: 'frr', [firewallPath]: 'firewall' } as const
+    const words = { [frrPath]: 'frr', [firewallPath]: 'firewall', [clickPath]: 'click' } as const
     const wanted = {
       ...defaults?.files,
       ...entity.files,
       ...(entity.frr === undefined ? {} : { [frrPath]: entity.frr }),
-      ...(entity.firewall === undefined ? {} : { [firewallPath]: entity.firewall })
+      ...(entity.firewall === undefined ? {} : { [firewallPath]: entity.firewall }),
+      ...(entity.click === undefined ? {} : { [clickPath]: entity.click.config })
     }
     const files = Object.entries(wanted).map(([target, local]): EntityFile => {
       const word = words[target as keyof typeof words]

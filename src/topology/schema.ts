@@ -9,11 +9,15 @@ import {
   type Restart,
   restarts,
   type Routing,
-  routings
+  type RoutingRule,
+  routings,
+  ruleProtocols
 } from '#core/spec.ts'
 
 /** Entities that `count` may make of one, and that a file may have. */
 export const maxEntities = 1_000
+/** Rules of one router. */
+const maxRules = 64
 /** Anycast addresses of one vHost. */
 const maxAnycast = 8
 
@@ -86,6 +90,16 @@ const settings = {
     .meta({ description: 'A router forwards multicast, by PIM sparse mode' })
 }
 
+const rule = z.strictObject({
+  from: text
+    .optional()
+    .meta({ description: 'A network or address, or the name of a vLAN; anywhere when left out' }),
+  to: text.optional().meta({ description: 'As `from`' }),
+  proto: z.enum(ruleProtocols).optional(),
+  port: z.int().min(1).max(65_535).optional().meta({ description: 'Destination, of tcp or udp' }),
+  via: text.meta({ description: 'The next hop: who is beside the router, or its address' })
+})
+
 const entity = z.strictObject({
   lan: text.optional().meta({ description: 'Short for one vNIC on this vLAN' }),
   ip: text.optional().meta({ description: 'The address of that one vNIC' }),
@@ -99,6 +113,19 @@ const entity = z.strictObject({
   nat: text
     .optional()
     .meta({ description: "The vLAN outside, which sees the router's address for all inside" }),
+  rules: z.array(rule).min(1).max(maxRules).optional().meta({
+    description:
+      'Where a router sends some of what it forwards, whatever else it knows; the first that fits counts'
+  }),
+  click: z
+    .strictObject({
+      program: text.meta({ description: 'Path inside, of its image or of `files:`' }),
+      config: text.meta({ description: 'Its configuration, a file beside the topology file' })
+    })
+    .optional()
+    .meta({
+      description: 'A program such as Click that forwards in place of the kernel; restarted when it ends'
+    }),
   anycast: z
     .union([text, z.array(text).min(1).max(maxAnycast)])
     .optional()
@@ -180,6 +207,8 @@ export interface FileEntity extends FileSettings {
   readonly frr?: string
   readonly firewall?: string
   readonly nat?: string
+  readonly rules?: readonly RoutingRule[]
+  readonly click?: { readonly program: string; readonly config: string }
   readonly anycast?: string | readonly string[]
 }
 
@@ -221,6 +250,8 @@ export const wordsAt: ReadonlyMap<string, readonly string[]> = new Map([
   ['lans.*', Object.keys(lan.shape)],
   ['hosts.*', entityWords],
   ['routers.*', entityWords],
+  ['routers.*.rules.*', Object.keys(rule.shape)],
+  ['routers.*.click', ['program', 'config']],
   ['jetways.*', Object.keys(jetway.shape)],
   ['hosts.*.nics.*', Object.keys(nic.shape)],
   ['routers.*.nics.*', Object.keys(nic.shape)],

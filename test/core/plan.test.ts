@@ -157,3 +157,17 @@ test('a router whose neighbours changed is told of others while it runs, and the
     ]
   )
 })
+
+test('other rules of a router are taken on while it runs; the first and the last begin it anew', () => {
+  const ruled = (...vias: readonly string[]): Topology => {
+    const rules = vias.map((via) => ({ to: '10.9.0.0/16', via }))
+    const ways = rules.length === 0 ? {} : { rules }
+    return topology(lans, [router('r', ['a'], ways), router('s', ['a']), router('t', ['a'])])
+  }
+  const kinds = (from: Topology, to: Topology): string[] =>
+    plan(settle(from, hosts), to).flatMap(({ name, kind }) => (name === 'r' ? [kind] : []))
+  assert.deepEqual(kinds(ruled('s'), ruled('s')), ['keep'])
+  assert.deepEqual(kinds(ruled('s'), ruled('t', 's')), ['change'])
+  assert.deepEqual(kinds(ruled(), ruled('s')), ['restart'])
+  assert.deepEqual(kinds(ruled('s'), ruled()), ['restart'])
+})

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import type { Mac } from '#core/ids.ts'
+import { hostIdOf } from '#core/admission/host-id.ts'
+import type { Mac, PublicKey } from '#core/ids.ts'
 import { parseIpv4 } from '#core/ipv4.ts'
+import { specFromWire, specToWire } from '#core/records/spec-body.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { frrDaemons } from '#core/routing/frr.ts'
 import { protocolOf } from '#core/routing/links.ts'
@@ -14,6 +16,12 @@ const macOf = (name: string): Mac => `02:00:00:00:00:0${name.length}` as Mac
 const resolve = (wanted: Topology): Spec => resolveTopology(wanted, nobody, null)
 const of = (spec: Spec, name: string): SpecEntity =>
   spec.entities.find((candidate) => candidate.name === name) as SpecEntity
+
+/** With a host for each entity, as a record has to have them. */
+function placed(spec: Spec): Spec {
+  const hosts = [hostIdOf('11'.repeat(32) as PublicKey)]
+  return { ...spec, entities: spec.entities.map((one) => ({ ...one, hosts })) }
+}
 
 /** What an entity is given, by path. */
 function given(spec: Spec, name: string): Record<string, string> {
@@ -295,6 +303,46 @@ test('a router that translates does so on its way to the vLAN outside alone', ()
   const commands = (given(resolve({ ...wanted, entities: machine }), 'r')['start'] ?? '').split('\n')
   for (const program of ['iptables', 'ip6tables'])
     assert.ok(commands.includes(`${program} -t nat -A POSTROUTING -o eth1 -j MASQUERADE`), program)
+})
+
+test('rules of a router lead what they say to whom they name, in the families that both have', () => {
+  const wanted = chain('static')
+  const rules = [
+    { from: 'a', proto: 'tcp' as const, port: 80, via: 's' },
+    { from: '10.0.1.9/32', to: 'fd00:2::/64', via: 's' },
+    { proto: 'icmp' as const, via: 'fd00:2::2' }
+  ]
+  const entities = wanted.entities.map((one) => (one.name === 'r' ? { ...one, rules } : one))
+  const spec = resolve({ ...wanted, entities })
+  assert.deepEqual(specFromWire(specToWire(placed(spec))), placed(spec))
+  const made = given(spec, 'r')
+  assert.match(made['start'] ?? '', /^sh -e \/etc\/violin\/rules$/m)
+  assert.deepEqual(
+    (made['/etc/violin/rules'] ?? '').split('\n').filter((line) => !line.includes('flush')),
+    [
+      '/sbin/ip -4 route replace default via 10.0.2.2 table 1000',
+      '/sbin/ip -4 rule add pref 1000 from 10.0.1.0/24 to all ipproto tcp dport 80 lookup 1000 protocol 201',
+      '/sbin/ip -6 route replace default via fd00:2::2 table 1000',
+      '/sbin/ip -6 rule add pref 1000 from fd00:1::/64 to all ipproto tcp dport 80 lookup 1000 protocol 201',
+      '/sbin/ip -6 route replace default via fd00:2::2 table 1002',
+      '/sbin/ip -6 rule add pref 1002 from all to all ipproto ipv6-icmp lookup 1002 protocol 201',
+      ''
+    ]
+  )
+})
+
+test('a router’s own program is started, again when it ends, and stands in a record as a plain path alone', () => {
+  const wanted = chain('none')
+  const withProgram = (click: string): Spec => {
+    const entities = wanted.entities.map((one) => (one.name === 'r' ? { ...one, click } : one))
+    return placed(resolve({ ...wanted, entities }))
+  }
+  const spec = withProgram('/usr/local/bin/click')
+  assert.deepEqual(specFromWire(specToWire(spec)), spec)
+  const start = given(spec, 'r')['start'] ?? ''
+  assert.match(start, /while :; do \/usr\/local\/bin\/click \/etc\/click\.conf; .*sleep 1; done/)
+  for (const wrong of ['click', '/bin/click; reboot', '/bin/../click', '/bin/click -f'])
+    assert.throws(() => specFromWire(specToWire(withProgram(wrong))), /no plain path/, wrong)
 })
 
 test('a vLAN’s router gives everybody his own address, strangers a free one, and knows the names', () => {

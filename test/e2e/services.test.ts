@@ -94,6 +94,94 @@ routers:
     await remove(home, 'nat')
   })
 
+for (const driver of ['netns', 'uml'] as const)
+  test(`rules of a router (${driver}) lead some over another way, and change while it runs`, async () => {
+    const ruled = (rules: string): string => `name: ruled
+driver: netns
+lans:
+  a: { subnet: 10.0.1.0/24, ipv6: 'fd00:1::/64' }
+  up: { subnet: 10.0.2.0/24, ipv6: 'fd00:2::/64' }
+  down: { subnet: 10.0.3.0/24, ipv6: 'fd00:3::/64' }
+  far: { subnet: 10.0.4.0/24, ipv6: 'fd00:4::/64', gateway: s }
+hosts:
+  x: { lan: a, ip: 10.0.1.8, ipv6: 'fd00:1::8', image: router }
+  z: { lan: a, ip: 10.0.1.9, ipv6: 'fd00:1::9', image: router }
+  y: { lan: far, ip: 10.0.4.9, ipv6: 'fd00:4::9' }
+routers:
+  r: { nics: [{ lan: a }, { lan: up }, { lan: down }], driver: ${driver}, rules: [${rules}] }
+  s: { nics: [{ lan: up, ip: 10.0.2.9, ipv6: 'fd00:2::9' }, { lan: far }] }
+  t: { nics: [{ lan: down, ip: 10.0.3.9, ipv6: 'fd00:3::9' }, { lan: far }] }
+`
+    const [overS, overT, overS6, overT6] = ['10.0.2.9', '10.0.3.9', 'fd00:2::9', 'fd00:3::9']
+    /** The router behind r, by Debian's program: busybox's sends no TCP. */
+    const second = async (from: string, ...how: readonly string[]): Promise<string | undefined> => {
+      const probing = ['traceroute.db', '-n', '-q', '1', '-w', '3', '-f', '2', '-m', '2', ...how]
+      return /^ *2 +(\S+)/m.exec(await inside(home, `ruled/${from}`, ...probing))?.[1]
+    }
+    const takes = (way: string | undefined, from: string, ...how: readonly string[]): Promise<unknown> =>
+      until(
+        `${from} ${how.join(' ')} by ${way}`,
+        () => second(from, ...how),
+        (hop) => hop === way,
+        settledMs
+      )
+    await apply(home, ruled('{ from: 10.0.1.9, via: t }, { to: far, proto: tcp, port: 80, via: t }'))
+    await inside(home, 'ruled/r', 'touch', '/tmp/here')
+    await takes(overS, 'x', '10.0.4.9')
+    await takes(overT, 'z', '10.0.4.9')
+    await takes(overT, 'x', '-T', '-p', '80', '10.0.4.9')
+    await takes(overS, 'x', '-T', '-p', '81', '10.0.4.9')
+    await takes(overS6, 'z', '-6', 'fd00:4::9')
+    await takes(overT6, 'z', '-6', '-T', '-p', '80', 'fd00:4::9')
+    await apply(home, ruled("{ from: 'fd00:1::9', via: t }"))
+    await takes(overS, 'z', '10.0.4.9')
+    await takes(overT6, 'z', '-6', 'fd00:4::9')
+    await takes(overS, 'x', '-T', '-p', '80', '10.0.4.9')
+    // It was not started anew.
+    await inside(home, 'ruled/r', 'ls', '/tmp/here')
+    await remove(home, 'ruled')
+  })
+
+test('a router runs the program that is to forward in its place, again when it dies, and what it says is kept', async () => {
+  const program = `#!/bin/sh
+echo $$ >/run/click.pid
+echo "reads $1: $(cat "$1")"
+exec sleep 1000
+`
+  writeFileSync(join(work, 'click'), program, { mode: 0o755 })
+  writeFileSync(join(work, 'r.click'), 'FromDevice(eth0) -> Discard;\n')
+  const topology = (path: string): string => `name: click
+driver: netns
+defaults: { restart: never, files: { /usr/local/bin/click: click } }
+lans: { a: { subnet: 10.0.1.0/24 } }
+routers:
+  r: { lan: a, click: { program: ${path}, config: r.click } }
+  s: { lan: a, driver: uml, click: { program: ${path}, config: r.click } }
+`
+  writeFileSync(join(work, 'click.yaml'), topology('/usr/local/bin/none'))
+  const said = await home.try(['apply', 'click.yaml'], { cwd: work })
+  assert.match(said.stderr, /there is no program \/usr\/local\/bin\/none/)
+  await remove(home, 'click')
+  writeFileSync(join(work, 'click.yaml'), topology('/usr/local/bin/click'))
+  succeeded(await home.try(['apply', 'click.yaml'], { cwd: work }))
+  for (const name of ['r', 's']) {
+    const readings = (times: number): Promise<string> =>
+      until(
+        `${times} starts of ${name}`,
+        () => inside(home, `click/${name}`, 'logread'),
+        (text) =>
+          text.split('click: reads /etc/click.conf: FromDevice(eth0) -> Discard;').length === times + 1,
+        settledMs
+      )
+    await readings(1)
+    assert.equal(await inside(home, `click/${name}`, 'cat', '/proc/sys/net/ipv4/ip_forward'), '0')
+    await inside(home, `click/${name}`, 'sh', '-c', 'kill -9 $(cat /run/click.pid)')
+    assert.match(await readings(2), /click: it ended with status 137, and begins again/)
+    await inside(home, `click/${name}`, 'sh', '-c', 'kill -0 $(cat /run/click.pid)')
+  }
+  await remove(home, 'click')
+})
+
 test('a router runs its own configuration of FRR, with the daemons of which that speaks', async () => {
   writeFileSync(join(work, 'r.conf'), 'ip route 10.0.3.0/24 10.0.2.2\n')
   writeFileSync(

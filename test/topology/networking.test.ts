@@ -4,7 +4,11 @@ import { ViolinError } from '#core/errors.ts'
 import type { Topology } from '#core/spec.ts'
 import { parseTopology } from '#topology/parse.ts'
 
-const files: Readonly<Record<string, string>> = { 'rules.nft': 'flush ruleset\n', 'r.conf': 'router bgp 1\n' }
+const files: Readonly<Record<string, string>> = {
+  'r.click': 'Idle;\n',
+  'rules.nft': 'flush ruleset\n',
+  'r.conf': 'router bgp 1\n'
+}
 
 function parse(...text: readonly string[]): Topology {
   const readFile = (path: string): { data: Uint8Array; mode: number } => {
@@ -232,5 +236,74 @@ describe('a service of a vLAN', () => {
       of('{ subnet: 10.0.0.0/24, dns: rr }', 'routers: { r: { lan: a } }'),
       /rr is not on a; did you mean r\?/
     )
+  })
+})
+
+describe('a rule of a router', () => {
+  const head = [
+    'name: net',
+    'driver: netns',
+    'lans: { a: { subnet: 10.0.1.0/24 }, b: { subnet: 10.0.2.0/24, ipv6: "fd00:2::/64" } }'
+  ]
+  const withRule = (rule: string): string[] => [
+    ...head,
+    'routers:',
+    '  s: { lan: b }',
+    `  r: { nics: [{ lan: a }, { lan: b }], rules: [${rule}] }`
+  ]
+
+  it('names networks, vLANs and neighbours, and is written in one way', () => {
+    const { entities } = parse(
+      ...withRule(
+        '{ from: a, proto: tcp, port: 80, via: s }, { to: 10.9.0.1, via: 10.0.2.7 }, { from: "FD00:0::/16", via: s }'
+      )
+    )
+    assert.deepEqual(entities[1]?.rules, [
+      { from: 'a', proto: 'tcp', port: 80, via: 's' },
+      { to: '10.9.0.1/32', via: '10.0.2.7' },
+      { from: 'fd00::/16', via: 's' }
+    ])
+    assert.equal(entities[1]?.image, 'router')
+  })
+
+  const wrong: readonly (readonly [rule: string, refusal: string])[] = [
+    ['{ from: c, via: s }', 't.yaml:6:56: no vLAN c; did you mean a?'],
+    [
+      '{ from: 10.0.1.1/24, via: s }',
+      't.yaml:6:56: 10.0.1.1/24 is no network, no address and no vLAN; write it as 10.0.1.0/24, host bits zero, or name a vLAN'
+    ],
+    ['{ via: t }', 't.yaml:6:55: t is on no vLAN of r; did you mean s?'],
+    ['{ port: 80, via: s }', 't.yaml:6:50: a port is one of tcp or udp; add `proto: tcp`'],
+    ['{ from: a, over: s }', 't.yaml:6:59: unknown word `over`; words here: from, to, proto, port, via'],
+    ['{ from: a }', 't.yaml:6:48: `via:` is missing; add it']
+  ]
+  for (const [rule, told] of wrong)
+    it(`is refused as ${rule}`, () => assert.equal(refusal(...withRule(rule)), told))
+
+  it('belongs to a router', () => {
+    assert.match(refusal(...head, 'hosts: { x: { lan: a, rules: [{ via: s }] } }'), /`rules` is for a router/)
+  })
+})
+
+describe('a program that forwards', () => {
+  it('is a path inside, with a file beside the topology for its configuration', () => {
+    const of = (click: string): string[] => [
+      'name: net',
+      'driver: netns',
+      'lans: { a: { subnet: 10.0.1.0/24 } }',
+      `routers: { r: { lan: a, click: ${click} } }`
+    ]
+    const [router] = parse(...of('{ program: /usr/local/bin/click, config: r.click }')).entities
+    assert.equal(router?.click, '/usr/local/bin/click')
+    assert.deepEqual(
+      router?.files.map(({ path }) => path),
+      ['/etc/click.conf']
+    )
+    assert.equal(
+      refusal(...of('{ program: click, config: r.click }')),
+      't.yaml:4:43: "click" is no path of a program inside; write it as /usr/local/bin/click, and lay it there by `files:` or an image'
+    )
+    assert.match(refusal(...of('{ program: /bin/click, config: none }')), /none cannot be read/)
+    assert.match(refusal(...of('{ program: /bin/click }')), /`config:` is missing/)
   })
 })

@@ -16,6 +16,7 @@ import {
   type Jetway,
   type Offer,
   type Restart,
+  type RoutingRule,
   type Spec,
   type SpecEntity,
   type SpecLan,
@@ -26,7 +27,8 @@ import {
   lanServices,
   maxNicsPerEntity,
   restarts,
-  routings
+  routings,
+  ruleProtocols
 } from '../spec.ts'
 import { isAddress, isPrefix } from './address.ts'
 import {
@@ -60,6 +62,7 @@ export const specLimits = {
   text: 32_768,
   path: 255,
   anycast: 16,
+  rules: 64,
   memoryMiB: 1_048_576
 } as const
 
@@ -102,6 +105,8 @@ export function specToWire(spec: Spec): unknown {
     routing: entity.routing ?? null,
     multicast: entity.multicast ?? null,
     nat: entity.nat ?? null,
+    rules: (entity.rules ?? []).map(ruleToWire),
+    click: entity.click ?? null,
     anycast: entity.anycast ?? [],
     jetway: entity.jetway === undefined ? null : jetwayToWire(entity.jetway),
     by: entity.by === undefined ? [] : places([entity.by])
@@ -205,6 +210,38 @@ function anycastFromWire(value: unknown): SpecEntity['anycast'] {
   return addresses.length === 0 ? undefined : addresses
 }
 
+function ruleToWire({ from, to, proto, port, via }: RoutingRule): unknown {
+  return { from: from ?? null, to: to ?? null, proto: proto ?? null, port: port ?? null, via }
+}
+
+function rulesFromWire(value: unknown): SpecEntity['rules'] {
+  const rules = readList(value, 'rules', 0, specLimits.rules).map((one): RoutingRule => {
+    const wire = readMap(one, 'rule', ['from', 'to', 'proto', 'port', 'via'])
+    const network = (text: unknown): string => {
+      const network = readText(text, 'network of a rule', 49)
+      return isPrefix(network) ? network : readName(text, 'vLAN of a rule')
+    }
+    const via = readText(wire.via, 'via of a rule', 63)
+    return {
+      ...present({
+        from: maybe(wire.from, network),
+        to: maybe(wire.to, network),
+        proto: maybe(wire.proto, (word) => readOneOf(word, 'proto', ruleProtocols)),
+        port: maybe(wire.port, (port) => readInteger(port, 'port', 1, 65_535))
+      }),
+      via: isAddress(via) ? via : readName(via, 'via of a rule')
+    }
+  })
+  return rules.length === 0 ? undefined : rules
+}
+
+/** It stands in a shell script. */
+function programFromWire(value: unknown): string {
+  const program = readText(value, 'program', specLimits.path)
+  if (!/^(\/[A-Za-z0-9][A-Za-z0-9._+-]*)+$/.test(program)) throw new Malformed('a program has no plain path')
+  return program
+}
+
 function pick(value: unknown, hosts: readonly HostId[], min: number, max: number): readonly HostId[] {
   const places = readList(value, 'hosts', min, max).map((place) =>
     readInteger(place, 'place of a host', 0, hosts.length - 1)
@@ -233,6 +270,8 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
     'routing',
     'multicast',
     'nat',
+    'rules',
+    'click',
     'anycast',
     'jetway',
     'by'
@@ -262,6 +301,8 @@ function entityFromWire(value: unknown, hosts: readonly HostId[], lans: Readonly
       routing: maybe(wire.routing, (word) => readOneOf(word, 'routing', routings)),
       multicast: maybe(wire.multicast, (word) => readOneOf(word, 'multicast', ['pim'] as const)),
       nat: maybe(wire.nat, (lan) => readName(lan, 'the vLAN outside')),
+      rules: rulesFromWire(wire.rules),
+      click: maybe(wire.click, programFromWire),
       anycast: anycastFromWire(wire.anycast),
       jetway: maybe(wire.jetway, jetwayFromWire),
       by: pick(wire.by, hosts, 0, 1)[0]

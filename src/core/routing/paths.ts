@@ -3,5 +3,17 @@ export const frrPath = '/etc/frr/frr.conf'
 export const firewallPath = '/etc/nftables.conf'
 export const natPath = '/etc/violin/nat.nft'
 export const dnsmasqPath = '/etc/dnsmasq.conf'
+export const rulesPath = '/etc/violin/rules'
+export const clickPath = '/etc/click.conf'
 
-export const servicePaths: readonly string[] = [frrPath, firewallPath, natPath, dnsmasqPath]
+export const servicePaths: readonly string[] = [
+  frrPath,
+  firewallPath,
+  natPath,
+  dnsmasqPath,
+  rulesPath,
+  clickPath
+]
+
+/** Those of which a machine that runs is told anew. */
+export const toldPaths: readonly string[] = [frrPath, rulesPath]

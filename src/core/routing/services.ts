@@ -7,11 +7,17 @@ import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
 import { dnsmasqConf, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
 import { natCommands, natRules } from './nat.ts'
-import { dnsmasqPath, firewallPath, frrPath, natPath } from './paths.ts'
+import { clickPath, dnsmasqPath, firewallPath, frrPath, natPath, rulesPath } from './paths.ts'
+import { rulesScript } from './rules.ts'
 
 const vtyshPath = '/etc/frr/vtysh.conf'
 /** One file for all daemons, and no password for whoever is inside. */
 const vtyshConf = 'service integrated-vtysh-config\nusername root nopassword\n'
+
+/** KiB of the last that a machine's programs said, for `logread`. */
+const logKiB = 256
+/** Before a program that ended is started again: one that cannot run takes little of a processor. */
+const clickAgainSeconds = 1
 
 /** What one entity runs. */
 export interface Services {
@@ -27,6 +33,7 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
     [frrPath, conf],
     [vtyshPath, conf !== null || entity.files.some(({ path }) => path === frrPath) ? vtyshConf : null],
     [natPath, natRules(entity)],
+    [rulesPath, rulesScript(spec, entity)],
     [dnsmasqPath, dnsmasqConf(spec, entity, macOf)]
   ]
   const files = made.flatMap(([path, text]): EntityFile[] =>
@@ -34,20 +41,32 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
       ? []
       : [{ path, mode: 0o644, data: encode(text) }]
   )
-  return { files, start: startScript([...entity.files, ...files], natCommands(entity)) }
+  return { files, start: startScript(entity, [...entity.files, ...files]) }
 }
 
-function startScript(files: readonly EntityFile[], nat: readonly string[]): string {
+function startScript(entity: SpecEntity, files: readonly EntityFile[]): string {
   const conf = files.find(({ path }) => path === frrPath)
   const has = (path: string): boolean => files.some((file) => file.path === path)
   const lines = [
     // The user's rules first: they may begin by taking all others away.
     ...[firewallPath, natPath].filter(has).map((path) => `nft -f ${path}`),
-    ...nat,
+    ...natCommands(entity),
+    ...(has(rulesPath) ? [`sh -e ${rulesPath}`] : []),
     ...(conf === undefined ? [] : frrStart(frrDaemons(decode(conf.data)))),
-    ...(has(dnsmasqPath) ? [`dnsmasq -C ${dnsmasqPath}`] : [])
+    ...(has(dnsmasqPath) ? [`dnsmasq -C ${dnsmasqPath}`] : []),
+    ...(entity.click === undefined ? [] : clickStart(entity.click))
   ]
   return lines.length === 0 ? '' : ['set -e', ...lines, ''].join('\n')
+}
+
+/** A program that is started again whenever it ends. What it says is kept in the machine's log, which has a bound. */
+function clickStart(program: string): string[] {
+  const again = `${program} ${clickPath}; echo "it ended with status $?, and begins again"; sleep ${clickAgainSeconds}`
+  return [
+    `[ -x ${program} ] || { echo "there is no program ${program}"; exit 1; }`,
+    `syslogd -C${logKiB}`,
+    `(set +e; while :; do ${again}; done 2>&1 | logger -t click) </dev/null >/dev/null 2>&1 &`
+  ]
 }
 
 /** FRR's daemons, and then the configuration of all of them. */

@@ -3,7 +3,7 @@
  */
 import { isIpv6 } from '#core/addresses.ts'
 import { frrChange } from '#core/routing/frr-change.ts'
-import { frrPath } from '#core/routing/paths.ts'
+import { frrPath, rulesPath } from '#core/routing/paths.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 
@@ -55,16 +55,25 @@ export function changeScript(before: SpecEntity, after: SpecEntity): string {
   }
   // All of them: what led over a vNIC that went, or an address that changed, went with it.
   for (const route of after.routes) lines.push(routeLine('replace', route))
-  return script([...lines, ...forwardingLines(after), ...frrLines(before, after)])
+  return script([...lines, ...forwardingLines(after), ...frrLines(before, after), ...rulesLines(after)])
+}
+
+/** All of them: what led over a vNIC that went, went with it. */
+function rulesLines(entity: SpecEntity): string[] {
+  const text = textOf(entity, rulesPath)
+  if (text === '') return []
+  return [`printf %s ${quote(text)} > ${rulesPath}`, `sh -e ${rulesPath}`]
+}
+
+/** A file of an entity; empty: it has none. */
+function textOf({ files }: SpecEntity, wanted: string): string {
+  const file = files.find(({ path }) => path === wanted)
+  return file === undefined ? '' : Buffer.from(file.data).toString('latin1')
 }
 
 /** FRR takes back what does not hold any more, as far as it has not gone already, and takes on what is new. */
 function frrLines(before: SpecEntity, after: SpecEntity): string[] {
-  const confOf = ({ files }: SpecEntity): string => {
-    const file = files.find(({ path }) => path === frrPath)
-    return file === undefined ? '' : Buffer.from(file.data).toString('latin1')
-  }
-  const [old, fresh] = [confOf(before), confOf(after)]
+  const [old, fresh] = [textOf(before, frrPath), textOf(after, frrPath)]
   if (old === fresh) return []
   const { undo, add } = frrChange(old, fresh)
   const write = (text: string, path: string): string => `printf %s ${quote(text)} > ${path}`
@@ -90,8 +99,9 @@ function routeLine(verb: 'add' | 'del' | 'replace', { to, via }: SpecRoute): str
   return `ip ${isIpv6(via) ? '-6 ' : ''}route ${verb} ${quote(to)} via ${quote(via)}`
 }
 
-function forwardingLines({ kind, nics }: SpecEntity): string[] {
-  if (kind !== 'router') return []
+function forwardingLines({ kind, nics, click }: SpecEntity): string[] {
+  // Where a program forwards, the kernel does not: each frame would go on twice.
+  if (kind !== 'router' || click !== undefined) return []
   const ipv6 = nics.some(({ ips }) => ips.some(isIpv6))
   return [
     'echo 1 > /proc/sys/net/ipv4/ip_forward',
