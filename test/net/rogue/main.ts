@@ -29,8 +29,8 @@ async function act(): Promise<Record<string, number>> {
     presentation: self.identity.membership,
     address: `/ip4/${ip}/tcp/${target.port}`
   })
-  // Awaited here: the connection goes when this function is left.
-  return await attack({ self, rogue, target, words, until })
+  // Awaited here: the connection goes when this function is left. Its time begins with the connection.
+  return await attack({ self, rogue, target, words, until: performance.now() + Number(seconds) * 1000 })
 }
 
 const did = await act()
