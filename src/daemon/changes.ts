@@ -21,7 +21,7 @@ import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import type { Running } from './running.ts'
+import type { Waiting } from './waiting.ts'
 import { entityState } from './show.ts'
 import type { Violins } from './violins.ts'
 
@@ -41,7 +41,7 @@ export interface ChangesParts {
   readonly records: Records
   readonly peers: Peers
   readonly violins: Violins
-  readonly running: Running
+  readonly waiting: Waiting
   readonly loads: Loads
   readonly journal: Journal
   readonly images: Images
@@ -52,7 +52,7 @@ export class Changes {
   readonly #records: Records
   readonly #peers: Peers
   readonly #violins: Violins
-  readonly #running: Running
+  readonly #waiting: Waiting
   readonly #loads: Loads
   readonly #journal: Journal
   readonly #images: Images
@@ -64,7 +64,7 @@ export class Changes {
     this.#records = parts.records
     this.#peers = parts.peers
     this.#violins = parts.violins
-    this.#running = parts.running
+    this.#waiting = parts.waiting
     this.#loads = parts.loads
     this.#journal = parts.journal
     this.#images = parts.images
@@ -90,7 +90,7 @@ export class Changes {
     const { away } = planned
     for (const [name, why] of away)
       yield { kind: 'warning', text: `${name} ${why}: it hears of this version when that is back` }
-    if (wait) yield* this.#running.until(violin, away, deadline, timeoutMs)
+    if (wait) yield* this.#waiting.until(violin, away, deadline, timeoutMs)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     yield {
       kind: 'done',
@@ -152,7 +152,7 @@ export class Changes {
     const end = await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
     yield { kind: 'step', text: 'its end is signed and stored' }
     yield* this.tell(end, violin)
-    yield* this.#running.untilGone(violin, deadline, timeoutMs)
+    yield* this.#waiting.untilGone(violin, deadline, timeoutMs)
   }
 
   /** Gives the records to all who hold a version, and who held the one before; tells who could not be reached. */

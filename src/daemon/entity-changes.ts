@@ -10,7 +10,7 @@ import type { EntityStatus } from '#slice/contract.ts'
 import type { Progress, Service } from '#api/contract.ts'
 import type { Changes } from './changes.ts'
 import type { Journal } from './events.ts'
-import { seconds } from './running.ts'
+import { seconds } from './waiting.ts'
 import { entityState, type StatusMap } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
 

@@ -22,7 +22,7 @@ import { Peers, rememberedPeers } from './peers.ts'
 import { Pointers } from './pointers.ts'
 import { Reconciler } from './reconciler.ts'
 import type { Records } from './records.ts'
-import { Running } from './running.ts'
+import { Waiting } from './waiting.ts'
 import type { Settings } from './settings.ts'
 import type { Slices } from './slices/slices.ts'
 import { Statuses } from './statuses.ts'
@@ -52,7 +52,7 @@ export interface Plane {
   readonly loads: Loads
   readonly handoffs: Handoffs
   readonly violins: Violins
-  readonly running: Running
+  readonly waiting: Waiting
   readonly changes: Changes
   readonly moves: Moves
   readonly pointers: Pointers
@@ -79,8 +79,8 @@ export function controlPlane(parts: PlaneParts, undo: AsyncDisposableStack): Pla
   const loads = new Loads(host, records, mesh, limits)
   const handoffs = new Handoffs({ identity, records, slices, peers, mesh })
   const violins = new Violins({ host, records, peers, statuses })
-  const running = new Running({ violins, records, peers, statuses })
-  const changes = new Changes({ host, records, peers, violins, running, loads, journal, images })
+  const waiting = new Waiting({ violins, records, peers, statuses })
+  const changes = new Changes({ host, records, peers, violins, waiting, loads, journal, images })
   const moves = new Moves({ records, peers, violins, changes, statuses, loads, handoffs })
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
@@ -94,7 +94,7 @@ export function controlPlane(parts: PlaneParts, undo: AsyncDisposableStack): Pla
     loads,
     handoffs,
     violins,
-    running,
+    waiting,
     changes,
     moves,
     pointers,

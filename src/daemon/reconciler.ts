@@ -7,38 +7,20 @@ import { errorData } from '#core/errors.ts'
 import type { ViolinId } from '#core/ids.ts'
 import type { ImageHash } from '#core/image.ts'
 import { type Part, type Step, partOf, reconcile, type WantedViolin, withoutHosts } from '#core/reconcile.ts'
-import type { RunsBody } from '#core/records/bodies.ts'
-import { maxLifeMs } from '#core/records/record.ts'
-import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { MacOf } from '#core/routing/dnsmasq.ts'
 import type { EntityStatus, SliceStatus, SwitchStatus } from '#slice/contract.ts'
+import { Backoff } from './backoff.ts'
 import type { Claims } from './claims.ts'
 import { crypto } from './crypto.ts'
 import type { Journal, Subject } from './events.ts'
 import type { Images, WantedImage } from './images.ts'
 import type { Doors } from './doors/doors.ts'
-import { type Host, placeOf } from './host.ts'
+import type { Host } from './host.ts'
 import { type Records, revokedHosts } from './records.ts'
+import { Runs } from './runs.ts'
 import type { SliceTold } from './slices/connection.ts'
 import type { Slices } from './slices/slices.ts'
-
-/** First and longest pause before a step that failed is tried again. */
-const retryFirstMs = 500
-const retryMaxMs = 30_000
-/** A slice that lives this long after a step has come through: its next failure is a first one. */
-const calmMs: number = 5 * 60_000
-/** What runs is told to others at most this often: the live state is asked, the record is for who was away. */
-const tellEveryMs = 6_000
-/** Who holds what is told after so long: what changes at once goes in one record. */
-const tellClaimsMs = 50
-
-interface Retry {
-  failures: number
-  /** The pause until the next try; null: none is waited for. */
-  timer: NodeJS.Timeout | null
-  calm: NodeJS.Timeout | undefined
-}
 
 /** What this host runs of one VIOLIN, as it is now. */
 export interface Running {
@@ -60,9 +42,9 @@ export class Reconciler {
   readonly #doors: Doors
   readonly #running = new Map<ViolinId, Running>()
   readonly #busy = new Set<ViolinId>()
-  readonly #retries = new Map<ViolinId, Retry>()
+  readonly #runs: Runs
+  readonly #backoff = new Backoff<ViolinId>(() => this.kick())
   readonly #watchers = new Set<(violin: ViolinId) => void>()
-  #tellTimer: { readonly timer: NodeJS.Timeout; readonly at: number } | null = null
   #againTimer: NodeJS.Timeout | null = null
   /** Until then slices that went on may still be unknown: what they run would be stopped, or claimed anew. */
   #begun = false
@@ -85,13 +67,14 @@ export class Reconciler {
     this.#claims = claims
     this.#doors = doors
     this.#journal = journal
-    records.onChange((changed) => {
-      this.kick()
-      // Heard in words that are not this life's: it was restored from a backup, and speaks above them.
-      const { publicKey } = host.identity.host
-      if (changed.some(({ kind, author }) => kind === 'runs' && author === publicKey))
-        this.#tellLater(tellEveryMs)
+    this.#runs = new Runs({
+      host,
+      records,
+      claims,
+      journal,
+      running: (violin) => this.running(violin)
     })
+    records.onChange(() => this.kick())
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
@@ -152,28 +135,27 @@ export class Reconciler {
 
   /** What was told of this host may end soon, or stand in words that are over. */
   refresh(): void {
-    this.#tellLater(tellEveryMs)
+    this.#runs.soon()
   }
 
   /** From now on nothing is wanted here: slices are stopped, none is started. */
   leave(): void {
     this.#leaving = true
+    this.#runs.isSilent = true
     this.kick()
   }
 
   /** The departure failed: what the records want is wanted again. */
   stay(): void {
     this.#leaving = false
+    this.#runs.isSilent = false
     this.kick()
   }
 
   close(): void {
     this.#closed = true
-    for (const { timer, calm } of this.#retries.values()) {
-      if (timer !== null) clearTimeout(timer)
-      clearTimeout(calm)
-    }
-    if (this.#tellTimer !== null) clearTimeout(this.#tellTimer.timer)
+    this.#backoff.close()
+    this.#runs.close()
     if (this.#againTimer !== null) clearTimeout(this.#againTimer)
   }
 
@@ -196,7 +178,7 @@ export class Reconciler {
   /** All slices that went on are known. Says what runs here, before others hear of it: a former life's word may be over. */
   async begin(): Promise<void> {
     this.#begun = true
-    for (const violin of this.#records.view.runs.keys()) await this.#tell(violin)
+    await this.#runs.begin()
   }
 
   /** What a slice says of itself. */
@@ -262,7 +244,7 @@ export class Reconciler {
     this.#claims.ended(violin)
     this.#shutDoors(violin, null)
     this.#changed(violin)
-    this.#retry(violin)
+    this.#backoff.failed(violin)
   }
 
   #shutDoors(violin: ViolinId, part: Part | null): void {
@@ -272,7 +254,7 @@ export class Reconciler {
   #wanted(): WantedViolin[] {
     if (this.#leaving) return []
     const { claims, changed, againInMs } = this.#claims.decide()
-    if (changed.length > 0) this.#tellLater(tellClaimsMs)
+    if (changed.length > 0) this.#runs.atOnce()
     this.#decideLater(againInMs)
     const wanted = [...this.#records.view.violins.values()].map((violin) => ({
       violin,
@@ -358,18 +340,17 @@ export class Reconciler {
 
   #take(step: Step): void {
     const { violin } = step
-    const waiting = this.#retries.get(violin)
-    if (this.#busy.has(violin) || (waiting !== undefined && waiting.timer !== null)) return
+    if (this.#busy.has(violin) || this.#backoff.isWaiting(violin)) return
     this.#busy.add(violin)
     void this.#carryOut(step)
       .then(
-        () => this.#calm(violin),
+        () => this.#backoff.succeeded(violin),
         (error: unknown) => {
           const { message } = errorData(error)
           this.#entry(violin).trouble = message
           this.#journal.note('step-failed', this.#subject(violin), message)
           this.#changed(violin)
-          this.#retry(violin)
+          this.#backoff.failed(violin)
         }
       )
       .finally(() => {
@@ -377,30 +358,6 @@ export class Reconciler {
         // The records may have moved on meanwhile.
         this.kick()
       })
-  }
-
-  /** A step succeeded: its failures are forgotten once it has lasted. */
-  #calm(violin: ViolinId): void {
-    const state = this.#retries.get(violin)
-    if (state === undefined) return
-    if (state.timer !== null) clearTimeout(state.timer)
-    state.timer = null
-    clearTimeout(state.calm)
-    state.calm = setTimeout(() => this.#retries.delete(violin), calmMs)
-  }
-
-  #retry(violin: ViolinId): void {
-    if (this.#closed) return
-    const state = this.#retries.get(violin) ?? { failures: 0, timer: null, calm: undefined }
-    clearTimeout(state.calm)
-    if (state.timer !== null) return
-    const delayMs = Math.min(retryMaxMs, retryFirstMs * 2 ** state.failures)
-    state.failures++
-    state.timer = setTimeout(() => {
-      state.timer = null
-      this.kick()
-    }, delayMs)
-    this.#retries.set(violin, state)
   }
 
   async #carryOut(step: Step): Promise<void> {
@@ -412,7 +369,7 @@ export class Reconciler {
       this.#running.delete(violin)
       this.#journal.note('stopped', this.#subject(violin), step.why)
       this.#changed(violin)
-      if (!this.#concerns(violin)) await this.#records.forget(violin)
+      if (!this.#records.concerns(violin, this.#host.identity.id)) await this.#records.forget(violin)
       return
     }
     const running = this.#entry(violin)
@@ -443,12 +400,6 @@ export class Reconciler {
     this.#changed(violin)
   }
 
-  /** Whether this host has reason to keep the VIOLIN's records: it owns it, or they name it still. */
-  #concerns(violin: ViolinId): boolean {
-    const seen = this.#records.view.violins.get(violin)
-    return seen === undefined || seen.holders.has(this.#host.identity.id)
-  }
-
   #entry(violin: ViolinId): Running {
     const known = this.#running.get(violin)
     if (known !== undefined) return known
@@ -459,49 +410,7 @@ export class Reconciler {
 
   #changed(violin: ViolinId): void {
     for (const watcher of this.#watchers) watcher(violin)
-    this.#tellLater(tellEveryMs)
-  }
-
-  #tellLater(inMs: number): void {
-    if (this.#closed || this.#leaving) return
-    const at = performance.now() + inMs
-    if (this.#tellTimer !== null && this.#tellTimer.at <= at) return
-    if (this.#tellTimer !== null) clearTimeout(this.#tellTimer.timer)
-    const timer = setTimeout(() => {
-      this.#tellTimer = null
-      for (const violin of this.#records.view.violins.keys()) {
-        this.#tell(violin).catch((error: unknown) => {
-          this.#journal.note('not-told', this.#subject(violin), errorData(error).message)
-        })
-      }
-    }, inMs)
-    this.#tellTimer = { timer, at }
-  }
-
-  /** Publishes what runs here, if the record that stands says something else or ends soon. */
-  async #tell(violin: ViolinId): Promise<void> {
-    // Nobody takes the word of a host that was shut out.
-    if (placeOf(this.#host, this.#records) === 'revoked') return
-    const { identity, chain } = this.#host
-    const own = this.#records.view.runs.get(violin)?.get(identity.id)
-    const running = this.#running.get(violin)
-    const nothing = running === undefined && own === undefined && this.#claims.held(violin).size === 0
-    if (nothing || !this.#concerns(violin)) return
-    const body: RunsBody = {
-      violin,
-      entities: this.#claims.tell(violin),
-      switches: [...(running?.switches.values() ?? [])]
-        .filter(({ active }) => active === identity.id)
-        .map(({ lan }) => lan)
-    }
-    const { now } = this.#records
-    if (stands(own ?? null, 'runs', body, chain, now)) return
-    const expiresAt = Math.min(now + maxLifeMs.runs, chain.endsAt) as typeof now
-    const version = this.#records.nextVersion('runs', identity.host.publicKey, violin)
-    await this.#records.publish(
-      { kind: 'runs', version, issuedAt: now, expiresAt, body, chain },
-      identity.host
-    )
+    this.#runs.soon()
   }
 
   #subject(violin: ViolinId): Subject {

@@ -371,7 +371,7 @@ export class Records {
   #answer(body: Uint8Array, from: HostId): Uint8Array {
     const access: Access = {
       // Of a VIOLIN that is unknown here nothing can be told; what comes in must name this host.
-      allows: (scope) => scope === 'mesh' || !this.set.holds(scope) || this.#knownTo(scope, from),
+      allows: (scope) => scope === 'mesh' || !this.set.holds(scope) || this.concerns(scope, from),
       wants: (record) => this.#wants(record),
       shows: (record) => showsHolder(record, from)
     }
@@ -381,16 +381,17 @@ export class Records {
     return synced.answer
   }
 
+  /** Whether a host has reason to keep a VIOLIN's records: it owns it, or they name it still. */
+  concerns(violin: ViolinId, host: HostId): boolean {
+    const seen = this.view.violins.get(violin)
+    return seen === undefined || seen.holders.has(host)
+  }
+
   /** What was news here is news for neighbours too: they shall not wait for their own exchange. */
   async #exchanged(synced: Synced): Promise<void> {
     await this.#changed(synced.accepted, synced.removed, false)
     if (synced.accepted.length <= passedOn)
       await Promise.all(synced.accepted.map((record) => this.#spread(record)))
-  }
-
-  #knownTo(violin: ViolinId, peer: HostId): boolean {
-    const seen = this.view.violins.get(violin)
-    return seen === undefined || seen.holders.has(peer)
   }
 
   #wants(record: SignedRecord): boolean {

@@ -24,7 +24,7 @@ import { letJetways, refuseOwner } from './refusing.ts'
 import type { Sessions } from './sessions.ts'
 import type { Changes } from './changes.ts'
 import type { Moves } from './moves.ts'
-import type { Running } from './running.ts'
+import type { Waiting } from './waiting.ts'
 import type { Violins } from './violins.ts'
 
 export interface ServiceParts {
@@ -37,7 +37,7 @@ export interface ServiceParts {
   readonly loads: Loads
   readonly admission: Admission
   readonly violins: Violins
-  readonly running: Running
+  readonly waiting: Waiting
   readonly changes: Changes
   readonly moves: Moves
   readonly sessions: Sessions
@@ -69,7 +69,7 @@ export function createService(parts: ServiceParts): Service {
     list: () => violins.list(),
     show: ({ name }) => show(parts, name),
     config: ({ name }) => Promise.resolve(configOf(violins.find(name))),
-    wait: (request) => parts.running.wait(request.name, request.for, request.timeoutMs),
+    wait: (request) => parts.waiting.wait(request.name, request.for, request.timeoutMs),
     delete: ({ name, timeoutMs }) => changes.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => parts.moves.vswitch(violin, lan, to),
     move: ({ violin, entity, to, timeoutMs }) => parts.moves.entity(violin, entity, to, timeoutMs),

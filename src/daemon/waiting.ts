@@ -10,20 +10,20 @@ import { entityState, jetwayRemedy, stateOf, switchOf, type StatusMap } from './
 import type { Statuses } from './statuses.ts'
 import { hostsOf, type Violins } from './violins.ts'
 
-export interface RunningParts {
+export interface WaitingParts {
   readonly violins: Violins
   readonly records: Records
   readonly peers: Peers
   readonly statuses: Statuses
 }
 
-export class Running {
+export class Waiting {
   readonly #violins: Violins
   readonly #records: Records
   readonly #peers: Peers
   readonly #statuses: Statuses
 
-  constructor(parts: RunningParts) {
+  constructor(parts: WaitingParts) {
     this.#violins = parts.violins
     this.#records = parts.records
     this.#peers = parts.peers
