@@ -14,7 +14,8 @@ const found = [
   { name: 'listed-after-lie', seed: 1_080_204_696 },
   { name: 'dated-ahead', seed: 30_148 },
   { name: 'owner-on-two', seed: 1 },
-  { name: 'witness-out', seed: 800_239 }
+  { name: 'witness-out', seed: 800_239 },
+  { name: 'cut-in-handover', seed: 900_218 }
 ]
 
 function read(name: string): Scenario {

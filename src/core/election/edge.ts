@@ -341,7 +341,8 @@ export class Edge {
     const offer = this.#beats.get(successor.host)
     if (offer === undefined || !this.#isOffer(offer, successor)) return false
     const taken = this.#taken.get(successor.host)
-    if (taken?.tag !== offer.beat.tag || !sameTerm(taken.term, offer.term)) {
+    const isEnding = taken !== undefined && taken.untilAt !== Infinity
+    if (isEnding || taken?.tag !== offer.beat.tag || !sameTerm(taken.term, offer.term)) {
       this.#take(successor.host, offer.term, offer.beat.tag)
     }
     return true
@@ -387,6 +388,10 @@ export class Edge {
     followed.suspectAt ??= this.#ground.now
     for (const { beat, term } of this.#beats.values()) {
       if (term.host !== followed.peer && this.#tryFollow(beat, term)) return
+    }
+    // Nobody leads the handover any more that another's tag was taken for.
+    for (const [peer, taken] of this.#taken) {
+      if (peer !== followed.peer) taken.untilAt = Math.min(taken.untilAt, this.#ground.now + formerMs)
     }
     // What they say from now on counts: the rhythm of probes would cost up to its length.
     for (const voter of this.voters()) {
