@@ -15,7 +15,8 @@ const found = [
   { name: 'dated-ahead', seed: 30_148 },
   { name: 'owner-on-two', seed: 1 },
   { name: 'witness-out', seed: 800_239 },
-  { name: 'cut-in-handover', seed: 900_218 }
+  { name: 'cut-in-handover', seed: 900_218 },
+  { name: 'began-below', seed: 619_600_597 }
 ]
 
 function read(name: string): Scenario {

@@ -167,8 +167,7 @@ export class Edge {
   #watchFollowed(followed: Followed, peer: Peer): void {
     const ground = this.#ground
     if (followed.lostAt !== null) {
-      const beatAt = this.#beats.get(followed.peer)?.at ?? -Infinity
-      if (beatAt < followed.lostAt || peer.echoedAt <= followed.lostAt) return this.#probeAll(followed, peer)
+      if (!this.#isBack(followed, followed.lostAt, peer)) return this.#probeAll(followed, peer)
       followed.lostAt = followed.suspectAt = followed.challengedAt = null
       followed.resigned = false
     }
@@ -183,6 +182,13 @@ export class Edge {
     if (ground.now >= lostAt) this.#lose(followed)
     else ground.wake(lostAt, 'the active is lost')
     if (followed.suspectAt !== null) this.#probeAll(followed, peer)
+  }
+
+  /** Whether one that was lost beats and hears again, in the term that is followed or above. */
+  #isBack({ peer: key, term }: Followed, lostAt: Instant, peer: Peer): boolean {
+    const last = this.#beats.get(key)
+    if (last === undefined || compareTerms(last.term, term) < 0) return false
+    return last.at >= lostAt && peer.echoedAt > lostAt
   }
 
   /** When silence is death. */

@@ -271,9 +271,10 @@ export class Rule {
     if (follows !== null && follows.host !== self && !status.lost) {
       const rival = this.#noteRival(reign, follows)
       if (follows.host !== from.key) rival.followers.set(from.key, now)
-    } else if (follows?.host !== self && status.highest > reign.term.counter && reign.handing === null) {
-      this.#raise(reign)
-    }
+    } else if (follows?.host === self) {
+      // It follows what this host was before it began anew, and nothing below that.
+      if (follows.counter > reign.term.counter) this.#raise(reign)
+    } else if (status.highest > reign.term.counter && reign.handing === null) this.#raise(reign)
     if (status.rival !== null && status.rival.host !== self) this.#ground.learn(status.rival.counter)
   }
 
