@@ -10,8 +10,11 @@ violin exec pubsub/reader -- node $programs/subscribe.ts news >reader.out &
 violin exec pubsub/editor -- node $programs/subscribe.ts weather news >editor.out &
 for name in farmer reader; do wait_for $name 'ip maddr show dev eth0' '239\.' 1; done
 wait_for editor 'ip maddr show dev eth0' '239\.' 2
-wait_for s "vtysh -c 'show ip igmp groups'" ' 239\.' 1
-wait_for t "vtysh -c 'show ip igmp groups'" ' 239\.' 2
+# Joined, and OSPF leads to all publishers and to the rendezvous point.
+wait_for s "vtysh -c 'show ip pim upstream'" ' 239\..* J ' 2
+wait_for t "vtysh -c 'show ip pim upstream'" ' 239\..* J ' 2
+wait_for r "vtysh -c 'show ip route ospf'" '>\* 10\.3\.' 1
+for router in s t; do wait_for $router "vtysh -c 'show ip route ospf'" '>\* 10\.1\.' 1; done
 say violin exec pubsub/t -- vtysh -c 'show ip igmp groups'
 say violin exec pubsub/station -- node $programs/publish.ts weather 'cloud cover' --count 50 --rate 10 &
 say violin exec pubsub/agency -- node $programs/publish.ts news 'story' --count 25 --rate 5

@@ -10,7 +10,8 @@ for name in monitor tv1 tv2 tv3; do
   violin exec streaming/$name -- node /srv/examples/streaming/receive.ts $group $show >$name.out &
 done
 for name in monitor tv1 tv2 tv3; do wait_for $name 'ip maddr show dev eth0' $group; done
-for router in s t; do wait_for $router "vtysh -c 'show ip igmp groups'" $group; done
+# Joined: OSPF leads to the rendezvous point, which is on the camera's vLAN, and so to the camera.
+for router in s t; do wait_for $router "vtysh -c 'show ip pim upstream'" "$group *J "; done
 say violin exec streaming/camera -- node /srv/examples/streaming/source.ts $group --seconds 5 --rate 10
 wait
 for name in monitor tv1 tv2 tv3; do echo "$name: $(sed 1d $name.out)"; done

@@ -141,10 +141,13 @@ async function inViolin(lab: Lab, program: Program, receivers: number): Promise<
   const application = new Application(peers)
   try {
     for (const i of places.keys())
-      await until(`router${i} knows of all groups`, async () => {
-        const show = ['vtysh', '-c', 'show ip igmp groups']
+      await until(`router${i} has joined all groups`, async () => {
+        const show = ['vtysh', '-c', 'show ip pim upstream']
         const text = await home.violin('exec', `multicast/router${i}`, '--', ...show)
-        return topics.every((topic) => text.includes(groupOf(topic)))
+        // J: OSPF leads to the rendezvous point.
+        return topics.every((topic) =>
+          text.split('\n').some((line) => line.includes(groupOf(topic)) && / J /.test(line))
+        )
       })
     return application
   } catch (error: unknown) {
