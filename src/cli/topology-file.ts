@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
 import type { Topology } from '#core/spec.ts'
-import { type LocalFile, parseTopology } from '#topology/parse.ts'
+import type { LocalFile } from '#topology/files.ts'
+import { parseTopology } from '#topology/parse.ts'
 
 /** Nothing larger is read: a topology is refused above this, and its files far below. */
 const maxReadBytes: number = 1024 * 1024

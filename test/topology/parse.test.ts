@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
 import type { Topology } from '#core/spec.ts'
-import { type LocalFile, parseTopology } from '#topology/parse.ts'
+import type { LocalFile } from '#topology/files.ts'
+import { parseTopology } from '#topology/parse.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
