@@ -36,6 +36,8 @@ import { type View, view } from '#core/records/view.ts'
 import type { Mesh, Verdict } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto } from './crypto.ts'
+import { Doubles } from './doubles.ts'
+import { RecordStore, storeKey } from './record-store.ts'
 
 /** A neighbour drawn at random is asked this often: what gossip lost is late by about this much. */
 const repairEveryMs = 3_000
@@ -43,12 +45,8 @@ const repairEveryMs = 3_000
 const repairTimeoutMs = 20_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
-const maxDoubles = 4
 /** What so many peers showed is remembered before those that are not connected are forgotten. */
 const maxShown = 1024
-const section = 'records'
-
-type Change = Parameters<Store['write']>[0][number]
 /** The topic of all members. */
 export const meshTopic = 'mesh'
 
@@ -70,15 +68,11 @@ export class Records {
   readonly set: RecordSet
   readonly #self: HostId
   readonly #wallNow: () => WallTime
-  readonly #store: Store
+  readonly #store: RecordStore
   readonly #log: RecordsOptions['log']
   readonly #tell: RecordsOptions['tell']
   readonly #clock = new ClockWatch()
-  /** Bodies for one version by one key, as they came in; at most {@link maxDoubles} of a VIOLIN held here. */
-  readonly #doubles = new Map<ViolinId, readonly ViolinRecord[]>()
-  #storeFailed = false
-  /** What could not be written yet, by its key in the store. */
-  readonly #unwritten = new Map<string, Change>()
+  readonly #doubles = new Doubles()
   /** What was last told of the clock. */
   #toldClock = false
   /** In the store, but over by this host's clock; dropped once neighbours say that the clock is right. */
@@ -104,11 +98,11 @@ export class Records {
     this.set = new RecordSet({ root: options.root, crypto })
     this.#self = options.self
     this.#wallNow = options.wallNow ?? ((): WallTime => Date.now() as WallTime)
-    this.#store = options.store
+    this.#store = new RecordStore(options.store, options.tell)
     this.#log = options.log
     this.#tell = options.tell
     const over: string[] = []
-    for (const { key, value } of options.store.entries(section)) {
+    for (const { key, value } of this.#store.entries()) {
       const merged = this.set.merge(value, this.now)
       if (merged.reason === 'expired' || merged.reason === 'too-new') over.push(key)
       if (merged.reason === 'revoked' && merged.record?.kind === 'host')
@@ -128,9 +122,9 @@ export class Records {
       if (holders.size > 0 && !holders.has(this.#self)) this.set.forget(violin)
     }
     const kept = new Set([...over, ...[...this.set.all(), ...this.set.dropped].map(storeKey)])
-    const gone = options.store.entries(section).filter(({ key }) => !kept.has(key))
-    void this.#write(
-      gone.map(({ key }) => ({ section, key, value: null })),
+    const gone = this.#store.entries().filter(({ key }) => !kept.has(key))
+    void this.#store.write(
+      gone.map(({ key }) => ({ key, value: null })),
       false
     )
   }
@@ -268,9 +262,7 @@ export class Records {
   signedTwice(violin: ViolinId): readonly ViolinRecord[] {
     const seen = this.view.violins.get(violin)
     if (seen === undefined) return []
-    const own = (this.#doubles.get(violin) ?? []).filter(
-      ({ version, hash }) => version === seen.version && hash !== seen.record.hash
-    )
+    const own = this.#doubles.besides(seen.record)
     return [...seen.signedTwice.filter(({ hash }) => !own.some((one) => one.hash === hash)), ...own]
   }
 
@@ -319,13 +311,13 @@ export class Records {
 
   /** Drops all of a VIOLIN: it is over, or no longer this host's business. */
   async forget(violin: ViolinId): Promise<void> {
-    this.#doubles.delete(violin)
+    this.#doubles.forget(violin)
     await this.#changed([], this.set.forget(violin), false)
   }
 
   /** What is done every few seconds: forgets what has ended, exchanges with one neighbour. */
   tick(): void {
-    void this.#write([], false)
+    void this.#store.write([], false)
     this.#tellClock()
     if (!this.clockIsWrong) this.#forgetEnded()
     const members = this.#mesh?.members() ?? []
@@ -344,10 +336,10 @@ export class Records {
 
   /** Looks at a stored record again, now that the clock is known to be right. */
   #reload(key: string): void {
-    const stored = this.#store.get(section, key)
+    const stored = this.#store.get(key)
     const merged = stored === null ? null : this.set.merge(stored, this.now)
     if (merged?.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
-    else if (merged?.reason === 'expired') void this.#write([{ section, key, value: null }], false)
+    else if (merged?.reason === 'expired') void this.#store.write([{ key, value: null }], false)
     else if (merged?.reason === 'too-new') this.#over = [...this.#over, key]
   }
 
@@ -403,17 +395,11 @@ export class Records {
   #lookForDouble(record: ViolinRecord): void {
     const violin = record.key as ViolinId
     const standing = this.set.get('violin', record.author, violin)
-    if (standing === null || standing.version !== record.version || standing.hash === record.hash) return
-    const known = (this.#doubles.get(violin) ?? []).filter(({ version }) => version === record.version)
-    const both = [...known, standing, record].filter(
-      (one, place, all) => all.findIndex(({ hash }) => hash === one.hash) === place
+    if (!this.#doubles.look(standing, record)) return
+    this.#tell(
+      'signed-twice',
+      `version ${record.version} of ${standing?.body.spec?.name ?? violin.slice(0, 12)} was signed twice with one owner key: the lower hash stands`
     )
-    if (both.length > known.length)
-      this.#tell(
-        'signed-twice',
-        `version ${record.version} of ${standing.body.spec?.name ?? violin.slice(0, 12)} was signed twice with one owner key: the lower hash stands`
-      )
-    this.#doubles.set(violin, both.slice(-maxDoubles))
   }
 
   /** Who hears the messages that travel beside the records on the mesh's topic. */
@@ -443,37 +429,13 @@ export class Records {
     const writes = [
       ...removed
         .filter((record) => !kept.has(storeKey(record)))
-        .map((record) => ({ section, key: storeKey(record), value: null })),
-      ...accepted.map((record) => ({ section, key: storeKey(record), value: record.bytes }))
+        .map((record) => ({ key: storeKey(record), value: null })),
+      ...accepted.map((record) => ({ key: storeKey(record), value: record.bytes }))
     ]
-    const written = this.#write(writes, sync)
+    const written = this.#store.write(writes, sync)
     this.#subscribe()
     for (const listener of this.#listeners) listener([...accepted, ...removed])
     await written
-  }
-
-  /**
-   * What cannot be written stays in memory and is tried again at every tick. It throws where somebody was
-   * promised that it is durable.
-   */
-  async #write(changes: readonly Change[], sync: boolean): Promise<void> {
-    const all = new Map(this.#unwritten)
-    for (const change of changes) all.set(change.key, change)
-    if (all.size === 0) return
-    try {
-      await this.#store.write([...all.values()], { sync: sync || this.#storeFailed })
-    } catch (error: unknown) {
-      const { message, remedy } = errorData(error)
-      if (!this.#storeFailed) this.#tell('store-failed', `${message}; ${remedy}`)
-      this.#storeFailed = true
-      for (const [key, change] of all) this.#unwritten.set(key, change)
-      if (sync) throw error
-      return
-    }
-    for (const [key, change] of all) if (this.#unwritten.get(key) === change) this.#unwritten.delete(key)
-    if (!this.#storeFailed || this.#unwritten.size > 0) return
-    this.#storeFailed = false
-    this.#tell('store-well', 'the store is written again')
   }
 
   async #spread(record: SignedRecord): Promise<void> {
@@ -501,10 +463,6 @@ export class Records {
 /** The clock that nobody sets. */
 function steady(): Instant {
   return performance.now() as Instant
-}
-
-function storeKey(record: SignedRecord): string {
-  return `${record.kind} ${record.author} ${record.key}`
 }
 
 /** Opaque to who does not hold the VIOLIN. */
