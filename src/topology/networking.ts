@@ -235,6 +235,13 @@ export function checkNetworking(
         `${entity.name} is not on ${entity.nat}`,
         `it is on ${lansOf(entity)}`
       )
+    const hasIpv4 = topology.lans.some((lan) => lan.subnet !== undefined && isOn(entity, lan.name))
+    if (entity.multicast !== undefined && !hasIpv4)
+      throw source.refuse(
+        [...path, 'multicast'],
+        `multicast is forwarded in IPv4, which no vLAN of ${entity.name} has`,
+        'add `subnet:` to its vLANs, or leave `multicast` out: within a vLAN IPv6 multicast reaches all'
+      )
     for (const [place, rule] of (entity.rules ?? []).entries())
       checkRule(source, topology, entity, rule, [...path, 'rules', place])
     for (const address of entity.anycast ?? [])

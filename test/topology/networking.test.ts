@@ -201,6 +201,16 @@ describe('what a router does', () => {
   ]
   for (const [what, more, expected] of wrong)
     it(`is refused with ${what}`, () => assert.match(refusal(...lans, ...more), expected))
+
+  it('forwards no multicast where it has no IPv4', () => {
+    const router = (text: string): string =>
+      refusal('name: net', 'lans: { a: { ipv6: "fd00::/64" } }', `routers: { r: ${text} }`)
+    assert.match(
+      router('{ lan: a, multicast: pim }'),
+      /^t\.yaml:3:36: multicast is forwarded in IPv4, which no vLAN of r has; /
+    )
+    assert.equal(router('{ lan: a }'), 'it was taken')
+  })
 })
 
 describe('a service of a vLAN', () => {
