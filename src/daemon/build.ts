@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ImageHash } from '#core/image.ts'
 import { buildDebian } from '#images/debian.ts'
 import { host } from '#images/host.ts'
+import { type Own, ownImage } from '#images/own.ts'
 import { router } from '#images/router.ts'
 import { ImageStore } from '#images/store.ts'
 import { buildTiny } from '#images/tiny.ts'
@@ -20,19 +21,27 @@ export interface BuiltImage {
   readonly seconds: number
 }
 
-/** Tells its progress on standard error. Throws ViolinError `tool-missing`, `boot-failed`. */
-export async function buildImage(dir: string, name: (typeof buildable)[number]): Promise<BuiltImage> {
+/**
+ * Builds an image, or one of the user's `own` that has more than it. Tells its progress on standard error. Throws
+ * ViolinError `usage`, `tool-missing`, `boot-failed`.
+ */
+export async function buildImage(
+  dir: string,
+  base: (typeof buildable)[number],
+  own: Own | null
+): Promise<BuiltImage> {
   const startedAt = performance.now()
   const store = new ImageStore(imagesOf(dir))
-  const tell = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
   const seconds = (): number => Math.round((performance.now() - startedAt) / 100) / 10
-  if (name !== 'tiny') {
-    const hash = await buildDebian(ofDebian[name], store, tell)
-    return { name, hash, folder: store.rootOf(hash), seconds: seconds() }
+  if (base !== 'tiny') {
+    const image = own === null ? ofDebian[base] : ownImage(ofDebian[base], own)
+    const tell = (text: string): void => void process.stderr.write(`${image.name}: ${text}\n`)
+    const hash = await buildDebian(image, store, tell)
+    return { name: image.name, hash, folder: store.rootOf(hash), seconds: seconds() }
   }
   const folder = join(store.folder, 'tiny')
   await buildTiny(folder)
-  return { name, hash: null, folder, seconds: seconds() }
+  return { name: base, hash: null, folder, seconds: seconds() }
 }
 
 /** Where a host keeps its images. */

@@ -18,7 +18,16 @@ const founding = z.strictObject({
   listen: z.array(z.string()).optional(),
   networkKey: z.string().max(4_096).optional()
 })
-const building = z.strictObject({ image: z.enum(buildable) })
+const building = z.strictObject({
+  image: z.enum(buildable),
+  own: z
+    .strictObject({
+      name: z.string(),
+      packages: z.array(z.string()),
+      copies: z.array(z.strictObject({ from: z.string(), to: z.string() }))
+    })
+    .nullable()
+})
 const joining = founding.extend({ token: z.string().max(64 * 1024) })
 
 async function run(dir: string, listen: readonly string[], debug: boolean): Promise<void> {
@@ -79,7 +88,10 @@ async function main(): Promise<void> {
         return join(dir, token, rest)
       })
     case 'build':
-      return once(async () => buildImage(dir, (await options(building)).image))
+      return once(async () => {
+        const { image, own } = await options(building)
+        return buildImage(dir, image, own)
+      })
     case 'doctor':
       return once(async () => ({ checks: await doctor(dir) }))
     default:

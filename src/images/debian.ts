@@ -109,8 +109,20 @@ async function unpack(
     child.once('close', resolve)
   })
   if (status === 0) return
+  throw failure(status, said)
+}
+
+/** Why it was not unpacked, by what mmdebstrap said. */
+export function failure(status: number | null, said: readonly string[]): ViolinError {
+  const missing = said.flatMap((line) => /Unable to locate package (\S+)/.exec(line)?.[1] ?? [])
+  if (missing.length > 0)
+    return new ViolinError(
+      'refused',
+      `Debian has no package ${missing.join(', ')}`,
+      'look for it: apt-cache search WORD'
+    )
   const last = said.filter((line) => !line.startsWith('I: ')).slice(-3)
-  throw new ViolinError(
+  return new ViolinError(
     'boot-failed',
     `mmdebstrap ended with status ${status}: ${last.join(' | ')}`,
     'see that this machine reaches its Debian mirror (apt-get update), then try again'

@@ -1,8 +1,9 @@
 /** Machines that begin with the image `router`, both drivers, as people write and use them. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
 import type { ImageRow } from '#api/contract.ts'
 import type { Outcome } from '#lab/host.ts'
@@ -169,4 +170,29 @@ test('an image is pulled by its name at a member, and then applied from here', a
   )
   succeeded(await there.try(['plan', '-'], { input: far.replaceAll('far', 'own') }))
   refused(await there.try(['image', 'pull', 'no-such']), /no member in reach has an image no-such/)
+})
+
+test('an image of one’s own has more packages and files, and machines of both drivers begin with it', async () => {
+  const build = ['image', 'build', 'router', '--with', 'tree', '--copy', './motd.txt:/usr/share/lab/motd']
+  for (const [more, why] of [
+    [[], /router itself stays as it is; name your own: --as NAME/],
+    [['--as', 'host'], /host is the same on all hosts/],
+    [['--as', 'lab', '--copy', './no-such:/etc/x'], /no-such is not there/]
+  ] as const) {
+    const said = await here.try([...build, ...more], { cwd: work })
+    assert.deepEqual([said.status, why.test(said.stderr)], [2, true], said.stderr)
+  }
+  // The hosts of a lab do not reach Debian's mirror, this machine does.
+  const program = resolve(import.meta.dirname, '../../bin/violin')
+  const built = execFileSync(program, ['--dir', here.folder, ...build, '--as', 'lab'], { cwd: work })
+  assert.match(built.toString(), /^lab \([0-9a-f]{12}\) is in /)
+  const of = (name: string, driver: string): string =>
+    `  ${name}: { lan: a, on: here, image: lab, driver: ${driver} }\n`
+  const input = `name: own\nlans: { a: { subnet: 10.0.8.0/24 } }\nhosts:\n${of('m', 'uml')}${of('n', 'netns')}`
+  succeeded(await here.try(['apply', '-'], { input }))
+  for (const name of ['own/m', 'own/n']) {
+    assert.equal(await inside(here, name, 'cat', '/usr/share/lab/motd'), 'welcome')
+    assert.match(await inside(here, name, 'tree', '--version'), /^tree v/)
+  }
+  await remove(here, 'own')
 })

@@ -26,22 +26,64 @@ const imageArgument = {
   }
 } as const
 
-const build: Command<Context> = buildCommand<JsonFlag, [image: (typeof builders)[number]], Context>({
+interface BuildFlags extends JsonFlag {
+  readonly as?: string
+  readonly with?: readonly string[]
+  readonly copy?: readonly { readonly from: string; readonly to: string }[]
+}
+
+const build: Command<Context> = buildCommand<BuildFlags, [image: (typeof builders)[number]], Context>({
   docs: {
     brief: "Build one from Debian's packages into this host's folder",
     fullDescription:
       'tiny: busybox alone, 2 MB, which every host makes by itself. router: FRR, packet filters and measuring tools. ' +
-      'host: a router that can run this program, for a VIOLIN inside of one.'
+      'host: a router that can run this program, for a VIOLIN inside of one. ' +
+      'An image of your own is a router or host with more in it: violin image build router --as lab --with python3 --copy ./click:/usr/local/bin/click. Packages are unpacked, their scripts do not run.'
   },
   parameters: {
-    flags: jsonFlag,
+    flags: {
+      as: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        placeholder: 'NAME',
+        brief: 'An image of your own, by this name'
+      },
+      with: {
+        kind: 'parsed',
+        parse: String,
+        optional: true,
+        variadic: true,
+        placeholder: 'PACKAGE',
+        brief: 'One more of Debian in it'
+      },
+      copy: {
+        kind: 'parsed',
+        parse: copyOf,
+        optional: true,
+        variadic: true,
+        placeholder: 'FILE:/PATH',
+        brief: 'A file or folder of this machine in it'
+      },
+      ...jsonFlag
+    },
     positional: {
       kind: 'tuple',
       parameters: [{ parse: builderNamed, placeholder: 'tiny|router|host', brief: 'Which one' }]
     }
   },
-  async func({ json }, image) {
-    const built = (await askProgram('build', this.dir, { image })) as Built
+  async func({ json, as: name, with: packages = [], copy: copies = [] }, image) {
+    const more = packages.length + copies.length > 0
+    if (more && name === undefined)
+      throw new ViolinError('usage', `${image} itself stays as it is`, 'name your own: --as NAME')
+    if (name !== undefined && (image === 'tiny' || builders.some((one) => one === name)))
+      throw new ViolinError(
+        'usage',
+        `${image === 'tiny' ? image : name} is the same on all hosts`,
+        'make your own of another: violin image build router --as lab'
+      )
+    const own = name === undefined ? null : { name, packages, copies }
+    const built = (await askProgram('build', this.dir, { image, own })) as Built
     if (json === true) return printJson(built)
     const hash = built.hash === null ? '' : ` (${built.hash.slice(0, 12)})`
     process.stdout.write(`${built.name}${hash} is in ${built.folder}, built in ${built.seconds} s\n`)
@@ -115,4 +157,11 @@ function builderNamed(text: string): (typeof builders)[number] {
   if (found === undefined)
     throw new ViolinError('usage', `no image ${text}`, `there are ${builders.join(', ')}`)
   return found
+}
+
+/** The last colon parts them: a path here may have others. */
+function copyOf(text: string): { readonly from: string; readonly to: string } {
+  const colon = text.lastIndexOf(':')
+  if (colon > 0) return { from: text.slice(0, colon), to: text.slice(colon + 1) }
+  throw new ViolinError('usage', `${text} says not where it goes`, 'write it as FILE:/PATH')
 }
