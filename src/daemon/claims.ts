@@ -94,14 +94,19 @@ export class Claims {
       sight
     )
     this.#settle(asked, verdicts)
-    for (const violin of this.#held.keys())
-      if (!violins.some(({ id, spec }) => id === violin && spec !== null)) this.#held.delete(violin)
+    for (const violin of this.#held.keys()) if (!this.#concerns(violin)) this.#held.delete(violin)
     const again = verdicts.flatMap((verdict) => (verdict.againInMs === null ? [] : [verdict.againInMs]))
     return {
       claims: new Map(violins.map(({ id }) => [id, this.#runningOf(id)])),
       changed: violins.filter(({ id }) => this.#isNews(id)).map(({ id }) => id),
       againInMs: again.length === 0 ? null : Math.min(...again)
     }
+  }
+
+  /** Whether a VIOLIN has a spec here, or may have one again. */
+  #concerns(violin: ViolinId): boolean {
+    const known = this.#records.view.violins.get(violin)
+    return known === undefined ? this.#records.awaitedMs(violin) > 0 : known.spec !== null
   }
 
   /** What this host holds of a VIOLIN, by entity; those that it refused, or that failed here, too. */

@@ -46,6 +46,7 @@ export class Reconciler {
   readonly #backoff = new Backoff<ViolinId>(() => this.kick())
   readonly #watchers = new Set<(violin: ViolinId) => void>()
   #againTimer: NodeJS.Timeout | null = null
+  #againInMs: number | null = null
   /** Until then slices that went on may still be unknown: what they run would be stopped, or claimed anew. */
   #begun = false
   #leaving = false
@@ -82,12 +83,16 @@ export class Reconciler {
     if (this.#closed || !this.#begun) return
     // By a wrong clock what shall run may look over, and what is over may look alive.
     if (this.#records.clockIsWrong && !this.#leaving) return
-    const wanted = this.#wanted()
+    const wanted = [...this.#wanted(), ...this.#awaited()]
     // At once, whatever a slice is busy with.
     for (const { violin, part } of wanted) this.#shutDoors(violin, part)
     // What could not be started counts as well: there may be something of it to clear away.
     const known = new Set([...this.#slices.all().map(({ violin }) => violin), ...this.#running.keys()])
-    const running = new Map(Array.from(known, (violin) => [violin, this.#running.get(violin)?.part ?? null]))
+    const running = new Map(
+      Array.from(known, (violin) => [violin, this.#running.get(violin)?.part ?? null] as const)
+        // Nothing is known of it, and nothing was asked of it: it goes on as it is.
+        .filter(([violin, part]) => part !== null || !this.#isAwaited(violin))
+    )
     for (const step of reconcile(wanted, running)) this.#take(step)
   }
 
@@ -268,6 +273,22 @@ export class Reconciler {
     }))
   }
 
+  #isAwaited(violin: ViolinId): boolean {
+    return !this.#leaving && !this.#records.view.violins.has(violin) && this.#records.awaitedMs(violin) > 0
+  }
+
+  /** What goes on without a record for now, apart from who was shut out. */
+  #awaited(): WantedViolin[] {
+    const awaited = [...this.#running].filter(([violin]) => this.#isAwaited(violin))
+    const leftMs = awaited.map(([violin]) => this.#records.awaitedMs(violin)).filter(Number.isFinite)
+    if (leftMs.length > 0) this.#decideLater(Math.min(...leftMs, this.#againInMs ?? Infinity))
+    return awaited.flatMap(([violin, { part }]) => {
+      if (part === null) return []
+      const hosts = part.lans.flatMap(({ members }) => members)
+      return [{ violin, part: withoutHosts(part, revokedHosts(hosts, this.#records)), ended: false }]
+    })
+  }
+
   /** The images that entities begin with here, but for those that run. */
   #wantedImages(
     wanted: readonly { readonly violin: ViolinView; readonly part: Part | null }[]
@@ -334,6 +355,7 @@ export class Reconciler {
   }
 
   #decideLater(inMs: number | null): void {
+    this.#againInMs = inMs
     if (this.#againTimer !== null) clearTimeout(this.#againTimer)
     this.#againTimer = inMs === null ? null : setTimeout(() => this.kick(), Math.ceil(inMs) + 1)
   }

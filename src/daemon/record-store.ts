@@ -34,29 +34,39 @@ export class RecordStore {
     return this.#store.get(section, key)
   }
 
-  /**
-   * Writes these changes and all that wait. With `promised` it resolves when they survive power loss, and rejects
-   * where they cannot; without, what fails waits for the next call.
-   */
-  async write(changes: readonly RecordChange[], promised: boolean): Promise<void> {
+  /** Writes this or nothing: resolved, it survives power loss. Rejects where it cannot be written. */
+  async promise(change: RecordChange): Promise<void> {
+    try {
+      await this.#store.write([{ section, ...change }], { sync: true })
+    } catch (error: unknown) {
+      this.#tellFailed(error)
+      throw error
+    }
+  }
+
+  /** Writes these changes and all that wait, with `sync` so that they survive power loss; what fails waits. */
+  async write(changes: readonly RecordChange[], sync: boolean): Promise<void> {
     const all = new Map(this.#unwritten)
     for (const change of changes) all.set(change.key, change)
     if (all.size === 0) return
     try {
       const writes = Array.from(all.values(), (change) => ({ section, ...change }))
-      await this.#store.write(writes, { sync: promised || this.#failed })
+      await this.#store.write(writes, { sync: sync || this.#failed })
     } catch (error: unknown) {
-      const { message, remedy } = errorData(error)
-      if (!this.#failed) this.#tell('store-failed', `${message}; ${remedy}`)
-      this.#failed = true
+      this.#tellFailed(error)
       for (const [key, change] of all) this.#unwritten.set(key, change)
-      if (promised) throw error
       return
     }
     for (const [key, change] of all) if (this.#unwritten.get(key) === change) this.#unwritten.delete(key)
     if (!this.#failed || this.#unwritten.size > 0) return
     this.#failed = false
     this.#tell('store-well', 'the store is written again')
+  }
+
+  #tellFailed(error: unknown): void {
+    const { message, remedy } = errorData(error)
+    if (!this.#failed) this.#tell('store-failed', `${message}; ${remedy}`)
+    this.#failed = true
   }
 }
 

@@ -12,6 +12,7 @@ import { isLivenessMessage } from '#core/liveness/message.ts'
 import { AuthorBudget } from '#core/records/budget.ts'
 import { ClockWatch, wrongClockMs } from '#core/records/clock.ts'
 import { holdersOf, showsHolder, wantsRecord } from '#core/records/holders.ts'
+import { hostsOfOwner } from '#core/records/owners.ts'
 import { maxBytesPerAuthor, maxViolinsPerOwner } from '#core/records/quota.ts'
 import {
   type Draft,
@@ -22,7 +23,7 @@ import {
   maxVersion,
   sealRecord
 } from '#core/records/record.ts'
-import { RecordSet } from '#core/records/set.ts'
+import { type Merged, RecordSet } from '#core/records/set.ts'
 import {
   type Access,
   type Synced,
@@ -37,6 +38,7 @@ import type { Mesh, Verdict } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto } from './crypto.ts'
 import { Doubles } from './doubles.ts'
+import { Awaited } from './awaited.ts'
 import { RecordStore, storeKey } from './record-store.ts'
 
 /** A neighbour drawn at random is asked this often: what gossip lost is late by about this much. */
@@ -73,6 +75,7 @@ export class Records {
   readonly #tell: RecordsOptions['tell']
   readonly #clock = new ClockWatch()
   readonly #doubles = new Doubles()
+  readonly #awaited = new Awaited()
   /** What was last told of the clock. */
   #toldClock = false
   /** In the store, but over by this host's clock; dropped once neighbours say that the clock is right. */
@@ -188,6 +191,11 @@ export class Records {
     return this.#answered.has(host)
   }
 
+  /** For how long yet a record of a VIOLIN is expected of which none is known here, ms; 0: no more. */
+  awaitedMs(violin: ViolinId): number {
+    return this.#awaited.leftMs(violin, steady())
+  }
+
   /** When the last exchange with a host that came to its end began, by the monotonic clock; null: none did. */
   askedAt(host: HostId): number | null {
     return this.#answered.get(host) ?? null
@@ -230,21 +238,27 @@ export class Records {
   /** Seals, keeps and spreads a record; resolved, it survives power loss here. Throws ViolinError. */
   async publish(draft: Draft, signer: Signer): Promise<SignedRecord> {
     const record = sealRecord(draft, this.set.root, signer, crypto)
-    const merged = this.set.merge(record.bytes, this.now)
+    // An owner's or an admin's word counts once it is kept; what a host says of itself it can say again.
+    if (draft.kind === 'violin' || draft.kind === 'revocation') {
+      this.#taken(draft, this.set.fork().merge(record.bytes, this.now))
+      await this.#store.promise({ key: storeKey(record), value: record.bytes })
+    }
+    const { removed } = this.#taken(draft, this.set.merge(record.bytes, this.now))
+    await this.#changed([record], removed, true)
+    await this.#spread(record)
+    return record
+  }
+
+  /** What merging a record of one's own did. Throws where it was not taken. */
+  #taken({ kind }: Draft, merged: Merged): Extract<Merged, { verdict: 'accepted' }> {
+    if (merged.verdict === 'accepted') return merged
     if (merged.reason === 'quota')
       throw new ViolinError(
         'refused',
         `this owner has ${maxViolinsPerOwner} VIOLINs, or ${maxBytesPerAuthor / 2 ** 20} MiB of records`,
         'delete some: violin list'
       )
-    if (merged.verdict !== 'accepted') throw new Error(`own ${draft.kind} record not taken: ${merged.reason}`)
-    // An owner's or an admin's word is told to them as kept; what a host says of itself it can say again.
-    const promised = draft.kind === 'violin' || draft.kind === 'revocation'
-    await this.#changed([record], merged.removed, true).catch((error: unknown) => {
-      if (promised) throw error
-    })
-    await this.#spread(record)
-    return record
+    throw new Error(`own ${kind} record not taken: ${merged.reason}`)
   }
 
   /** The version with which a record of one's own must be published to stand above all that were seen. */
@@ -294,6 +308,7 @@ export class Records {
     }
     const isFirst = !this.#answered.has(peer)
     this.#answered.set(peer, beganAt)
+    this.#awaited.compared(steady())
     if (!isFirst) return
     for (const listener of this.#listeners) listener([])
   }
@@ -424,6 +439,13 @@ export class Records {
   ): Promise<void> {
     if (accepted.some(({ kind }) => kind === 'revocation'))
       for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
+    for (const record of removed)
+      if (record.kind === 'violin' && this.set.isRevoked(record.chain)) {
+        const hosts = hostsOfOwner(this.set.tree('hosts'), record.author)
+        const isSignable = hosts.length > 0 && !this.view.revoked.has(record.author)
+        this.#awaited.cut(record.key as ViolinId, isSignable, steady())
+      }
+    for (const { kind, key } of accepted) if (kind === 'violin') this.#awaited.came(key as ViolinId)
     // Versions that are kept aside are not to come back as news after a restart.
     const kept = new Set([...accepted, ...this.set.dropped].map(storeKey))
     const writes = [

@@ -2,6 +2,7 @@
  * Sees to it in time that what ends goes on: this host's membership, by any admin that is reached; the
  * founding host's, by the root key where it lies here; VIOLINs of this owner. What does not is told.
  */
+import { setTimeout } from 'node:timers/promises'
 import { type Chain, foundChain, isAncestor } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { decodeJoinAnswer } from '#core/admission/join.ts'
@@ -16,8 +17,9 @@ import {
   standingOf
 } from '#core/admission/renewal.ts'
 import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
-import type { HostId, WallTime } from '#core/ids.ts'
-import { maxVersion } from '#core/records/record.ts'
+import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import { hostsOfOwner } from '#core/records/owners.ts'
+import { maxLifeMs, maxVersion, type ViolinRecord } from '#core/records/record.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -30,6 +32,8 @@ import { askAsStranger } from './stranger.ts'
 const answerTimeoutMs = 10_000
 /** Most admins that are asked at one look. */
 const maxAsked = 8
+/** So much later each further host with an owner's key signs anew what none before it did. */
+const resignTurnMs = 2_000
 
 interface RenewalParts {
   readonly dir: string
@@ -50,6 +54,9 @@ export class Renewal {
 
   constructor(parts: RenewalParts) {
     this.#parts = parts
+    parts.records.onChange((changed) => {
+      for (const record of changed) if (record.kind === 'violin') void this.#resignCut(record)
+    })
   }
 
   /** Compares and does what is to be done, once at a time. */
@@ -148,6 +155,33 @@ export class Renewal {
           )
         )
       }
+    }
+  }
+
+  /**
+   * What this owner's key signed on a host that was shut out since is signed anew here: the hosts that run it wait for
+   * that. Of several hosts with the key the first does it; the others see to it that it was done.
+   */
+  async #resignCut(record: ViolinRecord): Promise<void> {
+    const { host, records, journal, log } = this.#parts
+    const { owner } = host.identity
+    const violin = record.key as ViolinId
+    const isCut = (): boolean =>
+      records.set.isRevoked(record.chain) && records.set.get('violin', owner.publicKey, violin) === null
+    if (record.author !== owner.publicKey || record.body.ended !== null || !isCut()) return
+    const rank = hostsOfOwner(records.set.tree('hosts'), owner.publicKey).indexOf(host.identity.id)
+    if (rank > 0) await setTimeout(rank * resignTurnMs, null, { ref: false })
+    if (!isCut() || placeOf(host, records) === 'revoked') return
+    const { now } = records
+    const draft = { kind: 'violin', version: record.version + 1, issuedAt: now, body: record.body } as const
+    const expiresAt = Math.min(now + maxLifeMs.violin, host.ownerChain.endsAt) as WallTime
+    try {
+      await records.publish({ ...draft, expiresAt, chain: host.ownerChain }, owner)
+      const name = record.body.spec?.name ?? violin
+      const text = `version ${record.version} was signed on a host that is shut out: it is version ${draft.version} now`
+      journal.note('signed-anew', { id: violin, name }, text)
+    } catch (error: unknown) {
+      log('not signed anew', { violin, reason: errorData(error).message })
     }
   }
 

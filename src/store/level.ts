@@ -47,7 +47,7 @@ async function openLevel(folder: string, signal?: AbortSignal): Promise<LevelSto
   } catch (error: unknown) {
     await db.close().catch(() => undefined)
     signal?.throwIfAborted()
-    throw refusal(folder, error)
+    throw refusal(folder, error, ', then start it again')
   }
 }
 
@@ -201,7 +201,7 @@ class LevelStore implements Store {
       if (this.#aside !== null) await this.#openAgain()
       await this.#db.batch(operations, { sync })
     } catch (error: unknown) {
-      const told = refusal(this.#folder, error)
+      const told = refusal(this.#folder, error, goesOn)
       if (told.code !== 'internal') this.#aside ??= this.readAll()
       throw told
     }
@@ -223,7 +223,7 @@ class LevelStore implements Store {
     try {
       return read()
     } catch (error: unknown) {
-      throw refusal(this.#folder, error)
+      throw refusal(this.#folder, error, goesOn)
     }
   }
 }
@@ -246,7 +246,11 @@ async function keysOf(db: Database, signal?: AbortSignal): Promise<Map<string, S
   return keys
 }
 
-function refusal(folder: string, error: unknown): ViolinError {
+/** What becomes of what a store that is open could not write. */
+const goesOn = '; what others say is kept in memory and written then'
+
+/** `then`: what follows where its disk is full. */
+function refusal(folder: string, error: unknown, then: string): ViolinError {
   const codes = causes(error).map(({ code }) => code)
   if (codes.includes('LEVEL_LOCKED')) {
     return new ViolinError(
@@ -262,9 +266,7 @@ function refusal(folder: string, error: unknown): ViolinError {
     return new ViolinError(
       'disk-full',
       `the store in ${folder} cannot be written: no space is left on its disk`,
-      isOpening(error)
-        ? 'make room there (df -h), then start it again'
-        : 'make room there (df -h); what is new is kept in memory and written then',
+      `make room there (df -h)${then}`,
       { cause: error }
     )
   }

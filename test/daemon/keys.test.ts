@@ -65,6 +65,13 @@ async function again({ dir, slices }: TestHost, stack: AsyncDisposableStack): Pr
   return back
 }
 
+/** How many events of a kind a host told. */
+async function told({ journal }: TestHost, kind: string): Promise<number> {
+  let count = 0
+  for await (const event of journal.read(false)) if (event.kind === kind) count++
+  return count
+}
+
 /** The one VIOLIN that a host knows. */
 function onlyViolin({ records }: TestHost): ViolinView | undefined {
   return [...records.view.violins.values()][0]
@@ -90,6 +97,40 @@ test('what an owner key signed comes to every host on which it lies, and stays t
   await until([back], () => onlyViolin(back)?.version === 1 && back.mesh.members().length === 1)
   await collect(back.changes.delete('net', 20_000))
   await owner.reconciled(() => owner.slices.wishes.size === 0)
+})
+
+test('a laptop is shut out, and what its owner signed on it goes on: the same key lies elsewhere', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, runner, other] = (await meshOf(['princeton', 'chicago', 'purdue'], stack)) as Three
+  await collect(owner.changes.apply(oneLan('net', ['chicago']), true, 20_000))
+  const laptop = await copyOwner(owner, other, stack)
+  await until([laptop], () => onlyViolin(laptop)?.version === 1 && laptop.mesh.members().length === 2)
+  await collect(laptop.changes.apply(oneLan('net', ['chicago', 'princeton']), true, 20_000))
+  await until([owner, runner], () => [owner, runner].every((one) => onlyViolin(one)?.version === 2))
+  await owner.admission.revoke(laptop.host.identity.id)
+  await until([owner, runner], () => [owner, runner].every((one) => onlyViolin(one)?.version === 3))
+  await runner.reconciled(() => [...runner.slices.wishes.values()].every(({ version }) => version === 3))
+  for (const one of [owner, runner]) {
+    assert.equal(onlyViolin(one)?.spec?.entities.length, 2)
+    assert.equal(await told(one, 'stopped'), 0)
+  }
+  assert.equal(await told(owner, 'signed-anew'), 1)
+})
+
+test('what runs goes on without a record until its host has heard of one, or that there is none', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, runner] = (await meshOf(['princeton', 'chicago'], stack)) as [TestHost, TestHost]
+  await collect(owner.changes.apply(oneLan('net', ['chicago']), true, 20_000))
+  await runner.close()
+  await rm(join(runner.dir, 'store'), { recursive: true })
+  const back = await again(runner, stack)
+  assert.equal(back.slices.wishes.size, 1)
+  await back.mesh.dial(owner.mesh.addresses(), AbortSignal.timeout(10_000))
+  await until([back], () => onlyViolin(back)?.version === 1)
+  await back.reconciled(() => back.reconciler.all().values().next().value?.part?.version === 1)
+  assert.equal(await told(back, 'stopped'), 0)
+  await collect(owner.changes.delete('net', 20_000))
+  await back.reconciled(() => back.slices.wishes.size === 0)
 })
 
 test('two versions that an owner signed on two hosts, each away for the other, become one', async () => {

@@ -42,9 +42,10 @@ test(
       assert.ok(seen.published < 100)
       assert.equal(seen['own'], `full-${seen.published - 1}`, 'what it says of itself goes on')
       assert.equal(seen['refused'], 'disk-full', 'an owner is not told that a version is kept')
+      assert.equal(seen['listed'], 0, 'and what was refused does not come about')
       assert.equal(seen['readable'], 1, 'what was on the disk is read as ever')
       assert.equal(seen['kept'], seen['own'])
-      assert.equal(seen['violins'], 1)
+      assert.equal(seen['violins'], 0)
     })
 )
 

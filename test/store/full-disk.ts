@@ -74,6 +74,7 @@ const refused = await here
     () => 'kept',
     (error: unknown) => (error instanceof ViolinError ? error.code : String(error))
   )
+const listed = here.set.violins().length
 here.tick()
 const readable = store.entries('records').length
 rmSync(ballast)
@@ -87,4 +88,4 @@ const after = records(again)
 const kept = after.view.members.get(self)?.body.name
 const violins = after.set.violins().length
 await again.close()
-process.stdout.write(JSON.stringify({ told, own, published, refused, readable, kept, violins }))
+process.stdout.write(JSON.stringify({ told, own, published, refused, listed, readable, kept, violins }))
