@@ -3,6 +3,7 @@
  * a vLAN. Both are entities without a machine, so claims, ports and elections know nothing of them.
  */
 import { bare, isIpv6 } from './addresses.ts'
+import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import {
   byDhcp,
@@ -56,12 +57,23 @@ export function isGuest(entity: Pick<SpecEntity, 'kind' | 'driver' | 'by'>): boo
   return isAttached(entity) || entity.by !== undefined
 }
 
-/** A topology with the guests that are here now; not those whose vLAN it drops. */
+/**
+ * A topology with the guests that are here now; not those whose vLAN it drops. Throws ViolinError `name-taken` where
+ * it gives the name of one to something of its own.
+ */
 export function withGuests(topology: Topology, former: Spec | null): Topology {
   const lans = new Set(topology.lans.map(({ name }) => name))
   const guests = (former?.entities ?? [])
     .filter((entity) => isGuest(entity) && entity.nics.every(({ lan }) => lans.has(lan)))
     .map((entity) => topologyOf(entity, former?.lans ?? []))
+  const named = new Set([...lans, ...topology.entities.map(({ name }) => name)])
+  const twice = guests.find(({ name }) => named.has(name))
+  if (twice !== undefined)
+    throw new ViolinError(
+      'name-taken',
+      `${twice.name} is the name of a guest on ${twice.nics[0]?.lan}, which no file names`,
+      'rename what the file calls so, or let the guest go: `violin detach` on its host, `violin offer --withdraw` here'
+    )
   return guests.length === 0 ? topology : { ...topology, entities: [...topology.entities, ...guests] }
 }
 

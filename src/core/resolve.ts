@@ -3,7 +3,7 @@
  * of vHosts, and the routers' way to every vLAN. Pure; where each entity runs was decided in placement.ts.
  */
 import { assignAddresses, bare, isIpv6 } from './addresses.ts'
-import { topologyOf } from './doors.ts'
+import { isGuest, topologyOf } from './doors.ts'
 import { ViolinError } from './errors.ts'
 import type { HostId } from './ids.ts'
 import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
@@ -68,7 +68,7 @@ export function resolveTopology(
       name: entity.name,
       kind: entity.kind,
       driver: entity.driver,
-      image: imageOf(entity, images),
+      image: imageOf(entity, previous, images),
       memoryMiB: entity.memoryMiB,
       nics,
       routes: [false, true].flatMap((ipv6) => routesOf(entity, nics, topology, addressed, ipv6)),
@@ -101,7 +101,15 @@ export function resolveTopology(
   }
 }
 
-function imageOf({ name, image }: TopologyEntity, images: ReadonlyMap<string, ImageHash>): ImageRef {
+function imageOf(
+  entity: TopologyEntity,
+  previous: Spec | null,
+  images: ReadonlyMap<string, ImageHash>
+): ImageRef {
+  const { name, image } = entity
+  // A guest's is its own host's, whatever this one calls by that name.
+  const former = isGuest(entity) ? previous?.entities.find((one) => one.name === name) : undefined
+  if (former !== undefined) return former.image
   if (image === tinyImage.name) return tinyImage
   const hash = images.get(image)
   if (hash !== undefined) return { name: image, hash }
@@ -112,7 +120,28 @@ function imageOf({ name, image }: TopologyEntity, images: ReadonlyMap<string, Im
   )
 }
 
+/**
+ * The vLAN with an IPv6 that a machine does not have: that of Debian's UML kernel is a module, which `tiny` is too
+ * small for. Such a machine ends as it boots, so nobody may be given one, by whatever way.
+ */
+export function lanWithoutIpv6(
+  { driver, image, nics }: Pick<TopologyEntity, 'driver' | 'image' | 'nics'>,
+  lans: readonly Pick<TopologyLan, 'name' | 'ipv6'>[]
+): string | undefined {
+  if (driver !== 'uml' || image !== tinyImage.name) return undefined
+  return lans.find(({ name, ipv6 }) => ipv6 !== undefined && nics.some(({ lan }) => lan === name))?.name
+}
+
 function addressedEntities(topology: Topology, previous: Spec | null): Addressed[] {
+  for (const entity of topology.entities) {
+    const lan = lanWithoutIpv6(entity, topology.lans)
+    if (lan !== undefined)
+      throw new ViolinError(
+        'topology-invalid',
+        `${entity.name} is a virtual machine of ${tinyImage.name}, which has no IPv6, and ${lan} has it`,
+        'say `image: router` or `driver: netns` in the file, and apply that'
+      )
+  }
   const addresses = assignAddresses(topology, previous)
   return topology.entities.map((entity) => ({
     entity,
@@ -137,6 +166,8 @@ function settledJetway(
 
 /** What a virtual machine of Debian's kernel is at ease with, MiB. */
 const guestMemoryMiB = 64
+/** With an image whose programs are many more. */
+const guestImageMemoryMiB = 96
 
 /** What is to be on a vLAN of a spec: a real host, or a vHost there. */
 export interface Attaching {
@@ -149,21 +180,26 @@ export interface Attaching {
   readonly lan: string
   /** An address of the vLAN, with its prefix length or without, or {@link byDhcp}; absent: the next free one. */
   readonly ip?: string
+  /** What is called `router` where it is to run, or else where this is signed; absent: neither has it. */
+  readonly routerImage?: ImageHash | undefined
 }
 
 /**
  * The entity that it is: its addresses, and its ways to the other vLANs, of a real host no default one. Throws ViolinError
- * `topology-invalid` as {@link resolveTopology}, `refused` where nobody is there to give it an address.
+ * `topology-invalid` as {@link resolveTopology}, `refused` where nobody is there to give it an address, `image-missing`
+ * where it cannot be without an image that is not there.
  */
 export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
   const { name, host, driver = 'tap', by, lan, ip } = attaching
   if (ip === byDhcp) checkDhcp(spec, lan, driver)
+  const image = attachedImage(spec, attaching)
+  const memoryMiB = image === tinyImage ? guestMemoryMiB : guestImageMemoryMiB
   const entity: TopologyEntity = {
     name,
     kind: 'host',
     driver,
-    image: tinyImage.name,
-    memoryMiB: guestMemoryMiB,
+    image: image.name,
+    memoryMiB,
     on: host,
     restart: 'on-failure',
     nics: [{ name: 'eth0', lan, ...(ip === undefined ? {} : { ip: withoutPrefix(spec, lan, ip) }) }],
@@ -186,8 +222,8 @@ export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
     name,
     kind: 'host',
     driver,
-    image: tinyImage,
-    memoryMiB: guestMemoryMiB,
+    image,
+    memoryMiB,
     nics,
     routes: [false, true].flatMap((ipv6) => routesOf(entity, nics, topology, addressed, ipv6)),
     env: {},
@@ -199,6 +235,18 @@ export function attachedEntity(spec: Spec, attaching: Attaching): SpecEntity {
     generation: 0,
     ...(by === undefined ? {} : { by })
   }
+}
+
+/** As in a file that names none: the smallest that knows what its vLAN has. */
+function attachedImage(spec: Spec, { name, driver = 'tap', lan, routerImage }: Attaching): ImageRef {
+  const machine = { driver, image: tinyImage.name, nics: [{ name: 'eth0', lan }] }
+  if (lanWithoutIpv6(machine, spec.lans) === undefined) return tinyImage
+  if (routerImage !== undefined) return { name: 'router', hash: routerImage }
+  throw new ViolinError(
+    'image-missing',
+    `${lan} has IPv6, for which the virtual machine ${name} needs the image router, which is not here`,
+    'attach it with `--driver netns`, or make the image: violin image build router'
+  )
 }
 
 function withoutPrefix(spec: Spec, lan: string, ip: string): string {

@@ -183,7 +183,8 @@ export class Changes {
     const placement = place(whole, hosts, former, (name, host) =>
       hex(crypto.sha256(ascii(`violin rank ${topology.name} ${name} ${host}`)))
     )
-    const spec = resolveTopology(whole, placement, former, await this.#images.named(topology))
+    const images = await this.#images.named(topology.entities.map(({ image }) => image))
+    const spec = resolveTopology(whole, placement, former, images)
     const away = new Map<string, string>()
     for (const [name, one] of placement.entities) if (one.away) away.set(name, one.why)
     return { before, spec, changes: planChanges(former, spec, placement), away }

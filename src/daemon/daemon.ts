@@ -111,12 +111,12 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     { dir, host, store, journal, records, mesh, settings, doors, slices, imageStore, log },
     undo
   )
-  const { peers, reconciler, statuses, handoffs, violins, changes, pointers, admission } = plane
+  const { peers, reconciler, statuses, handoffs, violins, changes, pointers, admission, images } = plane
   const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
     one.close()
   )
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
-  const offers = new Offers({ self: identity.id, violins, changes, records, peers, mesh })
+  const offers = new Offers({ self: identity.id, violins, changes, records, peers, mesh, images })
   const attachments = new Attachments({
     host,
     records,

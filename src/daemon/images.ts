@@ -6,7 +6,7 @@ import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { type ImageHash, type ImageRef, isImageHash, tinyImage } from '#core/image.ts'
 import type { Limits } from '#core/limits.ts'
-import type { Spec, Topology } from '#core/spec.ts'
+import type { Spec } from '#core/spec.ts'
 import type { ImageRow, Progress } from '#api/contract.ts'
 import { pullImage, type PullOptions, type PullProgress } from '#images/pull.ts'
 import type { ImageStore } from '#images/store.ts'
@@ -75,9 +75,9 @@ export class Images {
     for (const { retry } of this.#fetching.values()) if (retry !== null) clearTimeout(retry)
   }
 
-  /** The images that a topology names and this host has. */
-  async named(topology: Topology): Promise<ReadonlyMap<string, ImageHash>> {
-    const names = new Set(topology.entities.map(({ image }) => image))
+  /** Those images of these names that this host has. */
+  async named(wanted: readonly string[]): Promise<ReadonlyMap<string, ImageHash>> {
+    const names = new Set(wanted)
     names.delete(tinyImage.name)
     const found = await Promise.all(
       Array.from(names, async (name) => [name, await this.#store.find(name)] as const)

@@ -6,13 +6,15 @@ import * as z from 'zod'
 import { withEntity, withOffer, withoutEntity, withoutOffer } from '#core/doors.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
+import { type ImageHash, isImageHash } from '#core/image.ts'
 import { findHost } from '#core/placement.ts'
-import { isName } from '#core/records/name.ts'
+import { isName, maxNameLength } from '#core/records/name.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { attachedEntity } from '#core/resolve.ts'
-import { drivers, type DriverName, type Spec } from '#core/spec.ts'
+import { drivers, type DriverName, type Spec, type SpecLan } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
+import type { Images } from './images.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Changes } from './changes.ts'
@@ -31,6 +33,8 @@ export interface Guest {
   readonly lan: string
   /** Absent: the next free one. */
   readonly ip?: string
+  /** What its host calls `router`, where it is to begin with that. */
+  readonly image?: string
 }
 
 const question = z.strictObject({
@@ -40,7 +44,8 @@ const question = z.strictObject({
       name: z.string().refine(isName, 'no name'),
       driver: z.enum(drivers),
       lan: z.string().max(64),
-      ip: z.string().max(64).optional()
+      ip: z.string().max(64).optional(),
+      image: z.string().refine(isImageHash, 'no hash').optional()
     })
     .nullable(),
   /** Name of an entity. */
@@ -55,6 +60,7 @@ export interface OffersParts {
   readonly records: Records
   readonly peers: Peers
   readonly mesh: Mesh
+  readonly images: Pick<Images, 'named'>
 }
 
 export class Offers {
@@ -108,8 +114,17 @@ export class Offers {
   async put(violin: ViolinView, guest: Guest): Promise<number> {
     const { self, violins } = this.#parts
     this.check(violin, guest.lan)
-    if (violins.isMine(violin)) return this.#change(violin.id, (spec) => joined(spec, guest, self))
-    return this.#ask(violin, { put: guest, take: null })
+    if (!isName(guest.name))
+      throw new ViolinError(
+        'refused',
+        `${JSON.stringify(guest.name)} is no name for a vHost`,
+        `use letters a-z, digits and hyphens, at most ${maxNameLength}`
+      )
+    const image = await this.#routerImage()
+    if (violins.isMine(violin)) return this.#change(violin.id, (spec) => joined(spec, guest, self, image))
+    const { ipv6 } = (violin.spec as Spec).lans.find(({ name }) => name === guest.lan) as SpecLan
+    const own = guest.driver === 'uml' && ipv6 !== undefined && image !== undefined ? { image } : {}
+    return this.#ask(violin, { put: { ...guest, ...own }, take: null })
   }
 
   /** Takes such an entity out again. Throws ViolinError. */
@@ -119,7 +134,8 @@ export class Offers {
     return this.#ask(violin, { put: null, take: entity })
   }
 
-  #putHere(violin: ViolinId, guest: Guest, from: HostId): Promise<number> {
+  async #putHere(violin: ViolinId, guest: Guest, from: HostId): Promise<number> {
+    const image = (guest.image as ImageHash | undefined) ?? (await this.#routerImage())
     return this.#change(violin, (spec) => {
       checkLan(spec, guest.lan)
       const own = spec.entities.filter(({ by }) => by === from)
@@ -127,7 +143,7 @@ export class Offers {
         throw new ViolinError('not-owner', `${guest.lan} is not offered to this host`, 'ask its owner for it')
       if (own.length >= maxGuests)
         throw new ViolinError('refused', `${own.length} entities are here by offers`, 'take one off first')
-      return joined(spec, guest, from, from)
+      return joined(spec, guest, from, image, from)
     })
   }
 
@@ -138,6 +154,10 @@ export class Offers {
       if (entity.by === from) return withoutEntity(spec, name)
       throw new ViolinError('not-owner', `${name} is another owner's`, 'ask that one')
     })
+  }
+
+  async #routerImage(): Promise<ImageHash | undefined> {
+    return (await this.#parts.images.named(['router'])).get('router')
   }
 
   async #change(id: ViolinId, edit: (spec: Spec) => Spec): Promise<number> {
@@ -161,11 +181,19 @@ export class Offers {
   }
 }
 
-function joined(spec: Spec, guest: Guest, host: HostId, by?: HostId): Spec {
+function joined(
+  spec: Spec,
+  guest: Guest,
+  host: HostId,
+  routerImage: ImageHash | undefined,
+  by?: HostId
+): Spec {
   checkLan(spec, guest.lan)
   if ([...spec.entities, ...spec.lans].some(({ name }) => name === guest.name))
     throw new ViolinError('name-taken', `${spec.name} has a ${guest.name} already`, 'choose another name')
-  return withEntity(spec, attachedEntity(spec, { ...guest, host, ...(by === undefined ? {} : { by }) }))
+  const { name, driver, lan, ip } = guest
+  const wish = { name, driver, lan, host, routerImage, ...(ip === undefined ? {} : { ip }) }
+  return withEntity(spec, attachedEntity(spec, by === undefined ? wish : { ...wish, by }))
 }
 
 function isOffered(spec: Spec, lan: string, to: HostId): boolean {

@@ -6,6 +6,7 @@ import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.
 import { firewallPath } from '#core/routing/paths.ts'
 import { nearest } from '#core/nearest.ts'
 import { isName } from '#core/records/name.ts'
+import { lanWithoutIpv6 } from '#core/resolve.ts'
 import {
   type DriverName,
   type EntityKind,
@@ -215,11 +216,11 @@ export function checkNetworking(
   for (const lan of topology.lans) checkServices(source, topology, lan)
   for (const entity of topology.entities) {
     const path = pathOf(entity)
-    const ipv6 = topology.lans.find((lan) => lan.ipv6 !== undefined && isOn(entity, lan.name))
-    if (entity.driver === 'uml' && entity.image === tinyImage.name && ipv6 !== undefined)
+    const ipv6 = lanWithoutIpv6(entity, topology.lans)
+    if (ipv6 !== undefined)
       throw source.refuse(
         [...path, 'image'],
-        `a virtual machine of ${tinyImage.name} has no IPv6, which ${ipv6.name} has`,
+        `a virtual machine of ${tinyImage.name} has no IPv6, which ${ipv6} has`,
         'leave `image` out, or say `image: router`'
       )
     if (entity.driver === 'uml' && entity.files.some((file) => file.path === firewallPath))

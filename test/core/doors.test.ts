@@ -20,6 +20,7 @@ import {
   transitOf,
   transits
 } from '#core/jetway-rules.ts'
+import { type ImageHash, tinyImage } from '#core/image.ts'
 import type { HostId, PublicKey, ViolinId } from '#core/ids.ts'
 import { addNic } from '#core/nics.ts'
 import { type Limits, refusals, standardLimits } from '#core/limits.ts'
@@ -217,9 +218,27 @@ test('attached hosts switch for one another only where nobody else is, and a fil
   )
   const kept = settle(again, joined).entities.find(({ name }) => name === 'two')
   assert.deepEqual(kept?.nics, joined.entities.at(-1)?.nics)
+  const taken = { code: 'name-taken', message: /^two is the name of a guest on lan1/ }
+  assert.throws(() => withGuests(topology(entity('two', 'host', 'lan2')), joined), taken)
   // Its vLAN is dropped: so is it.
   const without = { ...topology(), lans: [{ name: 'lan2', subnet: '10.0.2.0/24', vswitch: [] }] }
   assert.deepEqual(withGuests(without, joined).entities, [])
+})
+
+test('a virtual machine by an offer has an image that knows what its vLAN has, and keeps it whatever its owner has', () => {
+  const wanted = topology(entity('a', 'host', 'lan1'))
+  const lans = wanted.lans.map((one) => (one.name === 'lan1' ? { ...one, ipv6: 'fd00:1::/64' } : one))
+  const spec = settle({ ...wanted, lans })
+  const guest = { name: 'web', driver: 'uml', host: there, by: there } as const
+  const hash = 'ab'.repeat(32) as ImageHash
+  const refused = { code: 'image-missing', remedy: /--driver netns/ }
+  assert.throws(() => attachedEntity(spec, { ...guest, lan: 'lan1' }), refused)
+  assert.equal(attachedEntity(spec, { ...guest, lan: 'lan2', routerImage: hash }).image, tinyImage)
+  const web = attachedEntity(spec, { ...guest, lan: 'lan1', routerImage: hash })
+  assert.deepEqual([web.image, web.memoryMiB], [{ name: 'router', hash }, 96])
+  const joined = withEntity(spec, web)
+  const again = settle(withGuests({ ...wanted, lans }, joined), joined)
+  assert.deepEqual(again.entities.find(({ name }) => name === 'web')?.image, web.image)
 })
 
 test('what came by an offer is kept by files, goes with the offer, and never switches what is the owner’s', () => {

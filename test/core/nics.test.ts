@@ -64,6 +64,22 @@ test('what cannot be is refused', () => {
   refuses('refused', () => addNic(full, 'x', { lan: 'a' }))
 })
 
+test('a machine that has no IPv6 is put on no vLAN that has it, by whatever way', () => {
+  const six = lan('six', '10.0.6.0/24', { ipv6: 'fd00:6::/64' })
+  const file = topology(
+    [lan('a', '10.0.1.0/24'), six],
+    [entity('x', ['a'], { driver: 'uml' }), entity('z', ['a'])]
+  )
+  const spec = resolveTopology(file, nobody, null)
+  const wrong = /x is a virtual machine of tiny, which has no IPv6, and six has it/
+  assert.throws(() => addNic(spec, 'x', { lan: 'six' }), wrong)
+  assert.deepEqual(addNic(spec, 'z', { lan: 'six' }).nic.ips, ['10.0.6.1/24', 'fd00:6::1/64'])
+  assert.throws(
+    () => resolveTopology({ ...file, entities: [entity('x', ['six'], { driver: 'uml' })] }, nobody, spec),
+    wrong
+  )
+})
+
 test('the vHosts of a vLAN keep their way out when it gets another router', () => {
   const { spec } = addNic(three, 's', { lan: 'a' })
   assert.deepEqual(routes(spec, 'x'), routes(three, 'x'))

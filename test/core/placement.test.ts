@@ -3,7 +3,21 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import { findHost, place } from '#core/placement.ts'
-import { entity, host, id, lan, meshes, rank, router, settle, topologies, topology } from './topologies.ts'
+import {
+  entity as namespace,
+  host,
+  id,
+  lan,
+  meshes,
+  rank,
+  router,
+  settle,
+  topologies,
+  topology
+} from './topologies.ts'
+
+/** Machines take of a host's memory what they are given. */
+const entity: typeof namespace = (name, lans, more) => namespace(name, lans, { driver: 'uml', ...more })
 import type { HostId } from '#core/ids.ts'
 import type { PlacementHost } from '#core/placement.ts'
 import type { Spec, Topology } from '#core/spec.ts'

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { hostIdOf } from '#core/admission/host-id.ts'
+import type { ImageHash } from '#core/image.ts'
 import type { Mac, PublicKey } from '#core/ids.ts'
 import { parseIpv4 } from '#core/ipv4.ts'
 import { specFromWire, specToWire } from '#core/records/spec-body.ts'
@@ -13,7 +14,8 @@ import type { Routing, Spec, SpecEntity, Topology } from '#core/spec.ts'
 import { entity, lan, nobody, router, topologies, topology } from './topologies.ts'
 
 const macOf = (name: string): Mac => `02:00:00:00:00:0${name.length}` as Mac
-const resolve = (wanted: Topology): Spec => resolveTopology(wanted, nobody, null)
+const images = new Map([['router', 'ab'.repeat(32) as ImageHash]])
+const resolve = (wanted: Topology): Spec => resolveTopology(wanted, nobody, null, images)
 const of = (spec: Spec, name: string): SpecEntity =>
   spec.entities.find((candidate) => candidate.name === name) as SpecEntity
 
@@ -293,13 +295,12 @@ test('routers that forward multicast agree on the rendezvous point, and ask ever
 
 test('a router that translates does so on its way to the vLAN outside alone', () => {
   const wanted = chain('static')
-  const entities = wanted.entities.map((one) =>
-    one.name === 'r' ? { ...one, nat: 'b', driver: 'netns' as const } : one
-  )
+  const entities = wanted.entities.map((one) => (one.name === 'r' ? { ...one, nat: 'b' } : one))
   const made = given(resolve({ ...wanted, entities }), 'r')
   assert.match(made['/etc/violin/nat.nft'] ?? '', /oifname \{ "eth1" \} masquerade/)
   assert.match(made['start'] ?? '', /nft -f \/etc\/violin\/nat\.nft/)
-  const machine = entities.map((one) => (one.name === 'r' ? { ...one, driver: 'uml' as const } : one))
+  const [driver, image] = ['uml', 'router'] as const
+  const machine = entities.map((one) => (one.name === 'r' ? { ...one, driver, image } : one))
   const commands = (given(resolve({ ...wanted, entities: machine }), 'r')['start'] ?? '').split('\n')
   for (const program of ['iptables', 'ip6tables'])
     assert.ok(commands.includes(`${program} -t nat -A POSTROUTING -o eth1 -j MASQUERADE`), program)

@@ -24,7 +24,7 @@ export function entity(
   return {
     name,
     kind: 'host',
-    driver: 'uml',
+    driver: 'netns',
     image: 'tiny',
     memoryMiB: 64,
     nics,

@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
+import { giveRouterImage } from '../images/router-image.ts'
 import { apply, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
 const lab = await meshOf('h1', 'h2', 'h3')
@@ -64,10 +65,29 @@ test('it sees and administers what is its own', async () => {
   refused(await h2.try(['delete', 'net', '--yes']), /belongs to h1/)
   refused(await h2.try(['attach', 'net/lan1', '--vhost', 'a', '--driver', 'netns']), /has a a already/)
   assert.notEqual((await h2.try(['exec', 'net/a', '--', 'true'])).status, 0)
+  refused(await h2.try(['attach', 'net/lan1', '--vhost', 'Bad_Name']), /"Bad_Name" is no name for a vHost/)
   refused(await h2.try(['offer', 'net/lan1', '--to', 'h3']), /belongs to h1/)
+  const named = topology.replace('hidden:', 'web:')
+  for (const verb of ['plan', 'apply'])
+    refused(await h1.try([verb, '-'], { input: named }), /web is the name of a guest on lan1/)
   // The owner's file says nothing of what came by an offer, and takes nothing of it away.
   await apply(h1, topology)
   assert.deepEqual(await names(), ['a', 'hidden', 'web'])
+})
+
+test('a virtual machine by an offer begins with an image that knows what the vLAN has, and keeps it', async () => {
+  await apply(h1, topology.replace('{ subnet: 10.6.0.0/24 }', "{ subnet: 10.6.0.0/24, ipv6: 'fd00:6::/64' }"))
+  const machine = ['attach', 'net/lan1', '--vhost', 'vm', '--ip', '10.6.0.20']
+  refused(await h2.try(machine), /lan1 has IPv6.*--driver netns/)
+  await giveRouterImage(h2.folder)
+  succeeded(await h2.try(machine))
+  await inside(h1, 'net/a', 'ping', '-6', '-c', '2', '-W', '5', 'vm')
+  const bootId = (): Promise<string> => inside(h2, 'net/vm', 'cat', '/proc/sys/kernel/random/boot_id')
+  const before = await bootId()
+  // Its owner has no such image, and need not.
+  await apply(h1, topology.replace('{ subnet: 10.6.0.0/24 }', "{ subnet: 10.6.0.0/24, ipv6: 'fd00:6::/64' }"))
+  assert.equal(await bootId(), before)
+  await h2.violin('detach', 'net/vm')
 })
 
 test('what came by an offer goes when that is taken back', async () => {
