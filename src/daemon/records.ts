@@ -397,8 +397,10 @@ export class Records {
   /** What was news here is news for neighbours too: they shall not wait for their own exchange. */
   async #exchanged(synced: Synced): Promise<void> {
     await this.#changed(synced.accepted, synced.removed, false)
-    if (synced.accepted.length <= passedOn)
-      await Promise.all(synced.accepted.map((record) => this.#spread(record)))
+    if (synced.accepted.length > passedOn) return
+    const now = performance.now()
+    const within = synced.accepted.filter(({ chain }) => this.#budget.take(chain, now))
+    await Promise.all(within.map((record) => this.#spread(record)))
   }
 
   #wants(record: SignedRecord): boolean {

@@ -20,6 +20,8 @@ export class PlayedNetwork {
 export class PlayedMesh {
   readonly self: HostId
   readonly served: Map<string, Answer> = new Map<string, Answer>()
+  /** Messages that it published so far. */
+  published = 0
   readonly #network: PlayedNetwork
   readonly #topics = new Map<string, (bytes: Uint8Array, from: HostId) => Verdict>()
 
@@ -54,6 +56,7 @@ export class PlayedMesh {
   }
 
   publish(topic: string, bytes: Uint8Array): Promise<void> {
+    this.published++
     if (this.#network.gossips)
       for (const node of this.#network.nodes.values())
         if (node !== this) node.#topics.get(topic)?.(bytes, this.self)

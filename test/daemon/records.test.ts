@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { HostId, WallTime } from '#core/ids.ts'
 import { ViolinError } from '#core/errors.ts'
+import { authorBurst } from '#core/records/budget.ts'
 import { type Draft, type SignedRecord, maxVersion } from '#core/records/record.ts'
 import { Records } from '#daemon/records.ts'
 import type { Store } from '#store/contract.ts'
@@ -222,4 +223,17 @@ test('a counter that ran to its end is refused with what to do, and a VIOLIN can
   const set = setOf([last, violinRecord(first, founding, null, { version: maxVersion })])
   assert.equal(set.get('violin', first.owner.publicKey, violinId(founding))?.body.spec, null)
   assert.throws(() => hostRecord(first, {}, { version: maxVersion + 1 }), ViolinError)
+})
+
+test('what an author floods exchanges with is passed on within its budget', async () => {
+  const network = new PlayedNetwork()
+  const [honest, author] = others.slice(0, 2).map((host) => new Node(host, network)) as [Node, Node]
+  for (let n = 0; n < 3 * authorBurst; n++) {
+    await author.publish(`version-${n}`)
+    await author.exchange(honest)
+  }
+  assert.equal(honest.nameOf(author.host), `version-${3 * authorBurst - 1}`)
+  const passedOn = network.nodes.get(idOf(honest.host))?.published ?? 0
+  // One more may have been earned meanwhile.
+  assert.ok(passedOn >= authorBurst && passedOn <= authorBurst + 1, `${passedOn} were passed on`)
 })

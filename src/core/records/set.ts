@@ -238,13 +238,16 @@ export class RecordSet {
   revocationOf(chain: Chain | null): RevocationRecord | null {
     if (chain === null || this.#cuts.size === 0) return null
     const own = chain.kind === 'owner' ? 2 : 1
-    // An invite falls with any key above it: who is out lets nobody in.
     const from = chain.kind === 'token' ? 0 : chain.path.length - own
+    // An invite falls with any host above it: who is out lets nobody in. An invite that was taken back lets nobody in
+    // either, but who came in by it before stays, and so do his invites.
+    const counts = (place: number): boolean =>
+      place >= from && (chain.path[place]?.kind !== 'token' || place === chain.path.length - 1)
     const cutOf = (key: PublicKey, isOwn: boolean): RevocationRecord | undefined =>
       this.#cuts.get(key)?.find((cut) => (isOwn || cut.body.andBelow) && cuts(cut, chain))
     const isAbove = (key: PublicKey): boolean => chain.path.some(({ subject }) => subject === key)
     for (const [place, link] of chain.path.entries()) {
-      const cut = cutOf(link.subject, place >= from)
+      const cut = cutOf(link.subject, counts(place))
       if (cut !== undefined) return cut
       // Who is out could sign itself in again under a new key, by an invite of another that is not used up.
       if (place < from || link.kind !== 'joined' || isAbove(link.witness)) continue

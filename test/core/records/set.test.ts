@@ -36,7 +36,8 @@ import {
 } from './records.ts'
 
 const first = founder()
-const admin = join(invite(first, 'admin token', { role: 'admin' }).token, 'admin', witnessOf(first))
+const { token: adminToken, chain: adminTokenChain } = invite(first, 'admin token', { role: 'admin' })
+const admin = join(adminToken, 'admin', witnessOf(first))
 const { token: memberToken, chain: memberTokenChain } = invite(admin, 'member token')
 const member = join(memberToken, 'member', witnessOf(admin))
 const rival = join(memberToken, 'rival', witnessOf(first))
@@ -182,6 +183,16 @@ test('a revocation of all below cuts tokens, hosts and owner keys there; without
   const below = setOf([hostRecord(member), revocation(admin.chain, first, true)])
   assert.ok(below.isRevoked(member.chain))
   assert.equal(view(below, start).members.size, 0)
+})
+
+test('an invite that was taken back lets nobody in; who came in by it stays, and so do the invites of that one', () => {
+  const set = setOf([revocation(adminTokenChain, first)])
+  assert.ok(set.isRevoked(adminTokenChain))
+  assert.ok(!set.isRevoked(admin.chain))
+  assert.ok(!set.isRevoked(memberTokenChain))
+  assert.ok(!set.isRevoked(member.chain))
+  const below = setOf([revocation(adminTokenChain, first, true)])
+  for (const chain of [admin.chain, memberTokenChain, member.chain]) assert.ok(below.isRevoked(chain))
 })
 
 test('a key that showed no chain is revoked where its chains show the author above it, and nowhere else', () => {
