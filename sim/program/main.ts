@@ -7,14 +7,19 @@ import { type Options, UsageError, help, optionsOf } from './usage.ts'
 
 /** Gives the exit status. */
 async function main(args: readonly string[]): Promise<number> {
-  let options: Options
   try {
-    options = optionsOf(args)
+    return await run(optionsOf(args))
   } catch (error: unknown) {
     if (!(error instanceof UsageError)) throw error
-    process.stderr.write(`violin-sim: ${error.message}; see violin-sim --help\n`)
+    const { message, remedy } = error
+    process.stderr.write(`violin-sim: ${message}; ${remedy}\n`.replaceAll(/\s*\n\s*(?=.)/g, ' '))
+    if (args.includes('--json'))
+      process.stdout.write(`${JSON.stringify({ error: { code: 'usage', message, remedy } })}\n`)
     return 2
   }
+}
+
+function run(options: Options): number | Promise<number> {
   switch (options.verb) {
     case 'run':
       return play(options)

@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs'
 import { type Figure, measured } from '../measure.ts'
 import { Random } from '../random.ts'
 import { runScenario } from '../run.ts'
-import { type Scenario, scenario } from '../scenario.ts'
+import type { Scenario } from '../scenario.ts'
 import { families } from '../scenarios/list.ts'
 import { shrink } from '../swarm.ts'
 import { type Failure, failureOf, tell } from './failure.ts'
 import { type Row, lineOf, machine, stopwatch, table } from './rows.ts'
-import type { Options } from './usage.ts'
+import { ScenarioError, readScenario } from './scenario-file.ts'
+import { type Options, UsageError } from './usage.ts'
 
 /** A run that took longer is not repeated to shrink its scenario. */
 const maxShrunkMs = 10_000
@@ -60,9 +61,28 @@ export function freshSeed(): number {
 
 function scenarioOf(name: string, hosts: number | null, seed: number): Scenario {
   const family = families.find((one) => one.name === name)
-  if (family !== undefined) return family.make(hosts ?? family.hosts, new Random(seed, 'scenario'))
-  const written = JSON.parse(readFileSync(name, 'utf8')) as Partial<Scenario>
-  return scenario(written.name ?? name, written.why ?? '', hosts ?? written.hosts ?? 2, written)
+  if (family === undefined) return scenarioIn(name, hosts)
+  const { least = 2 } = family
+  if (hosts !== null && hosts < least)
+    throw new UsageError(`${name} needs ${least} hosts, not ${hosts}`, `write --hosts ${least} or more`)
+  return family.make(hosts ?? family.hosts, new Random(seed, 'scenario'))
+}
+
+/** Reads a file. Throws UsageError, which names it and the place in it. */
+function scenarioIn(file: string, hosts: number | null): Scenario {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error: unknown) {
+    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`, 'name a file that is there')
+  }
+  try {
+    return readScenario(text, file, hosts)
+  } catch (error: unknown) {
+    if (!(error instanceof ScenarioError)) throw error
+    const at = error.path === '' ? file : `${file}: ${error.path}`
+    throw new UsageError(`${at} ${error.message}`, error.remedy)
+  }
 }
 
 /** Figures of one name are one row, over all runs. */

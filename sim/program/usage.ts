@@ -3,13 +3,21 @@ import { parseArgs } from 'node:util'
 import { nearest } from '#core/nearest.ts'
 import { type Bug, bugs, isBug } from '../bugs.ts'
 import { families } from '../scenarios/list.ts'
+import { maxHosts } from './scenario-file.ts'
 import { sectionNames } from './sections/list.ts'
 
 /** Largest number that an option takes. */
 const maxNumber = 2 ** 31
 
 /** Wrong usage: one line, exit status 2. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  readonly remedy: string
+
+  constructor(message: string, remedy = 'see violin-sim --help') {
+    super(message)
+    this.remedy = remedy
+  }
+}
 
 export interface Options {
   readonly verb: 'run' | 'swarm' | 'report' | 'list' | 'help'
@@ -59,7 +67,7 @@ export function optionsOf(args: readonly string[]): Options {
     seeds: values.seeds === undefined ? null : numberOf('seeds', values.seeds),
     seconds: values.seconds === undefined ? null : numberOf('seconds', values.seconds),
     runs: numberOf('runs', values.runs ?? '1'),
-    hosts: values.hosts === undefined ? null : numberOf('hosts', values.hosts, 2),
+    hosts: values.hosts === undefined ? null : numberOf('hosts', values.hosts, 2, maxHosts),
     bugs: new Set((values.plant ?? []).map(bugOf)),
     only: (values.only ?? []).map(sectionOf),
     long: values.long ?? false,
@@ -92,10 +100,11 @@ function parsed(args: readonly string[]) {
   }
 }
 
-function numberOf(option: string, text: string, least = 1): number {
+function numberOf(option: string, text: string, least = 1, most = maxNumber): number {
   const value = Number(text)
-  if (/^\d+$/.test(text) && value >= least && value <= maxNumber) return value
-  throw new UsageError(`--${option} takes a whole number from ${least} up, not "${text}"`)
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value
+  const upTo = most === maxNumber ? 'up' : `to ${most}`
+  throw new UsageError(`--${option} takes a whole number from ${least} ${upTo}, not "${text}"`)
 }
 
 function checkScenario(name: string): void {

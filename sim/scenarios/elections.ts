@@ -8,6 +8,8 @@ import { type Scenario, type Stalls, scenario } from '../scenario.ts'
 import type { Family } from './list.ts'
 
 const rounds = 20
+/** What befalls one host is told by frames between two others. */
+const leastForFrames = 3
 
 /**
  * The plain weather: stalls of a host befall its worker, its main thread, its daemon or all at once, so that each
@@ -28,12 +30,14 @@ function again(
   hosts: number,
   everyMs: number,
   fault: (random: Random, hosts: number) => readonly Fault[],
-  change: Partial<Scenario> = {}
+  change: Partial<Scenario> = {},
+  least = leastForFrames
 ): Family {
   return {
     name,
     why,
     hosts,
+    least,
     make: (count, random) => {
       const steps = Array.from({ length: rounds }, (_, round) => {
         const atMs = round * everyMs + random.next() * 500
@@ -51,6 +55,7 @@ function weathers(name: string, why: string, stalls: Stalls): Family {
     name,
     why,
     hosts: 100 * lanHosts,
+    least: lanHosts,
     make(count) {
       const lans = Array.from({ length: Math.floor(count / lanHosts) }, (_, lan) => {
         const hosts = Array.from({ length: lanHosts }, (_, turn) => lanHosts * lan + turn)
@@ -93,10 +98,18 @@ export const elections: readonly Family[] = [
   again('one-way-link', 'the standby does not hear the active, which hears it', 8, 10_000, () => [
     { kind: 'cut', from: ['active'], to: ['standby'], both: false, forMs: 4_000 }
   ]),
-  again('kill-both', 'active and standby die at once', 10, 12_000, () => [
-    { kind: 'kill', host: 'standby', forMs: 4_000 },
-    { kind: 'kill', host: 'active', forMs: 4_000 }
-  ]),
+  again(
+    'kill-both',
+    'active and standby die at once',
+    10,
+    12_000,
+    () => [
+      { kind: 'kill', host: 'standby', forMs: 4_000 },
+      { kind: 'kill', host: 'active', forMs: 4_000 }
+    ],
+    {},
+    leastForFrames + 1
+  ),
   again(
     'partition',
     'a part is cut off and heals',

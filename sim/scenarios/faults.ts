@@ -21,6 +21,7 @@ function among(
   shape: {
     readonly count: number
     readonly withinMs: number
+    readonly least?: number
     readonly fault: (random: Random, hosts: number, turn: number) => Fault
     readonly change?: Partial<Scenario>
   }
@@ -29,6 +30,7 @@ function among(
     name,
     why,
     hosts,
+    ...(shape.least === undefined ? {} : { least: shape.least }),
     make(count, random) {
       const steps: Step[] = []
       for (let turn = 0; turn < shape.count; turn++)
@@ -77,6 +79,7 @@ export const faults: readonly Family[] = [
   among('sleepers', 'machines sleep for minutes and wake as if nothing had been', 20, {
     count: 10,
     withinMs: 120_000,
+    least: 8,
     fault: (random, hosts) => ({
       kind: 'suspend',
       host: random.below(hosts),
@@ -90,6 +93,7 @@ export const faults: readonly Family[] = [
   among('liars', 'members tell every kind of lie', 20, {
     count: 24,
     withinMs: 30_000,
+    least: 8,
     fault: (random, hosts, turn) => {
       const lie = allLies[turn % allLies.length] as Lie
       return { kind: 'lie', host: lie === 'minting' ? 0 : random.below(hosts), lie }
@@ -99,6 +103,7 @@ export const faults: readonly Family[] = [
   among('regions', 'three continents with loss between them, hosts die, the switches stay one each', 24, {
     count: 8,
     withinMs: 60_000,
+    least: 16,
     fault: (random, hosts, turn) => ({
       kind: turn % 2 === 0 ? 'kill' : 'power',
       host: turn % 4 === 0 ? 'active' : random.below(hosts),
@@ -128,6 +133,7 @@ export const faults: readonly Family[] = [
   among('one-way', 'ways are open in one direction only, between any two', 16, {
     count: 40,
     withinMs: 60_000,
+    least: 10,
     fault: (random, hosts) => {
       const [from, to] = random.sample(firstLan(hosts), 2) as [number, number]
       return { kind: 'cut', from: [from], to: [to], both: false, forMs: random.between(1_000, 15_000) }

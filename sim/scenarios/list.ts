@@ -13,6 +13,8 @@ export interface Family {
   readonly why: string
   /** Hosts when nothing is said. */
   readonly hosts: number
+  /** Below so many it would show nothing; absent: two. */
+  readonly least?: number
   make(hosts: number, random: Random): Scenario
 }
 

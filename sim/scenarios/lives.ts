@@ -15,6 +15,7 @@ export const lives: readonly Family[] = [
     name: 'death',
     why: 'one host is killed, one loses its power, one is cut off: when 99 % of hosts hold it dead',
     hosts: 100,
+    least: 4,
     make(hosts, random) {
       const [killed, dark, cut] = random.sample([...Array(hosts).keys()], 3) as [number, number, number]
       const steps: Step[] = [
@@ -29,6 +30,7 @@ export const lives: readonly Family[] = [
     name: 'death-in-weather',
     why: 'the same with five per cent of loss and stalls of 300 ms',
     hosts: 100,
+    least: 4,
     make(hosts, random) {
       const death = lives[0] as Family
       return {

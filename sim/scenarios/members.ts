@@ -135,6 +135,7 @@ export const members: readonly Family[] = [
     name: 'owner-on-two',
     why: 'an owner signs on two hosts that are cut off from each other, each time without the hosts of the other',
     hosts: 10,
+    least: 4,
     make(hosts, random) {
       const [owner, copy, ...others] = random.sample([...Array(hosts).keys()], hosts) as [number, number]
       const near = [owner, ...others.slice(0, others.length / 2)]

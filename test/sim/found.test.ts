@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { measured } from '../../sim/measure.ts'
 import { lastEvents, runScenario } from '../../sim/run.ts'
+import { readScenario } from '../../sim/program/scenario-file.ts'
 import type { Scenario } from '../../sim/scenario.ts'
 
 const found = [
@@ -20,7 +21,7 @@ const found = [
 ]
 
 function read(name: string): Scenario {
-  return JSON.parse(readFileSync(new URL(`found/${name}.json`, import.meta.url), 'utf8')) as Scenario
+  return readScenario(readFileSync(new URL(`found/${name}.json`, import.meta.url), 'utf8'), name, null)
 }
 
 for (const { name, seed } of found) {
