@@ -27,6 +27,7 @@ import { Settings } from './settings.ts'
 import { shareOf } from './slices/share.ts'
 import { Records } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
+import { whenRestored } from './restored.ts'
 import { Seat } from './seat.ts'
 import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
@@ -36,9 +37,6 @@ import { TrunkAgreement } from './trunks.ts'
 
 /** The own record is looked at this often: new addresses, or an end that comes near. */
 const refreshEveryMs = 60_000
-
-/** After its own record was heard a host speaks again so soon: not faster than relays pass on (authorRefillMs). */
-const speakAgainMs = 5_000
 
 export interface DaemonOptions {
   readonly listen: readonly string[]
@@ -176,7 +174,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   // Apart: it answers to the last who asked the host to leave, when all else has ended.
   door.adopt(api, (one) => one.close())
   records.attach(mesh)
-  const say = (): Promise<void> => announce(host, records, mesh, peers, departure)
+  const say = (): Promise<boolean> => announce(host, records, mesh, peers, departure)
   await say()
   const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
   const entered = async (): Promise<void> => {
@@ -185,7 +183,12 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   }
   const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered })
   undo.defer(whenShutOut({ host, records, mesh, journal, warn: options.warn }))
-  undo.defer(whenRestored(host, records, say, log))
+  const tellTwin = (text: string): void => {
+    journal.note('key-twice', null, text)
+    options.warn(text)
+  }
+  const self = identity.host.publicKey
+  undo.defer(whenRestored({ self, records, say, tell: tellTwin, log }))
   const refresh = setInterval(() => {
     reconciler.refresh()
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
@@ -221,31 +224,12 @@ async function announce(
   mesh: Mesh,
   peers: Peers,
   { draining, left }: Pick<Departure, 'draining' | 'left'>
-): Promise<void> {
-  await publishHost(host, records, { addresses: mesh.addresses(), draining, left })
+): Promise<boolean> {
+  const isNews = await publishHost(host, records, { addresses: mesh.addresses(), draining, left })
   const { publicKey } = host.identity.host
   const own = records.set.get('host', publicKey, '')
   if (own !== null) void peers.announce(own.bytes, publicKey)
-}
-
-/**
- * Speaks again soon after the own record came in from others: a host that was restored from a backup hears what
- * it said after that, and publishes above it. Ends when the returned function is called.
- */
-function whenRestored(host: Host, records: Records, say: () => Promise<void>, log: Log): () => void {
-  const { publicKey } = host.identity.host
-  let timer: NodeJS.Timeout | null = null
-  const unlisten = records.onChange((changed) => {
-    if (timer !== null || !changed.some(({ kind, author }) => kind === 'host' && author === publicKey)) return
-    timer = setTimeout(() => {
-      timer = null
-      say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
-    }, speakAgainMs)
-  })
-  return () => {
-    unlisten()
-    if (timer !== null) clearTimeout(timer)
-  }
+  return isNews
 }
 
 /** Counts the daemon's starts; slices obey the highest that they heard. */

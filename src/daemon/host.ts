@@ -110,15 +110,15 @@ export function hostBody({ identity, ...host }: Host, records: Records, state: H
   }
 }
 
-/** Publishes the own record if it says something else than the one that stands, or that one ends soon. */
-export async function publishHost(host: Host, records: Records, state: HostState): Promise<void> {
+/** Publishes the own record if it says something else than the one that stands, or that one ends soon; gives whether it did. */
+export async function publishHost(host: Host, records: Records, state: HostState): Promise<boolean> {
   const { identity, chain } = host
   // Nobody takes the word of a host that was shut out.
-  if (placeOf(host, records) === 'revoked') return
+  if (placeOf(host, records) === 'revoked') return false
   const body = hostBody(host, records, state)
   const { now } = records
   const own = records.set.get('host', identity.host.publicKey, '')
-  if (stands(own, 'host', body, chain, now)) return
+  if (stands(own, 'host', body, chain, now)) return false
   await records.publish(
     {
       kind: 'host',
@@ -130,6 +130,7 @@ export async function publishHost(host: Host, records: Records, state: HostState
     },
     identity.host
   )
+  return true
 }
 
 /** Drivers that a host's record names. */

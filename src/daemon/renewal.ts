@@ -43,7 +43,7 @@ interface RenewalParts {
   readonly journal: Journal
   readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Called with the new chain adopted. */
-  readonly entered: () => Promise<void>
+  readonly entered: () => Promise<unknown>
 }
 
 export class Renewal {

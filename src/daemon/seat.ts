@@ -106,5 +106,5 @@ interface SeatParts {
   readonly journal: Journal
   readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Called with the new chain adopted: what this host said is said anew under it. */
-  readonly entered: () => Promise<void>
+  readonly entered: () => Promise<unknown>
 }

@@ -54,7 +54,7 @@ test('an entity moves when it is told to, from a host that is drained, and from 
   assert.deepEqual(runners(hosts), [target])
 
   const drained = hosts.find(({ host }) => host.identity.name === target) as TestHost
-  const say = (draining: boolean): Promise<void> =>
+  const say = (draining: boolean): Promise<boolean> =>
     publishHost(drained.host, drained.records, { addresses: drained.mesh.addresses(), draining, left: false })
   await say(true)
   await settled(hosts, () => runners(hosts).length === 1 && runners(hosts)[0] !== target)

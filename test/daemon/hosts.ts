@@ -171,7 +171,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   )
   const { reconciler, peers, violins, admission } = plane
   played.heard = (violin, told) => reconciler.heard(violin, told)
-  const say = (): Promise<void> =>
+  const say = (): Promise<boolean> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   await say()
   const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
