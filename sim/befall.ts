@@ -164,7 +164,8 @@ function stallOne(world: World, host: Host, part: StallingPart, forMs: number): 
   host[part].stall(forMs, (stalledMs, readWaiting) => {
     if (part === 'worker') host.slice.resumed(stalledMs, readWaiting)
     else readWaiting()
-    if (forMs > weatherStallMs) world.changed(host)
+    // One that began in another is as long as both.
+    if (stalledMs > weatherStallMs) world.changed(host)
   })
   if (forMs <= weatherStallMs) return
   world.changed(host)

@@ -17,7 +17,8 @@ const found = [
   { name: 'owner-on-two', seed: 1 },
   { name: 'witness-out', seed: 800_239 },
   { name: 'cut-in-handover', seed: 900_218 },
-  { name: 'began-below', seed: 619_600_597 }
+  { name: 'began-below', seed: 619_600_597 },
+  { name: 'stalled-in-stall', seed: 7_000_148 }
 ]
 
 function read(name: string): Scenario {
