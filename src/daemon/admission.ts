@@ -189,28 +189,40 @@ export class Admission {
 
   /**
    * Shuts an owner key out everywhere, for good: whoever let its host in may, and the root key. Its chain is
-   * taken from a VIOLIN of it that this host knows. Throws ViolinError.
+   * taken from a VIOLIN of it that this host knows; where none is known (false) the key is cut in the chains that it
+   * comes to show. `hosts`: on which it lies. Throws ViolinError.
    */
-  async revokeOwner(owner: string): Promise<void> {
+  async revokeOwner(owner: PublicKey, hosts: readonly HostId[], name: string): Promise<boolean> {
     const { set } = this.#records
     const target = set
       .violins()
-      .map((violin) => set.get('violin', owner as PublicKey, violin)?.chain ?? null)
+      .map((violin) => set.get('violin', owner, violin)?.chain ?? null)
       .find((chain) => chain !== null)
-    if (target === undefined)
+    const above = hosts
+      .map((host) => this.#records.chainOf(publicKeyOf(host) as PublicKey))
+      .find((chain) => chain !== null)
+    if (target === undefined && above === undefined)
       throw new ViolinError(
         'unknown-violin',
-        `no VIOLIN of ${owner} is known here`,
+        `neither a host nor a VIOLIN of ${owner} is known here`,
         'run this on a host that runs one of them, or shut out its host: violin revoke HOST'
       )
-    await this.#revoke(target.subject, target, false, `the owner ${owner}`)
-    this.#journal.note('owner-revoked', null, `the owner ${owner} was shut out of the mesh`)
+    await this.#revoke(owner, target ?? null, false, `the host of ${name}`, above)
+    this.#journal.note('owner-revoked', null, `${name} was shut out of the mesh`)
+    return target !== undefined
   }
 
-  async #revoke(key: PublicKey, target: Chain | null, andBelow: boolean, name: string): Promise<void> {
+  /** `above`: whose chain tells who may, where that of the key is not known. */
+  async #revoke(
+    key: PublicKey,
+    target: Chain | null,
+    andBelow: boolean,
+    name: string,
+    above: Chain | null = target
+  ): Promise<void> {
     const records = this.#records
     const { chain } = this.#host
-    const signer = await this.#revoker(target, name)
+    const signer = await this.#revoker(target ?? above, name)
     const { now } = records
     // What was revoked with all below it stays so.
     const former = records.set.get('revocation', signer.publicKey, key)

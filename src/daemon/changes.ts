@@ -23,6 +23,7 @@ import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Waiting } from './waiting.ts'
 import { entityState } from './show.ts'
+import { ownerShutOut } from './shut-out.ts'
 import type { Violins } from './violins.ts'
 
 /** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
@@ -175,7 +176,14 @@ export class Changes {
     for (const text of failures) if (text !== null) yield { kind: 'warning', text }
   }
 
+  /** Throws ViolinError `revoked` where nobody takes what this owner signs any more. */
+  #mustStand(): void {
+    const out = ownerShutOut(this.#host, this.#records)
+    if (out !== null) throw out
+  }
+
   async #planned(topology: Topology): Promise<Planned> {
+    this.#mustStand()
     const before = this.#before(topology.name)
     const hosts = await this.#loads.placementHosts()
     const former = before?.spec ?? null
@@ -214,6 +222,7 @@ export class Changes {
     before: ViolinView | null,
     content: { spec: Spec; ended: null } | { spec: null; ended: NonNullable<ViolinView['ended']> }
   ): Promise<ViolinView> {
+    this.#mustStand()
     const { identity, ownerChain } = this.#host
     const founding = before?.founding ?? { nonce: randomBytes(16), owners: [identity.owner.publicKey] }
     const id = violinIdOf(founding, crypto)

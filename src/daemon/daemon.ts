@@ -143,7 +143,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     gone,
     end: left.resolve
   })
-  const refusing = { settings, records, peers, violins, admission, reconciler, journal }
+  const refusing = { host, settings, records, violins, admission, reconciler, journal }
   // A host that was being drained still is.
   departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
   const service = createService({

@@ -95,12 +95,24 @@ export class Settings {
     return true
   }
 
-  /** Refuses an owner from now on, or takes that back; stored before it counts. */
-  async refuse(whose: Owner, undo: boolean): Promise<void> {
+  /** Refuses an owner from now on; stored before it counts. */
+  async refuse(whose: Owner): Promise<void> {
     await this.#store((file) => {
       const others = (file.refuse ?? []).filter((one) => one !== whose)
-      return { ...file, refuse: undo ? others : [...others, whose] }
+      return { ...file, refuse: [...others, whose] }
     })
+  }
+
+  /** Refuses none of these any more; gives which were. */
+  async take(these: readonly Owner[]): Promise<readonly Owner[]> {
+    await this.reload()
+    const taken = this.limits.refuse.filter((one) => these.includes(one))
+    if (taken.length > 0)
+      await this.#store(({ refuse = [], ...file }) => ({
+        ...file,
+        refuse: refuse.filter((one) => !taken.includes(one))
+      }))
+    return taken
   }
 
   /** Lets an owner have jetways from now on, in place of what it was let before; null: none any more. */

@@ -169,7 +169,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     { dir, host, store, journal, records, mesh, settings, doors, slices, imageStore, log },
     undo
   )
-  const { reconciler, peers, violins, admission } = plane
+  const { reconciler, violins, admission } = plane
   played.heard = (violin, told) => reconciler.heard(violin, told)
   const say = (): Promise<boolean> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
@@ -189,7 +189,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
       reconciler.kick()
       if (condition()) resolve()
     })
-  const refusing = { settings, records, peers, violins, admission, reconciler, journal }
+  const refusing = { host, settings, records, violins, admission, reconciler, journal }
   const owned = undo.move()
   return {
     ...plane,

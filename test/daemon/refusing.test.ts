@@ -60,11 +60,83 @@ test('an admin above an owner shuts its key out everywhere: its VIOLINs end, and
   await founder.reconciled(() => !founder.slices.wishes.has(id as ViolinId))
   await until([owner], () => !owner.records.view.violins.has(id as ViolinId))
   assert.equal(founder.records.view.members.size, 3)
-  await assert.rejects(collect(owner.changes.apply(oneLan('other', ['washington']), false, 5_000)))
+  // Its owner hears by whom, and that nobody takes it back: where it tries, and unasked.
+  const told = /^this host's owner key was shut out of the mesh by princeton on /
+  for (const attempt of [
+    () => owner.changes.plan(oneLan('other', ['washington'])),
+    () => collect(owner.changes.apply(oneLan('other', ['washington']), false, 5_000))
+  ])
+    await assert.rejects(attempt(), (error) => {
+      assert.ok(error instanceof ViolinError)
+      assert.equal(error.code, 'revoked')
+      assert.match(error.message, told)
+      assert.match(error.remedy, /nobody can take that back; .* new invite/)
+      return true
+    })
+  assert.deepEqual(
+    owner.warned.map((text) => told.test(text)),
+    [true]
+  )
+  const again = await refuseOwner(founder.refusing, { ...everywhere, owner: ownerKey })
+  assert.match(again.text, /shut out of the mesh already/)
   await assert.rejects(
-    refuseOwner(founder.refusing, { ...everywhere, owner: ownerKey }),
+    refuseOwner(founder.refusing, { ...everywhere, owner: 'ab'.repeat(32) }),
     refusal('unknown-violin')
   )
+})
+
+test('an owner is shut out everywhere by a name of its host, before it makes a VIOLIN and after', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, owner, other] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
+  await collect(other.changes.apply(oneLan('net', ['princeton', 'washington']), true, 20_000))
+  const { id } = await other.violins.show('net')
+  const everywhere = { undo: false, everywhere: true }
+  await refuseOwner(founder.refusing, { ...everywhere, owner: 'washington' })
+  await founder.reconciled(() => !founder.slices.wishes.has(id as ViolinId))
+  // Nothing of this one is known: its key is cut in what it comes to show.
+  await assert.rejects(
+    refuseOwner(other.refusing, { ...everywhere, owner: 'purdue' }),
+    (error) => error instanceof ViolinError && /the owner of purdue/.test(error.message)
+  )
+  const { text } = await refuseOwner(founder.refusing, { ...everywhere, owner: 'purdue' })
+  assert.match(text, /the owner of purdue \([0-9a-f]{64}\) .*no VIOLIN of it is known here/)
+  await until([owner], () => owner.warned.length > 0)
+  await assert.rejects(
+    collect(owner.changes.apply(oneLan('late', ['purdue']), false, 5_000)),
+    refusal('revoked')
+  )
+})
+
+test('what refuses an owner is taken back by any name of it, and where nothing does that is said', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.changes.apply(oneLan('alpha', ['princeton', 'purdue']), true, 20_000))
+  const { id, ownerKey } = await owner.violins.show('alpha')
+  const names = ['princeton', owner.host.identity.id, ownerKey, 'alpha']
+  for (const [place, name] of names.entries()) {
+    const back = names[(place + 1) % names.length] as string
+    await refuseOwner(host.refusing, { owner: name, undo: false, everywhere: false })
+    await host.reconciled(() => !host.slices.wishes.has(id as ViolinId))
+    const { text } = await refuseOwner(host.refusing, { owner: back, undo: true, everywhere: false })
+    assert.match(text, / is taken on this host$/)
+    await host.reconciled(() => runs(host, id).length === 1)
+    assert.deepEqual(host.refusing.settings.limits.refuse, [])
+  }
+  const nothing = await refuseOwner(host.refusing, { owner: 'alpha', undo: true, everywhere: false })
+  assert.equal(nothing.text, 'nothing refuses princeton on this host')
+})
+
+test("a host does not refuse its own operator's VIOLINs, by whatever name", async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner] = (await meshOf(['princeton'], stack)) as [TestHost]
+  await collect(owner.changes.apply(oneLan('alpha', ['princeton']), true, 20_000))
+  const { ownerKey } = await owner.violins.show('alpha')
+  for (const name of ['princeton', ownerKey, 'alpha'])
+    for (const everywhere of [false, true])
+      await assert.rejects(
+        refuseOwner(owner.refusing, { owner: name, undo: false, everywhere }),
+        (error) => error instanceof ViolinError && /own owner/.test(error.message)
+      )
 })
 
 test('the settings of a host are read anew when they change, and a mistake in them changes nothing', async () => {
