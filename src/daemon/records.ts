@@ -441,12 +441,13 @@ export class Records {
   ): Promise<void> {
     if (accepted.some(({ kind }) => kind === 'revocation'))
       for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
-    for (const record of removed)
-      if (record.kind === 'violin' && this.set.isRevoked(record.chain)) {
-        const hosts = hostsOfOwner(this.set.tree('hosts'), record.author)
-        const isSignable = hosts.length > 0 && !this.view.revoked.has(record.author)
-        this.#awaited.cut(record.key as ViolinId, isSignable, steady())
-      }
+    for (const record of removed) {
+      const cut = record.kind === 'violin' ? this.set.revocationOf(record.chain) : null
+      if (cut === null) continue
+      const hosts = hostsOfOwner(this.set.tree('hosts'), record.author)
+      const isOut = cut.body.key === record.author || this.view.revoked.has(record.author)
+      this.#awaited.cut(record.key as ViolinId, hosts.length > 0 && !isOut, steady())
+    }
     for (const { kind, key } of accepted) if (kind === 'violin') this.#awaited.came(key as ViolinId)
     // Versions that are kept aside are not to come back as news after a restart.
     const kept = new Set([...accepted, ...this.set.dropped].map(storeKey))
