@@ -187,13 +187,18 @@ function objectionOf(entity: Sized, room: Room): string | null {
   return null
 }
 
-/** A host by name or id. Throws ViolinError `unknown-host` or `ambiguous-name`. */
-export function findHost<H extends { readonly id: HostId; readonly name: string }>(
+/**
+ * A host by name or id; of one name those that left give way to one that is there, and are found by id. Throws
+ * ViolinError `unknown-host` or `ambiguous-name`.
+ */
+export function findHost<H extends Pick<PlacementHost, 'id' | 'name' | 'left'>>(
   wanted: string,
   hosts: readonly H[],
   wanter = ''
 ): H {
-  const matches = hosts.filter((host) => host.name === wanted || host.id === wanted)
+  const named = hosts.filter((host) => host.name === wanted || host.id === wanted)
+  const there = named.filter(({ id, left }) => !left || id === wanted)
+  const matches = there.length > 0 ? there : named
   if (matches.length > 1)
     throw new ViolinError(
       'ambiguous-name',

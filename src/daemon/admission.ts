@@ -13,7 +13,6 @@ import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#c
 import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
-import { findHost } from '#core/placement.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import type { InviteRequest } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
@@ -23,6 +22,7 @@ import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
 import { loadRootSeed } from './identity.ts'
+import { memberNamed } from './peers.ts'
 import type { Records } from './records.ts'
 import { encodeJson, parseJson } from './wire.ts'
 
@@ -173,8 +173,9 @@ export class Admission {
     const { members } = this.#records.view
     const key = publicKeyOf(wanted)
     const isUnlisted = key !== null && !members.has(wanted as HostId)
-    const known = [...members.values()].map((member) => ({ id: member.host, name: member.body.name }))
-    const { id, name } = isUnlisted ? { id: wanted as HostId, name: wanted } : findHost(wanted, known)
+    const { id, name } = isUnlisted
+      ? { id: wanted as HostId, name: wanted }
+      : memberNamed(wanted, this.#records)
     if (id === this.#host.identity.id)
       throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
     const host = publicKeyOf(id) as PublicKey

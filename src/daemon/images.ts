@@ -13,7 +13,7 @@ import type { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Journal } from './events.ts'
 import { ImageExchange, type ImageNames } from './image-exchange.ts'
-import type { Peers } from './peers.ts'
+import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 
 /** What nobody had is asked for again after this, and when a member connects. */
@@ -243,7 +243,7 @@ export class Images {
     what: string,
     from: string | undefined
   ): Promise<{ readonly image: ImageHash; readonly name: string | null; readonly host: HostId | null }> {
-    const host = from === undefined ? null : this.#hostNamed(from)
+    const host = from === undefined ? null : memberNamed(from, this.#parts.records).id
     if (isImageHash(what)) return { image: what, name: null, host }
     const asked = host === null ? this.#parts.mesh.members() : [host]
     const answers = await Promise.all(
@@ -270,13 +270,6 @@ export class Images {
       )
     }
     return { image: first.hash, name: what, host: first.one }
-  }
-
-  #hostNamed(name: string): HostId {
-    const members = [...this.#parts.records.view.members.values()]
-    const found = members.filter(({ host, body }) => host === name || body.name === name)
-    if (found.length === 1 && found[0] !== undefined) return found[0].host
-    throw new ViolinError('unknown-host', `there is no one host ${name}`, 'look it up: violin hosts')
   }
 
   /** An image of this host, by name, hash, or the hash's first digits. Throws `image-missing`. */

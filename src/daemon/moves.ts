@@ -9,7 +9,7 @@ import type { Progress } from '#api/contract.ts'
 import type { Changes } from './changes.ts'
 import type { Handoffs } from './handoff.ts'
 import type { Loads } from './loads.ts'
-import type { Peers } from './peers.ts'
+import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import { seconds } from './waiting.ts'
 import { switchOf } from './show.ts'
@@ -104,11 +104,7 @@ export class Moves {
         `it has ${lans.map((one) => one.name).join(', ')}`
       )
     }
-    const members = [...records.view.members.values()].map(({ host, body }) => ({
-      id: host,
-      name: body.name
-    }))
-    const target = to === undefined ? null : findHost(to, members).id
+    const target = to === undefined ? null : memberNamed(to, records).id
     const candidates = switchCandidates(wanted.hosts, lanMembers(violin.spec as Spec, lan))
     if (target !== null && !candidates.includes(target)) {
       throw new ViolinError(

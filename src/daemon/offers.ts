@@ -7,7 +7,6 @@ import { withEntity, withOffer, withoutEntity, withoutOffer } from '#core/doors.
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { type ImageHash, isImageHash } from '#core/image.ts'
-import { findHost } from '#core/placement.ts'
 import { isName, maxNameLength } from '#core/records/name.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { attachedEntity } from '#core/resolve.ts'
@@ -15,7 +14,7 @@ import { drivers, type DriverName, type Spec, type SpecLan } from '#core/spec.ts
 import type { Progress } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Images } from './images.ts'
-import type { Peers } from './peers.ts'
+import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Changes } from './changes.ts'
 import type { Violins } from './violins.ts'
@@ -83,11 +82,7 @@ export class Offers {
     withdraw: boolean
   ): AsyncGenerator<Progress, void, void> {
     const { violins, changes, records, peers } = this.#parts
-    const members = [...records.view.members.values()].map(({ host, body }) => ({
-      id: host,
-      name: body.name
-    }))
-    const to = findHost(whom, members).id
+    const to = memberNamed(whom, records).id
     const before = violins.find(name)
     const violin = await changes.change(name, (spec) => {
       checkLan(spec, lan)

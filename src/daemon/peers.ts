@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
+import { findHost } from '#core/placement.ts'
 import { isRejected, openRecord } from '#core/records/record.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
@@ -217,6 +218,18 @@ export class Peers {
       this.#log('peer not remembered', { peer, reason: errorData(error).message })
     }
   }
+}
+
+/** A member by name or id. Throws ViolinError `unknown-host`, `ambiguous-name`. */
+export function memberNamed(
+  wanted: string,
+  { view }: Records
+): { readonly id: HostId; readonly name: string } {
+  const members = [...view.members.values()]
+  return findHost(
+    wanted,
+    members.map(({ host, body }) => ({ id: host, name: body.name, left: body.left }))
+  )
 }
 
 /** Peers of former times with the addresses that records and memory have for them. */

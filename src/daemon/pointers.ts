@@ -20,7 +20,7 @@ import type { Show } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Host } from './host.ts'
-import { type Peers, isHostKey, judgeHostRecord, newestHostRecord } from './peers.ts'
+import { type Peers, isHostKey, judgeHostRecord, memberNamed, newestHostRecord } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Violins } from './violins.ts'
 import { answer, ask } from './wire.ts'
@@ -232,8 +232,12 @@ export class Pointers {
   #ownerIn(wanted: string): HostId | null {
     const [, owner] = wanted.split('@', 2)
     if (owner === undefined || isHostId(owner)) return owner ?? null
-    const named = [...this.#parts.records.view.members.values()].filter(({ body }) => body.name === owner)
-    return named[0] === undefined || named.length > 1 ? null : named[0].host
+    try {
+      return memberNamed(owner, this.#parts.records).id
+    } catch (error: unknown) {
+      if (error instanceof ViolinError) return null
+      throw error
+    }
   }
 
   #at(key: string, value: Uint8Array): Pointer | null {

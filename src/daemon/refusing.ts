@@ -2,12 +2,12 @@
 import { isHostId } from '#core/admission/host-id.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
-import { findHost } from '#core/placement.ts'
 import { hostsOfOwner } from '#core/records/owners.ts'
 import type { Admission } from './admission.ts'
 import type { Journal } from './events.ts'
 import type { Host } from './host.ts'
 import type { Reconciler } from './reconciler.ts'
+import { memberNamed } from './peers.ts'
 import type { Records } from './records.ts'
 import { isOwner, type Owner, type Settings } from './settings.ts'
 import type { Violins } from './violins.ts'
@@ -124,10 +124,9 @@ function ownerOf(parts: Parts, wanted: string): Owner {
 
 function whoseOf({ records, violins }: Parts, wanted: string): Whose {
   const { members } = records.view
-  const all = [...members.values()].map(({ host, body }) => ({ id: host, name: body.name, left: body.left }))
   const hostsOf = (key: PublicKey): readonly HostId[] => hostsOfOwner(records.set.tree('hosts'), key)
-  if (isHostId(wanted) || all.some(({ name }) => name === wanted)) {
-    const id = isHostId(wanted) ? wanted : findHost(wanted, all).id
+  if (isHostId(wanted) || [...members.values()].some(({ body }) => body.name === wanted)) {
+    const id = isHostId(wanted) ? wanted : memberNamed(wanted, records).id
     const member = members.get(id)
     const key = member?.body.owner?.key
     const name = member?.body.name ?? id

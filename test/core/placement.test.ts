@@ -274,6 +274,11 @@ test('a host is found by name or id; one that is not there, or a name that two h
   assert.equal(findHost('A', hosts).id, id('A'))
   assert.equal(findHost(id('other'), hosts).id, id('other'))
   assert.throws(() => findHost('B', hosts), refusal('ambiguous-name', /^2 hosts are named B$/))
+  const left = { ...host('B'), id: id('gone'), left: true }
+  assert.equal(findHost('B', [left, host('B')]).id, id('B'))
+  assert.equal(findHost(id('gone'), [left, host('B')]).id, id('gone'))
+  assert.equal(findHost('B', [left]).id, id('gone'))
+  assert.throws(() => findHost('B', [left, ...hosts]), refusal('ambiguous-name', /^2 hosts are named B$/))
   assert.throws(() => findHost('Z', hosts), refusal('unknown-host', /^no host named Z in this mesh$/))
   const wanted = topology([lan('a', '10.0.0.0/24', { vswitch: ['Z'] })], [])
   assert.throws(() => place(wanted, hosts, null, rank), refusal('unknown-host', /Z/))
