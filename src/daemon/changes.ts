@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { ascii, hex } from '#core/derive.ts'
 import { withGuests } from '#core/doors.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
-import type { WallTime } from '#core/ids.ts'
+import type { HostId, WallTime } from '#core/ids.ts'
 import { place } from '#core/placement.ts'
 import { type Change, planChanges } from '#core/plan.ts'
 import { namedHosts } from '#core/reconcile.ts'
@@ -28,6 +28,9 @@ import type { Violins } from './violins.ts'
 
 /** A host named by a VIOLIN that does not take its record in this time is told to the person as unreachable. */
 const handOverTimeoutMs = 6_000
+
+/** Members that keep the end of a VIOLIN whose owner leaves: any of them tells who was away. */
+const endKeepers = 3
 
 interface Planned {
   readonly before: ViolinView | null
@@ -144,20 +147,45 @@ export class Changes {
     return { ...spec, entities }
   }
 
-  /** Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. */
-  async *delete(name: string, timeoutMs: number): AsyncGenerator<Progress, void, void> {
+  /**
+   * Ends a VIOLIN for good; tells what happens until no reachable host runs any of it. `isLeaving`: this host is gone
+   * afterwards, so members that are there keep the end, too, for those of its hosts that are away.
+   */
+  async *delete(name: string, timeoutMs: number, isLeaving = false): AsyncGenerator<Progress, void, void> {
     const violin = this.#violins.findOwned(name)
     const deadline = AbortSignal.timeout(timeoutMs)
     const spec = violin.spec as Spec
     const hosts = namedHosts(spec)
-    const end = await this.#publish(violin, { spec: null, ended: { name: violin.name, hosts } })
+    const keepers = isLeaving ? this.#keepersOfEnd(hosts) : []
+    const end = await this.#publish(violin, {
+      spec: null,
+      ended: { name: violin.name, hosts: [...new Set([...hosts, ...keepers])] }
+    })
     yield { kind: 'step', text: 'its end is signed and stored' }
-    yield* this.tell(end, violin)
+    const names = keepers.map((host) => this.#peers.nameOf(host)).join(', ')
+    const alone = `nobody is there to tell it: its operator stops it by violin refuse ${violin.name}`
+    yield* this.tell(end, violin, isLeaving ? (names === '' ? alone : `${names} will tell it`) : undefined)
     yield* this.#waiting.untilGone(violin, deadline, timeoutMs)
   }
 
+  /** Members that are there, its own hosts first, where one of a VIOLIN's hosts is away; none where none is. */
+  #keepersOfEnd(hosts: readonly HostId[]): readonly HostId[] {
+    const isAway = (host: HostId): boolean =>
+      !this.#peers.isConnected(host) && this.#peers.stateOf(host) !== 'left'
+    if (!hosts.some(isAway)) return []
+    const others = [...this.#records.view.members.keys()].filter(
+      (host) => host !== this.#host.identity.id && this.#peers.isConnected(host)
+    )
+    const isOwn = (host: HostId): number => Number(hosts.includes(host))
+    return others.toSorted((a, b) => isOwn(b) - isOwn(a)).slice(0, endKeepers)
+  }
+
   /** Gives the records to all who hold a version, and who held the one before; tells who could not be reached. */
-  async *tell(violin: ViolinView, before: ViolinView | null = null): AsyncGenerator<Progress, void, void> {
+  async *tell(
+    violin: ViolinView,
+    before: ViolinView | null = null,
+    later = 'it will be when it is back'
+  ): AsyncGenerator<Progress, void, void> {
     const hosts = new Set([...violin.holders, ...(before?.holders ?? [])])
     const signal = AbortSignal.timeout(handOverTimeoutMs)
     const failures = await Promise.all(
@@ -169,7 +197,7 @@ export class Changes {
             await this.#records.exchange(host, [violin.id], signal)
             return null
           } catch (error: unknown) {
-            return `${this.#peers.nameOf(host)} was not told: ${errorData(error).message}; it will be when it is back`
+            return `${this.#peers.nameOf(host)} was not told: ${errorData(error).message}; ${later}`
           }
         })
     )

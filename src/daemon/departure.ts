@@ -144,7 +144,7 @@ export class Departure {
     for (const { name, others } of kept) yield { kind: 'step', text: this.#keptBy(name, others) }
     for (const name of lost) {
       yield { kind: 'warning', text: `${name} is deleted: its owner leaves` }
-      yield* this.#changes.delete(name, stopTimeoutMs)
+      yield* this.#changes.delete(name, stopTimeoutMs, true)
     }
     const { draining } = this
     this.draining = true

@@ -76,10 +76,14 @@ export class Violins {
   /** The VIOLIN, if this host's owner may change it. Throws `not-owner`. */
   owned(violin: ViolinView): ViolinView {
     if (this.isMine(violin)) return violin
+    const owner = this.#peers.nameOf(violin.ownerHost)
+    const isGone = violin.ownerHosts.every((host) => this.#peers.stateOf(host) === 'left')
     throw new ViolinError(
       'not-owner',
-      `${violin.name} belongs to ${this.#peers.nameOf(violin.ownerHost)}; only its owner changes it`,
-      `run this on ${this.#peers.nameOf(violin.ownerHost)}, or choose another name`
+      `${violin.name} belongs to ${owner}${isGone ? ', which left the mesh' : ''}; only its owner changes it`,
+      isGone
+        ? `stop what runs of it on this host: violin refuse ${violin.name}`
+        : `run this on ${owner}, or choose another name`
     )
   }
 
