@@ -1,5 +1,5 @@
 /**
- * A vNIC more or less on an entity of a VIOLIN that stands: the record says what its owner's file would say with
+ * A vNIC more or less, or a jetway open or shut, on a VIOLIN that stands: the record says what its owner's file would say with
  * that change, addresses and placement kept, routes of all found anew. Pure.
  */
 import { asksForAddress } from './doors.ts'
@@ -106,32 +106,46 @@ function changeNics(
   changed: SpecEntity,
   change: (nics: readonly TopologyNic[]) => readonly TopologyNic[]
 ): Spec {
-  const topology = fileOf(spec)
-  const entities = topology.entities.map((entity) =>
+  const entities = fileOf(spec).entities.map((entity) =>
     entity.name === changed.name ? { ...entity, nics: change(entity.nics) } : entity
   )
+  return settledAnew(spec, entities, placementOf(spec, changed, entities))
+}
+
+/** The spec with other entities: images, and who is stopped, stay; routes of all are found anew. */
+function settledAnew(spec: Spec, entities: readonly TopologyEntity[], placement: Placement): Spec {
   const images = new Map<string, ImageHash>()
   for (const { image } of spec.entities) if (image.hash !== null) images.set(image.name, image.hash)
-  const settled = resolveTopology(
-    { ...topology, entities },
-    placementOf(spec, changed, entities),
-    spec,
-    images
-  )
-  // Two entities of one spec may begin with images of one name and two making.
-  const imageOf = new Map(spec.entities.map(({ name, image }) => [name, image]))
+  const settled = resolveTopology({ ...fileOf(spec), entities }, placement, spec, images)
+  const formerOf = new Map(spec.entities.map((entity) => [entity.name, entity]))
   return {
     ...settled,
-    entities: settled.entities.map((entity) => ({
-      ...entity,
-      image: imageOf.get(entity.name) ?? entity.image
-    }))
+    entities: settled.entities.map((entity) => {
+      const former = formerOf.get(entity.name)
+      return {
+        ...entity,
+        // Two entities of one spec may begin with images of one name and two making.
+        image: former?.image ?? entity.image,
+        ...(former?.stopped === undefined ? {} : { stopped: former.stopped })
+      }
+    })
   }
 }
 
+/** The spec with a jetway open or shut, which is the way out of others, or is no more. Throws ViolinError `topology-invalid`. */
+export function withDoor(spec: Spec, jetway: string, enabled: boolean): Spec {
+  const { entities } = fileOf(spec)
+  const changed = entities.map((entity) =>
+    entity.name === jetway && entity.jetway !== undefined
+      ? { ...entity, jetway: { ...entity.jetway, enabled } }
+      : entity
+  )
+  return settledAnew(spec, changed, placementOf(spec, null, entities))
+}
+
 /** All stays where it is; on a vLAN that comes to a host that switches others of its kind, that host may, too. */
-function placementOf(spec: Spec, changed: SpecEntity, entities: readonly TopologyEntity[]): Placement {
-  const nics = entities.find(({ name }) => name === changed.name)?.nics ?? []
+function placementOf(spec: Spec, changed: SpecEntity | null, entities: readonly TopologyEntity[]): Placement {
+  const nics = entities.find(({ name }) => name === changed?.name)?.nics ?? []
   return {
     entities: new Map(
       spec.entities.map(({ name, hosts, pinned }) => [name, { hosts, pinned, away: false, why: '' }])
@@ -144,7 +158,7 @@ function placementOf(spec: Spec, changed: SpecEntity, entities: readonly Topolog
         )
         const byPorts =
           others.length === 0 || others.some((entity) => entity.hosts.some((host) => hosts.includes(host)))
-        const all = isOn && byPorts ? [...new Set([...hosts, ...changed.hosts])] : hosts
+        const all = isOn && byPorts ? [...new Set([...hosts, ...(changed?.hosts ?? [])])] : hosts
         return [name, { hosts: all, why: '' }]
       })
     )

@@ -10,7 +10,6 @@ import { type ImageHash, type ImageRef, tinyImage } from './image.ts'
 import {
   byDhcp,
   type DriverName,
-  type Jetway,
   type LanService,
   lanServices,
   type Spec,
@@ -49,11 +48,12 @@ interface Addressed {
  * for an image that `images` does not have.
  */
 export function resolveTopology(
-  topology: Topology,
+  wanted: Topology,
   placement: Placement,
   previous: Spec | null,
   images: ReadonlyMap<string, ImageHash> = new Map()
 ): Spec {
+  const topology = { ...wanted, entities: wanted.entities.map((entity) => withDoor(entity, previous)) }
   const addressed = addressedEntities(topology, previous)
   const lans = topology.lans.map((lan): SpecLan => ({
     name: lan.name,
@@ -85,7 +85,9 @@ export function resolveTopology(
       ...(entity.rules === undefined ? {} : { rules: entity.rules }),
       ...(entity.click === undefined ? {} : { click: entity.click }),
       ...(entity.anycast === undefined ? {} : { anycast: entity.anycast }),
-      ...(entity.jetway === undefined ? {} : { jetway: settledJetway(entity.name, entity.jetway, previous) }),
+      ...(entity.jetway === undefined
+        ? {}
+        : { jetway: { ...entity.jetway, enabled: entity.jetway.enabled === true } }),
       ...(entity.by === undefined ? {} : { by: entity.by })
     }
   })
@@ -155,13 +157,13 @@ function addressedEntities(topology: Topology, previous: Spec | null): Addressed
 }
 
 /** Where the file does not say, a jetway stays as it is; a new one is shut. */
-function settledJetway(
-  name: string,
-  { mode, bridge, enabled }: NonNullable<TopologyEntity['jetway']>,
-  previous: Spec | null
-): Jetway {
-  const before = previous?.entities.find((entity) => entity.name === name)?.jetway
-  return { mode, bridge, enabled: enabled ?? before?.enabled ?? false }
+function withDoor(entity: TopologyEntity, previous: Spec | null): TopologyEntity {
+  if (entity.jetway === undefined) return entity
+  const before = previous?.entities.find(({ name }) => name === entity.name)?.jetway
+  return {
+    ...entity,
+    jetway: { ...entity.jetway, enabled: entity.jetway.enabled ?? before?.enabled ?? false }
+  }
 }
 
 /** What a virtual machine of Debian's kernel is at ease with, MiB. */
@@ -312,8 +314,8 @@ function routesOf(
 }
 
 /**
- * What a router is told: the ways to every vLAN, and to the real network where there is a jetway to it. One that speaks
- * a protocol is told of a jetway beside it alone; it tells the others, who tell it all else.
+ * What a router is told: the ways to every vLAN, and to the real network by the first open jetway to it. One that speaks
+ * a protocol is told of an open jetway beside it alone; it tells the others, who tell it all else.
  */
 function routerRoutes(
   { name, routing = 'static' }: TopologyEntity,
@@ -336,12 +338,12 @@ function routerRoutes(
   return told
 }
 
-/** Open or not: what is behind it may come and go without a change inside. */
+/** A door that translates and is meant to be open: a shut one would swallow all that is sent to it. */
 function isWayOut({ jetway }: TopologyEntity): boolean {
-  return jetway?.mode === 'nat'
+  return jetway?.mode === 'nat' && jetway.enabled === true
 }
 
-/** A vHost's way out: the router, or else the jetway, of the first of its vLANs that has one. */
+/** A vHost's way out: the router, or else the open jetway, of the first of its vLANs that has one. */
 function hostRoutes(
   nics: readonly SpecNic[],
   topology: Topology,
@@ -368,7 +370,7 @@ function gatewayOf(lan: TopologyLan, addressed: readonly Addressed[]): Addressed
   )
 }
 
-/** The jetway that is the way out of a vLAN without a router. */
+/** The open jetway that is the way out of a vLAN without a router. */
 function jetwayOf(lan: TopologyLan, addressed: readonly Addressed[]): Addressed | undefined {
   return addressed.find(({ entity, nics }) => isWayOut(entity) && nics.some((nic) => nic.lan === lan.name))
 }

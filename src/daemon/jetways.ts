@@ -1,6 +1,8 @@
 /** Opening and shutting jetways: an owner's change of the record, waited for until the host has done it. */
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
+import { withDoor } from '#core/nics.ts'
+import { namedHosts } from '#core/reconcile.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
@@ -50,16 +52,22 @@ export class Jetways {
     const entity = jetwayOf(violin.spec as Spec, violin.name, jetway)
     const host = entity.hosts[0] as HostId
     const where = peers.nameOf(host)
+    const hosts = namedHosts(violin.spec as Spec)
     let answers = false
-    for await (const said of statuses.follow([host], violin.id, deadline)) {
+    let behind: readonly HostId[] = []
+    for await (const said of statuses.follow(hosts, violin.id, deadline)) {
       const status = said.get(host) ?? null
       answers = status !== null
+      behind = [...said.keys()].filter((one) => !hasTakenOn(violin.version, said.get(one) ?? null))
       if (status === null || status.holds < violin.version) continue
-      if (!open && isShut(status, jetway, violin.version))
+      // Everybody's ways lead to it, or elsewhere.
+      const isTold = behind.length === 0 && said.size === hosts.length
+      if (!open && isTold && isShut(status, jetway, violin.version))
         return { kind: 'done', text: `${violin.name}/${jetway} is shut on ${where}` }
       const { state, reason } = entityState(violin, entity, said)
       if (!open) continue
-      if (state === 'running') return { kind: 'done', text: `${violin.name}/${jetway} is open on ${where}` }
+      if (state === 'running' && isTold)
+        return { kind: 'done', text: `${violin.name}/${jetway} is open on ${where}` }
       if (state === 'refused')
         throw new ViolinError(
           'refused',
@@ -75,10 +83,17 @@ export class Jetways {
     }
     throw new ViolinError(
       'timeout',
-      answers ? `${where} has not done it yet` : `${where} does not answer`,
-      `it is done there when ${where} hears of it: violin show ${violin.name}`
+      answers
+        ? `not done yet on ${[...new Set(behind.map((one) => peers.nameOf(one)))].join(', ') || where}`
+        : `${where} does not answer`,
+      `it is done there when that hears of it: violin show ${violin.name}`
     )
   }
+}
+
+/** A host goes by that version or a later one; one that does not answer is not waited for. */
+function hasTakenOn(version: number, status: HostStatus | null): boolean {
+  return status === null || (status.holds >= version && (status.runs ?? version) >= version)
 }
 
 /** Its host goes by the version, in which the jetway is shut. */
@@ -102,11 +117,8 @@ function jetwayOf(spec: Spec, violin: string, name: string): SpecEntity {
 /** The spec with a jetway open or shut. Throws ViolinError where another bridge makes a loop of it. */
 function withJetway(spec: Spec, violin: string, name: string, open: boolean): Spec {
   const entity = jetwayOf(spec, violin, name)
-  const entities = spec.entities.map((one): SpecEntity =>
-    one === entity && one.jetway !== undefined ? { ...one, jetway: { ...one.jetway, enabled: open } } : one
-  )
   const lan = entity.nics[0]?.lan
-  const other = entities.find(
+  const other = spec.entities.find(
     (one) =>
       one.name !== name && one.jetway?.mode === 'bridge' && one.jetway.enabled && one.nics[0]?.lan === lan
   )
@@ -116,5 +128,5 @@ function withJetway(spec: Spec, violin: string, name: string, open: boolean): Sp
       `${lan} has a live bridge already, ${other.name}: two would make a loop`,
       `shut that one first: violin jetway off ${violin}/${other.name}`
     )
-  return { ...spec, entities }
+  return withDoor(spec, name, open)
 }

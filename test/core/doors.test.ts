@@ -9,6 +9,7 @@ import {
   withoutEntity,
   withoutOffer
 } from '#core/doors.ts'
+import { withPower } from '#core/edits.ts'
 import { place } from '#core/placement.ts'
 import { hostsIn } from '#core/records/view.ts'
 import {
@@ -22,7 +23,7 @@ import {
 } from '#core/jetway-rules.ts'
 import { type ImageHash, tinyImage } from '#core/image.ts'
 import type { HostId, PublicKey, ViolinId } from '#core/ids.ts'
-import { addNic } from '#core/nics.ts'
+import { addNic, withDoor } from '#core/nics.ts'
 import { type Limits, refusals, standardLimits } from '#core/limits.ts'
 import { overlaps, parseNetwork } from '#core/networks.ts'
 import { specFromWire, specToWire } from '#core/records/spec-body.ts'
@@ -78,13 +79,13 @@ function settle(file: Topology, previous: Spec | null = null, lanHosts: HostId[]
 const routesOf = (spec: Spec, name: string): string[] =>
   (spec.entities.find((one) => one.name === name)?.routes ?? []).map(({ to, via }) => `${to} via ${via}`)
 
-test('a jetway is the way out of its vLAN, and of those behind its routers', () => {
+test('an open jetway is the way out of its vLAN, and of those behind its routers', () => {
   const spec = settle(
     topology(
       entity('a', 'host', 'lan1'),
       entity('b', 'host', 'lan2'),
       entity('r', 'router', 'lan1', 'lan2'),
-      jetway('out', 'lan1')
+      jetway('out', 'lan1', '', true)
     )
   )
   const [at] = (spec.entities.find(({ name }) => name === 'out')?.nics[0]?.ips[0] ?? '').split('/')
@@ -92,8 +93,44 @@ test('a jetway is the way out of its vLAN, and of those behind its routers', () 
   assert.deepEqual(routesOf(spec, 'a'), ['default via 10.0.1.2'])
   assert.deepEqual(routesOf(spec, 'b'), ['default via 10.0.2.2'])
   assert.deepEqual(routesOf(spec, 'out'), ['10.0.2.0/24 via 10.0.1.2'])
-  const alone = settle(topology(entity('a', 'host', 'lan1'), jetway('out', 'lan1')))
+  const alone = settle(topology(entity('a', 'host', 'lan1'), jetway('out', 'lan1', '', true)))
   assert.deepEqual(routesOf(alone, 'a'), ['default via 10.0.1.2'])
+})
+
+test('nothing is led to a shut jetway: the ways follow the one that is opened', () => {
+  const file = topology(
+    entity('a', 'host', 'lan1'),
+    entity('r', 'router', 'lan1', 'lan2'),
+    jetway('out1', 'lan2'),
+    jetway('out2', 'lan2', '', true),
+    entity('b', 'host', 'lan2')
+  )
+  const shut = withDoor(settle(file), 'out2', false)
+  assert.deepEqual(routesOf(shut, 'r'), [])
+  const ways = (spec: Spec): string[][] => ['a', 'b', 'r'].map((name) => routesOf(spec, name))
+  assert.deepEqual(ways(settle(file)), [
+    ['default via 10.0.1.2'],
+    ['default via 10.0.2.1'],
+    ['default via 10.0.2.3']
+  ])
+  const [first, both] = [withDoor(shut, 'out1', true), withDoor(settle(file), 'out1', true)]
+  assert.deepEqual([routesOf(first, 'r'), routesOf(both, 'r')], Array(2).fill(['default via 10.0.2.2']))
+  assert.deepEqual(withDoor(both, 'out1', false), settle(file))
+  const [b, door] = [entity('b', 'host', 'lan2'), jetway('out1', 'lan2')]
+  const alone = settle(topology(b, door))
+  assert.deepEqual(routesOf(alone, 'b'), [])
+  assert.deepEqual(routesOf(withDoor(alone, 'out1', true), 'b'), ['default via 10.0.2.2'])
+})
+
+test('who is stopped stays so when a jetway is opened, or another is given a vNIC', () => {
+  const settled = settle(
+    topology(entity('a', 'host', 'lan1'), jetway('out', 'lan1'), jetway('door', 'lan2', 'br0'))
+  )
+  const spec = withPower(settled, 'a', false)
+  const opened = withDoor(spec, 'out', true)
+  assert.deepEqual(withDoor(opened, 'out', false), spec)
+  assert.equal(opened.entities[0]?.stopped, true)
+  assert.equal(addNic(spec, 'a', { lan: 'lan2' }).spec.entities[0]?.stopped, true)
 })
 
 test('a jetway to a bridge has no address and is nobody else’s way out', () => {

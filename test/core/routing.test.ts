@@ -5,6 +5,7 @@ import { hostIdOf } from '#core/admission/host-id.ts'
 import type { ImageHash } from '#core/image.ts'
 import type { Mac, PublicKey } from '#core/ids.ts'
 import { parseIpv4 } from '#core/ipv4.ts'
+import { withDoor } from '#core/nics.ts'
 import { specFromWire, specToWire } from '#core/records/spec-body.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { frrDaemons } from '#core/routing/frr.ts'
@@ -204,9 +205,9 @@ test('what nobody asked for is not there: static and silent routers, and vHosts,
 })
 
 /** A topology with a jetway at the first router's outer vLAN. */
-function opened(routing: Routing, mode: 'nat' | 'bridge'): Topology {
+function doored(routing: Routing, mode: 'nat' | 'bridge', enabled = false): Topology {
   const { lans, entities, ...rest } = chain(routing)
-  const jetway = { mode, bridge: mode === 'nat' ? '' : 'br0', enabled: false }
+  const jetway = { mode, bridge: mode === 'nat' ? '' : 'br0', enabled }
   return {
     ...rest,
     lans,
@@ -220,19 +221,23 @@ for (const [routing, line] of [
   ['isis', /^ default-information originate ipv4 level-2$/m],
   ['bgp', /^ address-family ipv4 unicast\n( .*\n)*? {2}network 0\.0\.0\.0\/0$/m]
 ] as const)
-  test(`a router beside a jetway that translates tells all of it by ${routing}, and no other does`, () => {
-    const spec = resolve(opened(routing, 'nat'))
+  test(`a router beside an open jetway that translates tells all of it by ${routing}, and no other does`, () => {
+    const spec = resolve(doored(routing, 'nat', true))
     assert.deepEqual(of(spec, 'r').routes, [{ to: 'default', via: '10.0.1.3' }])
     assert.deepEqual(of(spec, 's').routes, [])
     const said = (name: string): number =>
       given(spec, name)['/etc/frr/frr.conf']?.match(/default-information|network 0\.0\.0\.0/g)?.length ?? 0
     assert.match(given(spec, 'r')['/etc/frr/frr.conf'] ?? '', line)
     assert.deepEqual([said('r'), said('s')], [1, 0])
+    // What is told of it while it runs is no more than that.
+    const [shut, open] = [withDoor(spec, 'out', false), spec].map((one) => given(one, 'r'))
+    assert.doesNotMatch(shut?.['/etc/frr/frr.conf'] ?? '', line)
+    assert.equal(shut?.['start'], open?.['start'])
   })
 
 test('a vLAN that a bridge opens is no stub: others may speak there', () => {
   const confOf = (routing: Routing): string =>
-    given(resolve(opened(routing, 'bridge')), 'r')['/etc/frr/frr.conf'] ?? ''
+    given(resolve(doored(routing, 'bridge')), 'r')['/etc/frr/frr.conf'] ?? ''
   for (const routing of ['ospf', 'isis', 'rip'] as const) {
     assert.doesNotMatch(confOf(routing), /passive/)
     const [shut, open] = [given(resolve(chain(routing)), 'r')['/etc/frr/frr.conf'] ?? '', confOf(routing)]

@@ -348,7 +348,7 @@ jetways: { door: { lan: lan2, on: h2, mode: bridge, bridge: br0 } }
 })
 
 for (const routing of ['ospf', 'rip', 'isis', 'bgp'] as const)
-  test(`by ${routing} those behind two routers are told of the jetway`, async () => {
+  test(`by ${routing} those behind two routers are told of the open jetway, while they run`, async () => {
     await apply(
       h1,
       `
@@ -359,17 +359,28 @@ hosts: { x: { lan: far, on: h1 } }
 routers:
   r: { nics: [{ lan: near }, { lan: between }], on: h1 }
   s: { nics: [{ lan: between }, { lan: far }], on: h1 }
-jetways: { out: { lan: near, on: h2, mode: nat, enabled: true } }
+jetways:
+  unused: { lan: between, on: h2, mode: nat }
+  out: { lan: near, on: h2, mode: nat, enabled: true }
 `
     )
-    await until(
-      'outside',
-      () => reaches('far/x', serverAddress),
-      (answers) => answers,
-      convergedMs
-    )
-    const way = await inside(h1, 'far/s', 'ip', 'route', 'show', 'default')
-    assert.match(way, /^default .*via 10\.8\.1\.\d+ .*proto /)
+    const outsideIsReached = (): Promise<unknown> =>
+      until(
+        'outside',
+        () => reaches('far/x', serverAddress),
+        (answers) => answers,
+        convergedMs
+      )
+    const wayOut = (): Promise<string> => inside(h1, 'far/s', 'ip', 'route', 'show', 'default')
+    await outsideIsReached()
+    assert.match(await wayOut(), /^default .*via 10\.8\.1\.\d+ .*proto /)
+    const daemons = (): Promise<string> => inside(h1, 'far/r', 'pidof', 'zebra')
+    const first = await daemons()
+    await h1.violin('jetway', 'off', 'far/out')
+    await until('no way out', wayOut, (way) => way === '', convergedMs)
+    await h1.violin('jetway', 'on', 'far/out')
+    await outsideIsReached()
+    assert.equal(await daemons(), first)
     await remove(h1, 'far')
     assert.equal(await traces(), clean)
   })

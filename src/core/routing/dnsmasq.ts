@@ -60,9 +60,12 @@ function dhcp(spec: Spec, lan: SpecLan, own: SpecNic, macOf: MacOf): string[] {
   let first = last + 1
   while (first - 1 > subnet.base && last - first + 1 < maxLeases && !taken.has(first - 1)) first--
   const mask = formatIpv4(2 ** 32 - subnet.size)
-  const gateway = spec.entities
+  const router = spec.entities
     .flatMap(({ kind, routes }) => (kind === 'host' ? routes : []))
     .find(({ via }) => nics.some(({ ip }) => ip === via))?.via
+  // Open or shut: who serves the vLAN is not started anew for it.
+  const door = nics.find(({ entity }) => entity.jetway?.mode === 'nat')?.ip
+  const gateway = router ?? door
   return [
     first <= last
       ? `dhcp-range=set:${lan.name},${formatIpv4(first)},${formatIpv4(last)},${mask},${leaseTime}`
