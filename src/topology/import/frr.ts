@@ -1,6 +1,7 @@
 /** The configuration of FRR (or of Quagga and Zebra, which it came from) among the files of a node. */
 import { frrPath } from '#core/routing/paths.ts'
-import type { ForeignFile, ForeignNode, Notes } from './foreign.ts'
+import type { ForeignFile, ForeignNode, Notes, Place } from './foreign.ts'
+import { type Address, formatAddress, parseAddress } from './subnets.ts'
 
 /** Folders in which it lies, and daemons whose files make one. */
 const folders = ['/etc/frr', '/etc/quagga', '/etc/zebra'] as const
@@ -30,12 +31,15 @@ const services = /^(frr|quagga|zebra)(\.service)?$/
 export interface FoundFrr {
   /** Null: the node has none. */
   readonly conf: ForeignFile | null
+  /** First address that it gives each vNIC, by the lab's name for it. */
+  readonly addresses: ReadonlyMap<string, Address>
   /** Files that are no part of it. */
   readonly rest: readonly ForeignFile[]
 }
 
 /** Takes the configuration out of a node's files: one file of all daemons, or those of each put together. */
-export function findFrr({ name, files }: ForeignNode, notes: Notes): FoundFrr {
+export function findFrr(node: ForeignNode, notes: Notes): FoundFrr {
+  const { name, files } = node
   for (const folder of folders) {
     const own = files.filter(({ path }) => path.startsWith(`${folder}/`))
     const whole = own.find(({ path }) => /\/(frr|Quagga)\.conf$/.test(path))
@@ -54,10 +58,59 @@ export function findFrr({ name, files }: ForeignNode, notes: Notes): FoundFrr {
     const data = joined(taken.map((file) => file.data))
     return {
       conf: { path: frrPath, mode: 0o644, data, place: first.place },
+      addresses: addressesIn(taken, node, notes),
       rest: files.filter((file) => !own.includes(file))
     }
   }
-  return { conf: null, rest: files }
+  return { conf: null, addresses: new Map(), rest: files }
+}
+
+/**
+ * The addresses of a node's vNICs, of which one each stands in the topology: the others FRR gives them all the same, and
+ * VIOLIN does not know of them.
+ */
+function addressesIn(
+  files: readonly ForeignFile[],
+  { name, nics }: ForeignNode,
+  notes: Notes
+): Map<string, Address> {
+  const found = new Map<string, Address>()
+  for (const { nic, text, place } of addressLines(files)) {
+    const address = parseAddress(text)
+    const known = found.get(nic)
+    if (nic === 'lo' || (known !== undefined && formatAddress(known) === text)) continue
+    const why = !nics.some((one) => one.name === nic)
+      ? 'the lab plugs it into no network'
+      : text.includes(':')
+        ? 'a vLAN of an imported lab has no `ipv6:`'
+        : address === null
+          ? 'a vLAN has no such network'
+          : known !== undefined
+            ? `it has ${formatAddress(known)} already`
+            : null
+    if (why === null) found.set(nic, address as Address)
+    else notes.add(place, `${name}: FRR alone knows ${text.slice(0, 60)} of ${nic.slice(0, 60)}: ${why}`)
+  }
+  return found
+}
+
+/** Lines that give an interface an address, of whatever family. */
+function* addressLines(
+  files: readonly ForeignFile[]
+): Generator<{ readonly nic: string; readonly text: string; readonly place: Place }> {
+  for (const { data, place } of files) {
+    let nic: string | null = null
+    for (const [row, line] of new TextDecoder().decode(data).split(/\r?\n/).entries()) {
+      const head = /^interface (\S+)\s*$/.exec(line)?.[1]
+      const text = /^\s*ip(?:v6)? address ([\da-fA-F.:]+\/\d+)(?:\s|$)/.exec(line)?.[1]
+      if (head !== undefined) nic = head
+      // What is not of an interface ends it, indented or not.
+      else if (/^(exit|end|router|route-map|line|vrf)\b/.test(line.trim())) nic = null
+      if (nic !== null && text !== undefined)
+        // A file that a lab names somewhere else is found by that place.
+        yield { nic, text, place: place.line === 0 ? { ...place, line: row + 1 } : place }
+    }
+  }
 }
 
 /** Whether starting that service starts FRR. */

@@ -18,6 +18,10 @@ export interface Address {
   readonly prefix: number
 }
 
+export function formatAddress({ ip, prefix }: Address): string {
+  return `${formatIpv4(ip)}/${prefix}`
+}
+
 /** Null for what is no IPv4 address of a host, or has no prefix length that a vLAN can have. */
 export function parseAddress(text: string): Address | null {
   const [ipText, prefixText, rest] = text.split('/')

@@ -11,7 +11,7 @@ import { type Commands, sortCommands } from './commands.ts'
 import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
 import { findFrr } from './frr.ts'
 import { Naming } from './naming.ts'
-import { type Address, chooseSubnets, formatSubnet } from './subnets.ts'
+import { type Address, chooseSubnets, formatAddress, formatSubnet } from './subnets.ts'
 
 /** Files of one entity at most, as the record has it. */
 const maxFilesPerEntity = 64
@@ -51,6 +51,8 @@ interface Node {
     readonly link: Link
   }[]
   readonly commands: Commands
+  /** Of vNICs, by the lab's names for them: those of its commands, and those that FRR gives the others. */
+  readonly addresses: ReadonlyMap<string, Address>
   /** Configuration of FRR; null: it has none. */
   readonly frr: ForeignFile | null
   /** Its other files. */
@@ -144,14 +146,24 @@ function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
     return { foreign: nic.name, name, network: nic.network, link: nic.link ?? {} }
   })
   const networks = new Set(nics.map(({ network }) => network))
-  const { conf, rest } = findFrr(foreign, notes)
+  const { conf, addresses, rest } = findFrr(foreign, notes)
   const names = new Set(nics.filter((nic) => nic.name === nic.foreign).map(({ foreign: one }) => one))
+  const commands = sortCommands(foreign.commands, names, conf !== null, notes)
+  for (const [nic, address] of commands.addresses) {
+    const told = addresses.get(nic)
+    if (told !== undefined && formatAddress(told) !== formatAddress(address))
+      notes.add(
+        foreign.place,
+        `${foreign.name}: FRR alone knows ${formatAddress(told)} of ${nic}: its script says ${formatAddress(address)}`
+      )
+  }
   return {
     foreign,
     name: naming.name(foreign.name, 'node'),
     kind: conf !== null ? 'router' : (foreign.kind ?? (networks.size > 1 ? 'router' : 'host')),
     nics,
-    commands: sortCommands(foreign.commands, names, conf !== null, notes),
+    commands,
+    addresses: new Map([...addresses, ...commands.addresses]),
     frr: conf,
     files: rest
   }
@@ -167,10 +179,10 @@ function nameLans(nodes: readonly Node[], naming: Naming): Map<string, string> {
 
 function subnetsOf(nodes: readonly Node[]): Map<string, Subnet> {
   const wanted = new Map<string, { network: string; addresses: Address[]; nics: number }>()
-  for (const { nics, commands } of nodes) {
+  for (const { nics, addresses } of nodes) {
     for (const { foreign, network } of nics) {
       const entry = wanted.get(network) ?? { network, addresses: [], nics: 0 }
-      const address = commands.addresses.get(foreign)
+      const address = addresses.get(foreign)
       if (address !== undefined) entry.addresses.push(address)
       entry.nics++
       wanted.set(network, entry)
@@ -198,7 +210,7 @@ function chooseGateways(nodes: readonly Node[]): Map<string, string> {
 
 function leadsTo(host: Node, router: Node, network: string): boolean {
   const nic = router.nics.find((one) => one.network === network)
-  const address = nic === undefined ? undefined : router.commands.addresses.get(nic.foreign)
+  const address = nic === undefined ? undefined : router.addresses.get(nic.foreign)
   if (address === undefined) return false
   const via = `via ${formatIpv4(address.ip)}`
   return host.commands.lines.some(({ text }) => `${text} `.includes(`default ${via} `))
@@ -214,7 +226,8 @@ function entityOf(
   const { foreign } = node
   const given = new Set<string>()
   const nics = node.nics.map((nic, place) => {
-    const address = node.commands.addresses.get(nic.foreign)
+    const address = node.addresses.get(nic.foreign)
+    const by = node.commands.addresses.has(nic.foreign) ? 'the script' : 'FRR'
     const subnet = subnets.get(nic.network) as Subnet
     const lan = lanNames.get(nic.network) as string
     const fits =
@@ -224,7 +237,7 @@ function entityOf(
     else if (address !== undefined)
       notes.add(
         foreign.place,
-        `${node.name}: ${formatIpv4(address.ip)} of ${nic.name} ${fits ? `is taken on ${lan}` : `is outside of ${formatSubnet(subnet)}`}: ${nic.name} has an address of ${lan}, and the script adds this one`
+        `${node.name}: ${formatIpv4(address.ip)} of ${nic.name} ${fits ? `is taken on ${lan}` : `is outside of ${formatSubnet(subnet)}`}: ${nic.name} has an address of ${lan}, and ${by} adds this one`
       )
     return {
       ...(nic.name === `eth${place}` ? {} : { name: nic.name }),

@@ -225,6 +225,85 @@ describe('a containerlab file', () => {
   })
 })
 
+describe('addresses in the configuration of FRR', () => {
+  const conf = `hostname r1
+interface eth0
+ description to the hosts
+ ip address 10.1.0.2/24
+exit
+!
+interface eth1
+ ip address 10.2.0.1/30
+ ip address 10.3.0.1/24
+ ipv6 address fd00::1/64
+interface eth7
+ ip address 10.7.0.1/24
+interface lo
+ ip address 10.255.0.1/32
+router ospf
+ ospf router-id 10.255.0.1
+`
+  const other = 'interface eth1\nip address 10.2.0.2/30\n!\ninterface eth0\n ip address 10.9.0.1/31\n'
+  const told = [
+    /10\.3\.0\.1\/24 of eth1: it has 10\.2\.0\.1\/30 already/,
+    /fd00::1\/64 of eth1: a vLAN of an imported lab has no `ipv6:`/,
+    /10\.7\.0\.1\/24 of eth7: the lab plugs it into no network/,
+    /10\.9\.0\.1\/31 of eth0: a vLAN has no such network/
+  ]
+
+  it('are those of a Kathará lab’s vNICs, and what does not fit is named with its line', () => {
+    const lab = {
+      'lab.conf': 'r1[0]=A\nr1[1]=B\nr2[1]=B\nr2[0]=C\npc[0]=A\n',
+      'pc.startup': 'ip addr add 10.1.0.9/24 dev eth0\nip route add default via 10.1.0.2\n',
+      'r1/etc/frr/frr.conf': conf,
+      'r2/etc/quagga/zebra.conf': other
+    }
+    const { file, notes } = imported((all) => readKathara(folderOf(lab), 'lab', all))
+    assert.deepEqual(file.lans, {
+      a: { subnet: '10.1.0.0/24' },
+      b: { subnet: '10.2.0.0/30' },
+      c: { subnet: '10.128.0.0/24' }
+    })
+    assert.deepEqual(file.routers['r1']?.nics, [
+      { lan: 'a', ip: '10.1.0.2' },
+      { lan: 'b', ip: '10.2.0.1' }
+    ])
+    assert.deepEqual(file.routers['r2']?.nics?.[1], { lan: 'b', ip: '10.2.0.2' })
+    noted(notes, told)
+    const place = 'lab/r1/etc/frr/frr.conf:9: '
+    assert.ok(
+      notes.some((note) => note.startsWith(place)),
+      notes.join('\n')
+    )
+  })
+
+  it('are those of a containerlab node that binds it; one that two have, or its script says otherwise, is named', () => {
+    const text = `name: x
+topology:
+  defaults: { kind: linux, image: frrouting/frr }
+  nodes:
+    r1: { binds: ['r1.conf:/etc/frr/frr.conf'] }
+    r2: { binds: ['r2.conf:/etc/frr/frr.conf'], exec: [ip addr add 10.1.0.3/24 dev eth0] }
+  links:
+    - endpoints: ["r1:eth0", "r2:eth0"]
+    - endpoints: ["r1:eth1", "r2:eth1"]
+`
+    const same = 'interface eth0\n ip address 10.1.0.2/24\ninterface eth1\n ip address 10.2.0.1/30\n'
+    const folder = folderOf({ 'r1.conf': same, 'r2.conf': same })
+    const { file, notes } = imported((all) => readContainerlab(text, 'x.clab.yml', folder, all))
+    assert.deepEqual(file.routers['r1']?.nics, [
+      { lan: 'r1-r2', ip: '10.1.0.2' },
+      { lan: 'r1-r2-1', ip: '10.2.0.1' }
+    ])
+    assert.deepEqual(file.routers['r2']?.nics, [{ lan: 'r1-r2', ip: '10.1.0.3' }, { lan: 'r1-r2-1' }])
+    noted(notes, [
+      /yml:3: entities start from an image/,
+      /r2: FRR alone knows 10\.1\.0\.2\/24 of eth0: its script says 10\.1\.0\.3\/24/,
+      /r2: 10\.2\.0\.1 of eth1 is taken on r1-r2-1: eth1 has an address of r1-r2-1, and FRR adds this one/
+    ])
+  })
+})
+
 describe('a graph', () => {
   const { file, notes, topology } = imported((told) => readGraphml(graphml, 'zoo/little.graphml', told))
 
