@@ -34,6 +34,15 @@ export interface HostRow {
   readonly membershipEndsAt: string | null
 }
 
+export interface Revoked {
+  readonly id: string
+  readonly name: string
+  /** False: it never showed a membership here, and is cut as soon as it shows one that this host gave. */
+  readonly isKnown: boolean
+  /** Members that are shut out with it: it countersigned their joins, or, with all below it, let them in. */
+  readonly others: readonly { readonly id: string; readonly name: string }[]
+}
+
 export interface InviteRequest {
   readonly expiresMs: number
   readonly uses: number
@@ -217,14 +226,15 @@ export interface Service {
   invite(request: InviteRequest): Promise<{ readonly token: string; readonly expiresAt: string }>
   cancelInvite(request: { readonly token: string }): Promise<Record<string, never>>
   /**
-   * Shuts a host out everywhere, for good: a member by its name or id, any other by its id. `isKnown` false: it
-   * never showed a membership here, and is cut as soon as it shows one that this host gave.
+   * Shuts a host out everywhere, for good: a member by its name or id, any other by its id.
    */
   revoke(request: {
     readonly host: string
     /** Also all that came in through it. */
     readonly andBelow?: boolean
-  }): Promise<{ readonly id: string; readonly name: string; readonly isKnown: boolean }>
+    /** Tells whom it would shut out, and does nothing. */
+    readonly dryRun?: boolean
+  }): Promise<Revoked>
   /** Runs nothing of an owner on this host, or takes that back; `everywhere`: shuts its key out of the mesh. */
   refuse(request: {
     readonly owner: string

@@ -143,7 +143,9 @@ export const methods: Table = {
   },
   cancelInvite: { request: z.strictObject({ token: z.string().max(65_536) }), stream: false },
   revoke: {
-    request: optional<Request<'revoke'>>(z.strictObject({ host: name, andBelow: z.boolean().optional() })),
+    request: optional<Request<'revoke'>>(
+      z.strictObject({ host: name, andBelow: z.boolean().optional(), dryRun: z.boolean().optional() })
+    ),
     stream: false
   },
   refuse: {

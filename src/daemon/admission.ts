@@ -13,8 +13,8 @@ import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#c
 import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
-import { maxLifeMs } from '#core/records/record.ts'
-import type { InviteRequest } from '#api/contract.ts'
+import { type Draft, maxLifeMs, sealRecord } from '#core/records/record.ts'
+import type { InviteRequest, Revoked } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import * as z from 'zod'
@@ -34,6 +34,12 @@ const inviteNoticeMs: number = 3600 * 1000
 /** Section of the store with the invites made here, by their keys. */
 const invitesSection = 'invites'
 const keptInvite = z.strictObject({ slots: z.number(), redeemBy: z.number() })
+
+/** A revocation to be published, and by whose key. */
+interface Revocation {
+  readonly draft: Draft
+  readonly signer: Signer
+}
 
 export class Admission {
   readonly #dir: string
@@ -164,12 +170,10 @@ export class Admission {
    * Shuts a host out everywhere, for good. Signed by this host's key where it let the host in, directly or
    * through others, or renewed it; else by the root key if it still lies here. A peer id is its key: one that
    * nothing is known of here is cut in the chains that it comes to show (`isKnown` false), where the signer
-   * stands above it. `andBelow`: with all that came in through it. Throws ViolinError.
+   * stands above it. `andBelow`: with all that came in through it. `others`: members that go with it, below it or
+   * countersigned by it. `dryRun`: tells that, and does nothing. Throws ViolinError.
    */
-  async revoke(
-    wanted: string,
-    andBelow = false
-  ): Promise<{ readonly id: HostId; readonly name: string; readonly isKnown: boolean }> {
+  async revoke(wanted: string, andBelow = false, dryRun = false): Promise<Revoked> {
     const { members } = this.#records.view
     const key = publicKeyOf(wanted)
     const isUnlisted = key !== null && !members.has(wanted as HostId)
@@ -180,12 +184,26 @@ export class Admission {
       throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
     const host = publicKeyOf(id) as PublicKey
     const target = this.#records.chainOf(host) ?? this.#grantedTo(host)
-    await this.#revoke(host, target, andBelow, name)
+    const draft = await this.#revocation(host, target, andBelow, name)
+    const others = this.#cutBy(draft).filter((one) => one.id !== id)
+    const revoked = { id, name, isKnown: target !== null, others }
+    if (dryRun) return revoked
+    await this.#records.publish(draft.draft, draft.signer)
     const called = name === id ? id : `${name} (${id})`
     const whole = `${called} was shut out of the mesh${andBelow ? ', with all that it let in' : ''}`
     const when = ': nothing is known of it here, it is cut when it shows that this host let it in'
-    this.#journal.note('revoked', null, target === null ? whole + when : whole)
-    return { id, name, isKnown: target !== null }
+    const along =
+      others.length === 0 ? '' : `; with it went ${others.map((one) => `${one.name} (${one.id})`).join(', ')}`
+    this.#journal.note('revoked', null, (target === null ? whole + when : whole) + along)
+    return revoked
+  }
+
+  /** The members whose records fall with a revocation. */
+  #cutBy({ draft, signer }: Revocation): { readonly id: HostId; readonly name: string }[] {
+    const { set, now } = this.#records
+    const merged = set.fork().merge(sealRecord(draft, set.root, signer, crypto).bytes, now)
+    const cut = merged.verdict === 'accepted' ? merged.removed : []
+    return cut.flatMap((one) => (one.kind === 'host' ? [{ id: one.body.host, name: one.body.name }] : []))
   }
 
   /**
@@ -208,36 +226,41 @@ export class Admission {
         `neither a host nor a VIOLIN of ${owner} is known here`,
         'run this on a host that runs one of them, or shut out its host: violin revoke HOST'
       )
-    await this.#revoke(owner, target ?? null, false, `the host of ${name}`, above)
+    const { draft, signer } = await this.#revocation(
+      owner,
+      target ?? null,
+      false,
+      `the host of ${name}`,
+      above
+    )
+    await this.#records.publish(draft, signer)
     this.#journal.note('owner-revoked', null, `${name} was shut out of the mesh`)
     return target !== undefined
   }
 
   /** `above`: whose chain tells who may, where that of the key is not known. */
-  async #revoke(
+  async #revocation(
     key: PublicKey,
     target: Chain | null,
     andBelow: boolean,
     name: string,
     above: Chain | null = target
-  ): Promise<void> {
+  ): Promise<Revocation> {
     const records = this.#records
     const { chain } = this.#host
     const signer = await this.#revoker(target ?? above, name)
     const { now } = records
     // What was revoked with all below it stays so.
     const former = records.set.get('revocation', signer.publicKey, key)
-    await records.publish(
-      {
-        kind: 'revocation',
-        version: records.nextVersion('revocation', signer.publicKey, key),
-        issuedAt: now,
-        expiresAt: (target === null ? now + maxLifeMs.revocation : target.endsAt + outlastsMs) as WallTime,
-        body: { key, andBelow: andBelow || former?.body.andBelow === true, target: target?.links ?? [] },
-        chain: signer === this.#host.identity.host ? chain : null
-      },
-      signer
-    )
+    const draft: Draft = {
+      kind: 'revocation',
+      version: records.nextVersion('revocation', signer.publicKey, key),
+      issuedAt: now,
+      expiresAt: (target === null ? now + maxLifeMs.revocation : target.endsAt + outlastsMs) as WallTime,
+      body: { key, andBelow: andBelow || former?.body.andBelow === true, target: target?.links ?? [] },
+      chain: signer === this.#host.identity.host ? chain : null
+    }
+    return { draft, signer }
   }
 
   /** Whose word cuts the target: this host's, or the root's if it lies here; of an unknown one, the root's first. */

@@ -61,7 +61,7 @@ export function createService(parts: ServiceParts): Service {
       await admission.cancel(token)
       return {}
     },
-    revoke: ({ host, andBelow }) => admission.revoke(host, andBelow),
+    revoke: ({ host, andBelow, dryRun }) => admission.revoke(host, andBelow, dryRun),
     refuse: ({ owner, undo = false, everywhere = false }) =>
       refuseOwner(parts.refusing, { owner, undo, everywhere }),
     plan: ({ topology }) => changes.plan(topology),

@@ -98,7 +98,7 @@ export function createMemoryService(): MemoryService {
     refuse: ({ owner }) => Promise.resolve({ owner, text: `${owner} is refused on this host` }),
     revoke: ({ host }) =>
       host === 'purdue'
-        ? Promise.resolve({ id: '12D3KooWpurdue', name: host, isKnown: true })
+        ? Promise.resolve({ id: '12D3KooWpurdue', name: host, isKnown: true, others: [] })
         : Promise.reject(new ViolinError('unknown-host', `no host named ${host}`, 'known hosts: purdue')),
     config: ({ name }) =>
       Promise.resolve(

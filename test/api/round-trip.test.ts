@@ -90,7 +90,8 @@ describe('over its socket the API', () => {
     assert.deepEqual(await client.revoke({ host: 'purdue' }), {
       id: '12D3KooWpurdue',
       name: 'purdue',
-      isKnown: true
+      isKnown: true,
+      others: []
     })
     assert.deepEqual(await client.plan({ topology }), await direct.plan({ topology }))
     assert.deepEqual(await client.list({}), await direct.list({}))

@@ -37,7 +37,8 @@ test('a member that is revoked loses its connections, its records and its trunks
     )
   )
   await stays.reconciled(peers)
-  // It cannot come back: its membership is shown, and refused.
+  // It cannot come back: its membership is shown, and refused. What it still has of a connection is no new one.
+  await until([goes], () => goes.mesh.members().length === 0)
   await assert.rejects(goes.mesh.dial(owner.mesh.addresses(), AbortSignal.timeout(5_000)))
   assert.deepEqual(owner.mesh.members(), [idOf(stays)])
 })
@@ -107,7 +108,7 @@ test('a host that joined and says nothing is revoked by its id, though who revok
   await rm(rootKeyFile(founder.dir))
   const quiet = await quietHost(founder, witness, stack)
   const out = await founder.admission.revoke(quiet.id, true)
-  assert.deepEqual(out, { id: quiet.id, name: quiet.id, isKnown: false })
+  assert.deepEqual(out, { id: quiet.id, name: quiet.id, isKnown: false, others: [] })
   await until([witness], () => knows(witness, quiet.id))
   for (const member of [founder, witness]) {
     await assert.rejects(quiet.meet(member), refusal('not-a-member'))
@@ -211,4 +212,30 @@ test('a key that was shut out is let in by no invite, and nobody says that it wa
   const before = await noted(founder)
   await assert.rejects(enter(), refusal('revoked'))
   assert.deepEqual(await noted(founder), before)
+})
+
+test('hosts whose join the revoked one countersigned are named before they are shut out with it, and after', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [founder, witness] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  const { dir } = founder
+  await founder.close()
+  const inDir = joinPath(dir, '..', 'washington')
+  await join(inDir, token, { name: 'washington', listen: ['/ip4/127.0.0.1/tcp/0'] })
+  const seen = await startHost(inDir)
+  stack.defer(() => seen.close())
+  const back = await startHost(dir)
+  stack.defer(() => back.close())
+  await back.mesh.dial(witness.mesh.addresses(), AbortSignal.timeout(10_000))
+  await until([back], () => back.records.view.members.size === 3)
+  const others = [{ id: idOf(seen), name: 'washington' }]
+  const told = { id: idOf(witness), name: 'purdue', isKnown: true, others }
+  assert.deepEqual(await back.admission.revoke('purdue', false, true), told)
+  assert.equal(back.records.view.members.size, 3)
+  assert.deepEqual(await back.admission.revoke('purdue'), told)
+  assert.equal(back.records.view.members.size, 1)
+  await until([seen], () => seen.warned.length > 0)
+  const events: string[] = []
+  for await (const { kind, text } of back.journal.read(false)) if (kind === 'revoked') events.push(text)
+  assert.match(events[0] ?? '', /purdue \(.*\) was shut out of the mesh; with it went washington \(/)
 })
