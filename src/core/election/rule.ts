@@ -219,11 +219,12 @@ export class Rule {
   #beatAgain(reign: Reign, ticks: boolean): void {
     const ground = this.#ground
     for (const [host, asked] of this.#asked) {
-      let dueAt = (this.#beatAt.get(host) ?? -Infinity) + againMs
+      const pauseMs = (): number => againMs * 2 ** (maxAgain - asked.left)
+      let dueAt = (this.#beatAt.get(host) ?? -Infinity) + pauseMs()
       if (ticks && ground.now >= dueAt) {
         this.#beat(reign, host, reign.edges(ground.now - echoMs))
-        dueAt = ground.now + againMs
         asked.left--
+        dueAt = ground.now + pauseMs()
       }
       if (asked.left === 0) this.#asked.delete(host)
       else ground.wake(dueAt, 'say again that it is there')

@@ -67,12 +67,12 @@ export const formerMs = 1_500
 /** Most answers to one peer beyond the rhythm: one in this time. */
 export const promptMs = 20
 /**
- * The active says again to one that asked, and has not answered, that it is there: after this, and so often. More
- * than a round trip on a local network, so that mostly nothing is said twice; short, for who stood still once may
- * stand still again before its next beat, and both together are as long as a death.
+ * The active says again to one that asked, and has not answered, that it is there: after this, so often, each time after
+ * twice as long. At first after little more than a round trip on a local network, for who stood still once may stand
+ * still again before its next beat, and both together are as long as a death; then later than what was lost together.
  */
-export const againMs = 2
-export const maxAgain = 2
+export const againMs = 1
+export const maxAgain = 3
 /** Hosts that confirm to the standby that the active is lost: enough for a majority, few beats. */
 export const maxWitnesses = 8
 /** Hosts that one in doubt asks. */
