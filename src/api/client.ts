@@ -13,6 +13,7 @@ import {
 } from '#core/session.ts'
 import type { Service } from './contract.ts'
 import { type Method, encodeRequest, maxBodyBytes, methods, sessionUpgrade, tooLarge } from './methods.ts'
+import { type Patience, standardPatience, whileUnanswered } from './unanswered.ts'
 
 interface Envelope {
   readonly ok?: unknown
@@ -23,29 +24,49 @@ interface Envelope {
 /** A connection for each call: one that is kept open may be that to a daemon which ended since. */
 const own = { agent: false } as const
 
-/** A client of the daemon that serves `path`. Its methods throw `not-running` when none does. */
-export function connectApi(path: string): Service {
+/** Where a daemon serves, and what is done where it does not answer. */
+interface Daemon {
+  readonly path: string
+  readonly patience: Patience
+  /** Told once of each request that waits for a daemon which says nothing. */
+  readonly silent: (text: string) => void
+}
+
+/**
+ * A client of the daemon that serves `path`. Its methods throw `not-running` when none does, or when it does not answer
+ * any more; before that `silent` hears of it.
+ */
+export function connectApi(
+  path: string,
+  silent: (text: string) => void = () => undefined,
+  patience: Patience = standardPatience
+): Service {
+  const daemon = { path, silent, patience }
   const call = (method: Method) =>
     methods[method].stream
-      ? (request: unknown) => stream(path, method, request)
-      : (request: unknown) => unary(path, method, request)
+      ? (request: unknown) => stream(daemon, method, request)
+      : (request: unknown) => unary(daemon, method, request)
   const entries = (Object.keys(methods) as Method[]).map((method) => [method, call(method)] as const)
   return {
     ...(Object.fromEntries(entries) as unknown as Omit<Service, 'session'>),
-    session: (request) => openSession(path, request)
+    session: (request) => openSession(daemon, request)
   }
 }
 
-async function unary(path: string, method: Method, request: unknown): Promise<unknown> {
-  const response = await post(path, method, request)
+async function unary(daemon: Daemon, method: Method, request: unknown): Promise<unknown> {
+  const response = await post(daemon, method, request)
   const answer = await text(response).catch((error: unknown) => {
     throw brokeOff(error)
   })
   return opened(parse(answer)).ok
 }
 
-async function* stream(path: string, method: Method, request: unknown): AsyncGenerator<unknown, void, void> {
-  const response = await post(path, method, request)
+async function* stream(
+  daemon: Daemon,
+  method: Method,
+  request: unknown
+): AsyncGenerator<unknown, void, void> {
+  const response = await post(daemon, method, request)
   try {
     for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
       const envelope = opened(parse(line))
@@ -69,8 +90,9 @@ function brokeOff(cause: unknown): ViolinError {
   )
 }
 
-function post(path: string, method: Method, request: unknown): Promise<IncomingMessage> {
+function post(daemon: Daemon, method: Method, request: unknown): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
+    const { path } = daemon
     const body = encodeRequest(request)
     if (Buffer.byteLength(body) > maxBodyBytes) throw errorFrom(tooLarge())
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
@@ -79,11 +101,12 @@ function post(path: string, method: Method, request: unknown): Promise<IncomingM
       resolve
     )
     asked.once('error', (error) => reject(unreachable(path, error)))
+    whileUnanswered(path, asked, daemon.patience, daemon.silent)
     asked.end(body)
   })
 }
 
-function openSession(path: string, request: SessionRequest | CaptureRequest): Promise<Duplex> {
+function openSession(daemon: Daemon, request: SessionRequest | CaptureRequest): Promise<Duplex> {
   const opening = new TextEncoder().encode(JSON.stringify(request))
   if (opening.length > maxSessionPayload) {
     const what = `a command of ${opening.length} bytes, ${maxSessionPayload} fit`
@@ -91,6 +114,7 @@ function openSession(path: string, request: SessionRequest | CaptureRequest): Pr
   }
   return new Promise((resolve, reject) => {
     const headers = { connection: 'Upgrade', upgrade: sessionUpgrade }
+    const { path } = daemon
     const asked = httpRequest({ ...own, socketPath: path, path: '/session', headers })
     asked.once('error', (error) => reject(unreachable(path, error)))
     asked.once('response', () =>
@@ -107,11 +131,13 @@ function openSession(path: string, request: SessionRequest | CaptureRequest): Pr
       socket.write(encodeSessionFrame(sessionFrame.open, opening))
       resolve(socket)
     })
+    whileUnanswered(path, asked, daemon.patience, daemon.silent)
     asked.end()
   })
 }
 
 function unreachable(path: string, error: NodeJS.ErrnoException): ViolinError {
+  if (error instanceof ViolinError) return error
   if (error.code === 'EACCES') {
     return new ViolinError(
       'needs-root',

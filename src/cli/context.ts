@@ -62,7 +62,7 @@ export function createContext(options: GlobalOptions, stdio: CommandContext['pro
     process: stdio,
     dir: options.dir,
     debug: options.debug,
-    service: connectApi(join(options.dir, 'api.sock'))
+    service: connectApi(join(options.dir, 'api.sock'), (text) => process.stderr.write(`violin: ${text}\n`))
   }
 }
 
