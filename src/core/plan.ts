@@ -62,11 +62,11 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
   return changes
 }
 
-/** What an entity runs, with what its routing is told apart: that is taken on while it runs. */
-function runningOf(spec: Spec, entity: SpecEntity): { readonly rest: unknown; readonly routing: unknown } {
+/** What an entity runs, with what that is told apart, which is taken on as it runs. */
+function runningOf(spec: Spec, entity: SpecEntity): { readonly rest: unknown; readonly told: unknown } {
   const { files, start } = servicesOf(spec, entity, noMac)
-  const routing = files.filter(({ path }) => toldPaths.includes(path))
-  return { rest: [start, routing.length, files.filter((file) => !routing.includes(file))], routing }
+  const told = files.filter(({ path }) => toldPaths.includes(path))
+  return { rest: [start, told.length, files.filter((file) => !told.includes(file))], told }
 }
 
 function serviceChange(
@@ -76,8 +76,8 @@ function serviceChange(
 ): Change {
   if (!same(before.rest, after.rest))
     return { ...change, kind: 'restart', why: 'what it runs is configured anew' }
-  if (change.kind !== 'keep' || same(before.routing, after.routing)) return change
-  return { ...change, kind: 'change', why: 'its routing is told of others' }
+  if (change.kind !== 'keep' || same(before.told, after.told)) return change
+  return { ...change, kind: 'change', why: 'what it runs is told of others' }
 }
 
 /** MACs come from names, which the comparison has otherwise. */

@@ -469,7 +469,7 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
   return same(made(a), made(b))
 }
 
-/** What a machine that runs can take on: other vNICs, other ways, and what its routing is told of them. */
+/** What a machine that runs can take on: other vNICs, other ways, and what its services are told of others. */
 function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
   // Rules are what a file is made of.
   const rest = ({ rules: _rules, ...one }: SliceEntity): SliceEntity => ({

@@ -15,12 +15,12 @@ import {
   topologies,
   topology
 } from './topologies.ts'
-
-/** Machines take of a host's memory what they are given. */
-const entity: typeof namespace = (name, lans, more) => namespace(name, lans, { driver: 'uml', ...more })
 import type { HostId } from '#core/ids.ts'
 import type { PlacementHost } from '#core/placement.ts'
 import type { Spec, Topology } from '#core/spec.ts'
+
+/** Machines take of a host's memory what they are given. */
+const entity: typeof namespace = (name, lans, more) => namespace(name, lans, { driver: 'uml', ...more })
 
 const lans = [lan('a', '10.0.0.0/24')]
 const refusal = (code: string, message: RegExp) => (error: unknown) =>

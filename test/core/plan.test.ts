@@ -158,6 +158,20 @@ test('a router whose neighbours changed is told of others while it runs, and the
   )
 })
 
+test('who serves a vLAN is told of a machine that comes there while it runs', () => {
+  const served = lans.map((one) => ({ ...one, services: { dhcp: '', dns: '' } }))
+  const before = settle(topology(served, [router('r', ['a'])]), hosts)
+  const changes = plan(before, topology(served, [router('r', ['a']), entity('x', ['a'])]))
+  assert.deepEqual(
+    changes.map(({ kind, name }) => [kind, name]),
+    [
+      ['keep', 'a'],
+      ['change', 'r'],
+      ['add', 'x']
+    ]
+  )
+})
+
 test('other rules of a router are taken on while it runs; the first and the last begin it anew', () => {
   const ruled = (...vias: readonly string[]): Topology => {
     const rules = vias.map((via) => ({ to: '10.9.0.0/16', via }))

@@ -7,7 +7,9 @@ import type { Mac, PublicKey } from '#core/ids.ts'
 import { parseIpv4 } from '#core/ipv4.ts'
 import { withDoor } from '#core/nics.ts'
 import { specFromWire, specToWire } from '#core/records/spec-body.ts'
-import { resolveTopology } from '#core/resolve.ts'
+import { withEntity } from '#core/doors.ts'
+import { addNic } from '#core/nics.ts'
+import { attachedEntity, resolveTopology } from '#core/resolve.ts'
 import { frrDaemons } from '#core/routing/frr.ts'
 import { protocolOf } from '#core/routing/links.ts'
 import { servicesOf } from '#core/routing/services.ts'
@@ -357,18 +359,21 @@ test('a vLAN’s router gives everybody his own address, strangers a free one, a
     one.name === 'a' ? { ...one, services: { dhcp: '', dns: '', ra: '' } } : one
   )
   const spec = resolve({ ...wanted, lans })
-  const conf = (given(spec, 'r')['/etc/dnsmasq.conf'] ?? '').split('\n')
+  const made = given(spec, 'r')
+  const conf = (made['/etc/dnsmasq.conf'] ?? '').split('\n')
   for (const line of [
     'interface=eth0',
     'port=53',
     'local=/net/',
     'dhcp-range=set:a,10.0.1.155,10.0.1.254,255.255.255.0,1h',
-    'dhcp-option=tag:a,option:router,10.0.1.1',
-    'dhcp-host=02:00:00:00:00:01,10.0.1.2,h',
+    'dhcp-hostsfile=/etc/violin/dhcp-hosts',
+    'dhcp-optsfile=/etc/violin/dhcp-options',
     'enable-ra',
     'dhcp-range=::,constructor:eth0,ra-only,64'
   ])
     assert.ok(conf.includes(line), line)
+  assert.equal(made['/etc/violin/dhcp-hosts'], '02:00:00:00:00:01,10.0.1.2,h\n02:00:00:00:00:01,10.0.1.1,r\n')
+  assert.equal(made['/etc/violin/dhcp-options'], 'tag:a,option:router,10.0.1.1\n')
   assert.deepEqual(given(spec, 's'), { start: '' })
   // A record's map has another order than the file's.
   const turned = spec.lans.map((one) =>
@@ -377,6 +382,28 @@ test('a vLAN’s router gives everybody his own address, strangers a free one, a
       : { ...one, services: Object.fromEntries(Object.entries(one.services).toReversed()) }
   )
   assert.deepEqual(given({ ...spec, lans: turned }, 'r'), given(spec, 'r'))
+})
+
+test('who serves a vLAN goes on when somebody comes there, also one who asks for his address', () => {
+  const lans = [lan('a', '10.0.1.0/28', { services: { dhcp: '', dns: '' } }), lan('b', '10.0.2.0/24')]
+  const spec = resolve(topology(lans, [entity('x', ['b']), router('r', ['a'])]))
+  const before = given(spec, 'r')
+  const host = hostIdOf('11'.repeat(32) as PublicKey)
+  const guest = { name: 'me', host, lan: 'a' }
+  for (const [changed, line] of [
+    [addNic(spec, 'x', { lan: 'a', ip: '10.0.1.14' }).spec, '10.0.1.14,x'],
+    [withEntity(spec, attachedEntity(spec, guest)), '10.0.1.2,me'],
+    [withEntity(spec, attachedEntity(spec, { ...guest, ip: 'dhcp' })), '02,me']
+  ] as const) {
+    const {
+      '/etc/violin/dhcp-hosts': hosts = '',
+      '/etc/violin/dhcp-options': _,
+      ...rest
+    } = given(changed, 'r')
+    const { '/etc/violin/dhcp-hosts': __, '/etc/violin/dhcp-options': ___, ...former } = before
+    assert.deepEqual(rest, former)
+    assert.ok(hosts.includes(`${line}\n`), hosts)
+  }
 })
 
 test('neighbours agree: who is configured to speak to another is spoken to by it, in one protocol', () => {

@@ -165,6 +165,58 @@ test('routers that speak OSPF tell of a vLAN that is grafted, and meet one that 
   await remove(here, 'spoken')
 })
 
+const served = `
+name: served
+driver: netns
+lans:
+  lan1: { subnet: 10.5.1.0/24, dhcp: true, dns: true }
+  lan2: { subnet: 10.5.2.0/24, dhcp: s, gateway: r }
+  lan3: { subnet: 10.5.3.0/24 }
+hosts:
+  a: { lan: lan1, on: here }
+  b: { lan: lan3, on: there }
+  c: { lan: lan3, on: there }
+routers:
+  r: { nics: [{ lan: lan1, ip: 10.5.1.9 }, { lan: lan2 }], on: here, driver: uml }
+  s: { nics: [{ lan: lan2 }, { lan: lan3 }], on: here }
+`
+
+test('a connection through routers that serve their vLANs goes on when others come there, who are known at once', async () => {
+  await giveRouterImage(here.folder)
+  succeeded(await here.try(['apply', '-'], { input: served }))
+  const bootOfR = (): Promise<string> => inside(here, 'served/r', 'cat', '/proc/sys/kernel/random/boot_id')
+  const before = await bootOfR()
+  await inside(here, 'served/s', 'touch', '/tmp/here')
+  const address = (name: string): Promise<string> =>
+    until(
+      `the address of ${name}`,
+      () => exec(here, 'served/a', 'nslookup', name, '10.5.1.9').then(({ stdout }) => stdout),
+      (text) => /\nName:\s+\S+\nAddress/.test(text)
+    )
+  await using flow = new Flow('served/a', 'served/b', '10.5.3.1')
+  await flow.goesOn(5)
+  succeeded(await here.try(['nic', 'add', 'served/c', '--lan', 'lan1', '--ip', '10.5.1.200']))
+  succeeded(await here.try(['nic', 'add', 'served/c', '--lan', 'lan2']))
+  await address('c')
+  await flow.goesOn()
+  await here.violin('offer', 'served/lan1', '--to', 'there')
+  await there.violin('attach', 'served/lan1', '--vhost', 'web', '--driver', 'netns')
+  assert.match(await address('web'), /10\.5\.1\.2\n/)
+  await flow.goesOn()
+  const attached = there.spawn(there.command('attach', 'served/lan1', '--ip', 'dhcp'))
+  assert.match(await address('there'), /10\.5\.1\.(1[5-9]\d|2\d\d)\n/)
+  attached.kill('SIGINT')
+  await new Promise((resolve) => attached.once('close', resolve))
+  await there.violin('detach', 'served/web')
+  await flow.goesOn()
+  assert.equal(await bootOfR(), before)
+  await inside(here, 'served/s', 'ls', '/tmp/here')
+  // A machine that comes later asks, and has what it was given in the record.
+  const asked = await inside(here, 'served/c', 'sh', '-c', 'udhcpc -i eth1 -n -q -f -s /bin/true 2>&1')
+  assert.match(asked, /10\.5\.1\.200/)
+  await remove(here, 'served')
+})
+
 test('what cannot be is refused in words', async () => {
   refused(await here.try(['nic', 'add', 'net/r', '--lan', 'lan9']), /no vLAN lan9/)
   refused(await here.try(['nic', 'add', 'net/x', '--lan', 'lan1']), /no entity x/)

@@ -3,6 +3,8 @@ export const frrPath = '/etc/frr/frr.conf'
 export const firewallPath = '/etc/nftables.conf'
 export const natPath = '/etc/violin/nat.nft'
 export const dnsmasqPath = '/etc/dnsmasq.conf'
+export const dhcpHostsPath = '/etc/violin/dhcp-hosts'
+export const dhcpOptionsPath = '/etc/violin/dhcp-options'
 export const rulesPath = '/etc/violin/rules'
 export const clickPath = '/etc/click.conf'
 
@@ -15,5 +17,5 @@ export const servicePaths: readonly string[] = [
   clickPath
 ]
 
-/** Those of which a machine that runs is told anew. */
-export const toldPaths: readonly string[] = [frrPath, rulesPath]
+/** Those that are written into a machine that runs; what goes by them is told. */
+export const toldPaths: readonly string[] = [frrPath, rulesPath, dhcpHostsPath, dhcpOptionsPath]

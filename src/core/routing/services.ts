@@ -4,7 +4,7 @@
  * daemons, /etc/nftables.conf is loaded, /etc/dnsmasq.conf is served. Pure.
  */
 import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
-import { dnsmasqConf, type MacOf } from './dnsmasq.ts'
+import { dnsmasqFiles, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
 import { natCommands, natRules } from './nat.ts'
 import { clickPath, dnsmasqPath, firewallPath, frrPath, natPath, rulesPath } from './paths.ts'
@@ -34,7 +34,7 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
     [vtyshPath, conf !== null || entity.files.some(({ path }) => path === frrPath) ? vtyshConf : null],
     [natPath, natRules(entity)],
     [rulesPath, rulesScript(spec, entity)],
-    [dnsmasqPath, dnsmasqConf(spec, entity, macOf)]
+    ...dnsmasqFiles(spec, entity, macOf)
   ]
   const files = made.flatMap(([path, text]): EntityFile[] =>
     text === null || entity.files.some((file) => file.path === path)

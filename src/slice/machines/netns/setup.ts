@@ -3,7 +3,7 @@
  */
 import { isIpv6 } from '#core/addresses.ts'
 import { frrChange } from '#core/routing/frr-change.ts'
-import { frrPath, rulesPath } from '#core/routing/paths.ts'
+import { dhcpHostsPath, dhcpOptionsPath, frrPath, rulesPath } from '#core/routing/paths.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 
@@ -34,7 +34,7 @@ export function networkScript(entity: SpecEntity): string {
 
 /**
  * A shell script (`sh -e`) that brings an entity from one spec to another that differs by its vNICs, its routes, and
- * what FRR is told of them. Those vNICs that are not there any more have taken their routes along.
+ * what its services are told of others. Those vNICs that are not there any more have taken their routes along.
  */
 export function changeScript(before: SpecEntity, after: SpecEntity): string {
   const lines: string[] = []
@@ -55,7 +55,22 @@ export function changeScript(before: SpecEntity, after: SpecEntity): string {
   }
   // All of them: what led over a vNIC that went, or an address that changed, went with it.
   for (const route of after.routes) lines.push(routeLine('replace', route))
-  return script([...lines, ...forwardingLines(after), ...frrLines(before, after), ...rulesLines(after)])
+  return script([
+    ...lines,
+    ...forwardingLines(after),
+    ...frrLines(before, after),
+    ...rulesLines(after),
+    ...dhcpLines(before, after)
+  ])
+}
+
+/** Who gives addresses reads anew whose they are. */
+function dhcpLines(before: SpecEntity, after: SpecEntity): string[] {
+  const written = [dhcpHostsPath, dhcpOptionsPath].flatMap((path) => {
+    const text = textOf(after, path)
+    return text === textOf(before, path) ? [] : [`printf %s ${quote(text)} > ${path}`]
+  })
+  return written.length === 0 ? [] : [...written, 'killall -q -HUP dnsmasq || true']
 }
 
 /** All of them: what led over a vNIC that went, went with it. */
