@@ -1,7 +1,7 @@
 /** What an `apply` would do: two specs compared, in words. */
 import type { HostId, Mac } from './ids.ts'
 import type { Placement } from './resolve.ts'
-import { toldPaths } from './routing/paths.ts'
+import { resolvPath, toldPaths } from './routing/paths.ts'
 import { servicesOf } from './routing/services.ts'
 import { same, withoutLinks } from './same.ts'
 import type { Spec, SpecEntity, SpecLan } from './spec.ts'
@@ -66,7 +66,8 @@ export function planChanges(before: Spec | null, after: Spec, placement: Placeme
 function runningOf(spec: Spec, entity: SpecEntity): { readonly rest: unknown; readonly told: unknown } {
   const { files, start } = servicesOf(spec, entity, noMac)
   const told = files.filter(({ path }) => toldPaths.includes(path))
-  return { rest: [start, told.length, files.filter((file) => !told.includes(file))], told }
+  const firm = told.filter(({ path }) => path !== resolvPath)
+  return { rest: [start, firm.length, files.filter((file) => !told.includes(file))], told }
 }
 
 function serviceChange(

@@ -102,7 +102,7 @@ function plainFiles(): ArchiveEntry[] {
     'etc/group': 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n',
     'etc/shells': '/bin/sh\n',
     'etc/services': 'ssh\t22/tcp\ndomain\t53/udp\nhttp\t80/tcp\n',
-    'etc/nsswitch.conf': 'hosts: files\n',
+    'etc/nsswitch.conf': 'hosts: files dns\n',
     'etc/profile': "PS1='\\u@\\h:\\w\\$ '\n"
   }
   return Object.entries(texts).map(([path, text]) => {

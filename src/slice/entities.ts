@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { Link } from '#core/link.ts'
+import { resolvPath } from '#core/routing/paths.ts'
 import { same, withoutLinks } from '#core/same.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
@@ -471,12 +472,18 @@ function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
 
 /** What a machine that runs can take on: other vNICs, other ways, and what its services are told of others. */
 function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
+  const isTold = (path: string): boolean =>
+    [spec, want].every(({ retold, files }) => {
+      if (retold?.includes(path) === true) return true
+      // It comes and goes with the vLANs on which somebody serves names; nothing is started for it.
+      return path === resolvPath && !files.some((file) => file.path === path)
+    })
   // Rules are what a file is made of.
-  const rest = ({ rules: _rules, ...one }: SliceEntity): SliceEntity => ({
+  const rest = ({ rules: _rules, retold: _retold, ...one }: SliceEntity): SliceEntity => ({
     ...one,
     nics: [],
     routes: [],
-    files: one.files.filter(({ path }) => one.retold?.includes(path) !== true)
+    files: one.files.filter(({ path }) => !isTold(path))
   })
   return runningSince !== null && !sameMachine(spec, want) && sameMachine(rest(spec), rest(want))
 }

@@ -160,16 +160,14 @@ test('a router whose neighbours changed is told of others while it runs, and the
 
 test('who serves a vLAN is told of a machine that comes there while it runs', () => {
   const served = lans.map((one) => ({ ...one, services: { dhcp: '', dns: '' } }))
-  const before = settle(topology(served, [router('r', ['a'])]), hosts)
-  const changes = plan(before, topology(served, [router('r', ['a']), entity('x', ['a'])]))
-  assert.deepEqual(
-    changes.map(({ kind, name }) => [kind, name]),
-    [
-      ['keep', 'a'],
-      ['change', 'r'],
-      ['add', 'x']
-    ]
-  )
+  const kinds = (from: Topology, to: Topology): string[] =>
+    plan(settle(from, hosts), to).map(({ kind, name }) => `${kind} ${name}`)
+  const [r, x, y] = [router('r', ['a']), entity('x', ['a']), entity('y', ['a'])]
+  const before = topology(served, [r, x])
+  assert.deepEqual(kinds(before, topology(served, [r, x, y])), ['keep a', 'change r', 'keep x', 'add y'])
+  // Whom a vHost asks for names, it is told as well.
+  const after = kinds(topology(lans, [r, x]), before)
+  assert.deepEqual(after, ['change a', 'restart r', 'change x'])
 })
 
 test('other rules of a router are taken on while it runs; the first and the last begin it anew', () => {

@@ -384,6 +384,23 @@ test('a vLAN’s router gives everybody his own address, strangers a free one, a
   assert.deepEqual(given({ ...spec, lans: turned }, 'r'), given(spec, 'r'))
 })
 
+test('machines ask those who serve names on their vLANs, as they come there, unless a file says whom', () => {
+  const lans = [
+    lan('a', '10.0.1.0/24', { services: { dns: 'r' }, ipv6: 'fd00:1::/64' }),
+    lan('b', '10.0.2.0/24', { services: { dns: 's' } }),
+    lan('c', '10.0.3.0/24')
+  ]
+  const file = { path: '/etc/resolv.conf', mode: 0o644, data: new Uint8Array([10]) }
+  const machines = [entity('x', ['a', 'b', 'c']), entity('y', ['c']), entity('own', ['a'], { files: [file] })]
+  const spec = resolve(topology(lans, [...machines, router('r', ['a', 'c']), router('s', ['b'])]))
+  const asked = (name: string): string | undefined => given(spec, name)['/etc/resolv.conf']
+  const [r4, r6, s4] = ['10.0.1.3', 'fd00:1::3', '10.0.2.2'].map((one) => `nameserver ${one}\n`)
+  assert.equal(asked('x'), `search net\n${r4}${r6}${s4}`)
+  assert.equal(asked('y'), undefined)
+  assert.equal(asked('own'), undefined)
+  assert.equal(asked('r'), `search net\n${r4}${r6}`)
+})
+
 test('who serves a vLAN goes on when somebody comes there, also one who asks for his address', () => {
   const lans = [lan('a', '10.0.1.0/28', { services: { dhcp: '', dns: '' } }), lan('b', '10.0.2.0/24')]
   const spec = resolve(topology(lans, [entity('x', ['b']), router('r', ['a'])]))

@@ -176,6 +176,7 @@ hosts:
   a: { lan: lan1, on: here }
   b: { lan: lan3, on: there }
   c: { lan: lan3, on: there }
+  m: { lan: lan1, ip: 10.5.1.5, on: there, driver: uml }
 routers:
   r: { nics: [{ lan: lan1, ip: 10.5.1.9 }, { lan: lan2 }], on: here, driver: uml }
   s: { nics: [{ lan: lan2 }, { lan: lan3 }], on: here }
@@ -186,13 +187,14 @@ test('a connection through routers that serve their vLANs goes on when others co
   succeeded(await here.try(['apply', '-'], { input: served }))
   const bootOfR = (): Promise<string> => inside(here, 'served/r', 'cat', '/proc/sys/kernel/random/boot_id')
   const before = await bootOfR()
-  await inside(here, 'served/s', 'touch', '/tmp/here')
+  for (const name of ['s', 'c']) await inside(here, `served/${name}`, 'touch', '/tmp/here')
   const address = (name: string): Promise<string> =>
     until(
       `the address of ${name}`,
-      () => exec(here, 'served/a', 'nslookup', name, '10.5.1.9').then(({ stdout }) => stdout),
+      () => exec(here, 'served/a', 'nslookup', name).then(({ stdout }) => stdout),
       (text) => /\nName:\s+\S+\nAddress/.test(text)
     )
+  assert.match(await address('r'), /\nName:\s+r\.served\nAddress: 10\.5\.1\.9\n\n/)
   await using flow = new Flow('served/a', 'served/b', '10.5.3.1')
   await flow.goesOn(5)
   succeeded(await here.try(['nic', 'add', 'served/c', '--lan', 'lan1', '--ip', '10.5.1.200']))
@@ -205,6 +207,9 @@ test('a connection through routers that serve their vLANs goes on when others co
   await flow.goesOn()
   const attached = there.spawn(there.command('attach', 'served/lan1', '--ip', 'dhcp'))
   assert.match(await address('there'), /10\.5\.1\.(1[5-9]\d|2\d\d)\n/)
+  // No file of theirs has its name.
+  for (const name of ['m', 'web'])
+    succeeded(await exec(there, `served/${name}`, 'ping', '-c', '1', '-W', '5', 'there'))
   attached.kill('SIGINT')
   await new Promise((resolve) => attached.once('close', resolve))
   await there.violin('detach', 'served/web')
@@ -214,6 +219,9 @@ test('a connection through routers that serve their vLANs goes on when others co
   // A machine that comes later asks, and has what it was given in the record.
   const asked = await inside(here, 'served/c', 'sh', '-c', 'udhcpc -i eth1 -n -q -f -s /bin/true 2>&1')
   assert.match(asked, /10\.5\.1\.200/)
+  // It was told whom it asks for names when it came there.
+  await inside(here, 'served/c', 'ping', '-c', '1', '-W', '5', 'm.served')
+  await inside(there, 'served/c', 'ls', '/tmp/here')
   await remove(here, 'served')
 })
 

@@ -5,6 +5,8 @@ export const natPath = '/etc/violin/nat.nft'
 export const dnsmasqPath = '/etc/dnsmasq.conf'
 export const dhcpHostsPath = '/etc/violin/dhcp-hosts'
 export const dhcpOptionsPath = '/etc/violin/dhcp-options'
+/** Of whom names are asked. */
+export const resolvPath = '/etc/resolv.conf'
 export const rulesPath = '/etc/violin/rules'
 export const clickPath = '/etc/click.conf'
 
@@ -17,5 +19,5 @@ export const servicePaths: readonly string[] = [
   clickPath
 ]
 
-/** Those that are written into a machine that runs; what goes by them is told. */
-export const toldPaths: readonly string[] = [frrPath, rulesPath, dhcpHostsPath, dhcpOptionsPath]
+/** Those that are written into a machine that runs; what goes by them is told. The last comes and goes as well. */
+export const toldPaths: readonly string[] = [frrPath, rulesPath, dhcpHostsPath, dhcpOptionsPath, resolvPath]

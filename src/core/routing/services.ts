@@ -7,7 +7,8 @@ import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
 import { dnsmasqFiles, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
 import { natCommands, natRules } from './nat.ts'
-import { clickPath, dnsmasqPath, firewallPath, frrPath, natPath, rulesPath } from './paths.ts'
+import { clickPath, dnsmasqPath, firewallPath, frrPath, natPath, resolvPath, rulesPath } from './paths.ts'
+import { resolverConf } from './resolver.ts'
 import { rulesScript } from './rules.ts'
 
 const vtyshPath = '/etc/frr/vtysh.conf'
@@ -34,7 +35,8 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
     [vtyshPath, conf !== null || entity.files.some(({ path }) => path === frrPath) ? vtyshConf : null],
     [natPath, natRules(entity)],
     [rulesPath, rulesScript(spec, entity)],
-    ...dnsmasqFiles(spec, entity, macOf)
+    ...dnsmasqFiles(spec, entity, macOf),
+    [resolvPath, resolverConf(spec, entity)]
   ]
   const files = made.flatMap(([path, text]): EntityFile[] =>
     text === null || entity.files.some((file) => file.path === path)

@@ -3,7 +3,7 @@
  */
 import { isIpv6 } from '#core/addresses.ts'
 import { frrChange } from '#core/routing/frr-change.ts'
-import { dhcpHostsPath, dhcpOptionsPath, frrPath, rulesPath } from '#core/routing/paths.ts'
+import { dhcpHostsPath, dhcpOptionsPath, frrPath, resolvPath, rulesPath } from '#core/routing/paths.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 
@@ -60,17 +60,22 @@ export function changeScript(before: SpecEntity, after: SpecEntity): string {
     ...forwardingLines(after),
     ...frrLines(before, after),
     ...rulesLines(after),
-    ...dhcpLines(before, after)
+    ...dhcpLines(before, after),
+    ...writeLines(before, after, resolvPath)
   ])
 }
 
 /** Who gives addresses reads anew whose they are. */
 function dhcpLines(before: SpecEntity, after: SpecEntity): string[] {
-  const written = [dhcpHostsPath, dhcpOptionsPath].flatMap((path) => {
-    const text = textOf(after, path)
-    return text === textOf(before, path) ? [] : [`printf %s ${quote(text)} > ${path}`]
-  })
+  const written = [dhcpHostsPath, dhcpOptionsPath].flatMap((path) => writeLines(before, after, path))
   return written.length === 0 ? [] : [...written, 'killall -q -HUP dnsmasq || true']
+}
+
+/** A file as it is by now, or none. */
+function writeLines(before: SpecEntity, after: SpecEntity, path: string): string[] {
+  const text = textOf(after, path)
+  if (text === textOf(before, path)) return []
+  return [text === '' ? `rm -f ${path}` : `printf %s ${quote(text)} > ${path}`]
 }
 
 /** All of them: what led over a vNIC that went, went with it. */
@@ -132,10 +137,11 @@ function script(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`
 }
 
-/** Contents of /etc/hosts. */
+/** Contents of /etc/hosts. Who serves names tells them to others: its own, too, where it has an address. */
 export function hostsFile(self: string, names: SliceWish['names']): string {
   const rows = names.map(({ name, ip }) => `${ip}\t${name}`)
-  return ['127.0.0.1\tlocalhost', `127.0.1.1\t${self}`, '::1\tlocalhost', ...rows, ''].join('\n')
+  const own = names.some(({ name }) => name === self) ? [] : [`127.0.1.1\t${self}`]
+  return ['127.0.0.1\tlocalhost', ...own, '::1\tlocalhost', ...rows, ''].join('\n')
 }
 
 /** A word as the shell takes it literally. */
