@@ -61,20 +61,38 @@ async function unary(daemon: Daemon, method: Method, request: unknown): Promise<
   return opened(parse(answer)).ok
 }
 
-async function* stream(
+/** Not a generator: one that waits for its next row could not be ended from outside. */
+function stream(daemon: Daemon, method: Method, request: unknown): AsyncIterableIterator<unknown> {
+  const over = new AbortController()
+  const rows = rowsOf(daemon, method, request, over.signal)
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    next: () => rows.next(),
+    return() {
+      over.abort()
+      return rows.return()
+    }
+  }
+}
+
+async function* rowsOf(
   daemon: Daemon,
   method: Method,
-  request: unknown
+  request: unknown,
+  signal: AbortSignal
 ): AsyncGenerator<unknown, void, void> {
   const response = await post(daemon, method, request)
   try {
-    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+    for await (const line of createInterface({ input: response, crlfDelay: Infinity, signal })) {
       const envelope = opened(parse(line))
       if (envelope.row === undefined) return
       yield envelope.row
     }
-    throw brokeOff(null)
+    if (!signal.aborted) throw brokeOff(null)
   } catch (error: unknown) {
+    if (signal.aborted) return
     throw error instanceof ViolinError ? error : brokeOff(error)
   } finally {
     response.destroy()

@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { LinkField } from '#core/link.ts'
-import type { CaptureRequest, SessionRequest } from '#core/session.ts'
+import type { Captured, CaptureRequest, SessionRequest } from '#core/session.ts'
 import type { DriverName, Jetway, Restart, Topology } from '#core/spec.ts'
 
 export interface About {
@@ -219,6 +219,11 @@ export interface ImageRow {
   readonly reason: string
 }
 
+/** Hosts that run something: one that does so no more is left out. */
+export interface WhereaboutsRow {
+  readonly hosts: readonly { readonly id: string; readonly name: string }[]
+}
+
 /** Everything a daemon can be asked. Methods throw ViolinError; streams may throw on their way. */
 export interface Service {
   about(request: Record<string, never>): Promise<About>
@@ -357,6 +362,8 @@ export interface Service {
   drain(request: { readonly off: boolean; readonly timeoutMs: number }): AsyncIterable<Progress>
   /** Goes from the mesh when all that can move has moved; `stop`: what cannot is stopped. */
   leave(request: { readonly stop: boolean }): AsyncIterable<Progress>
+  /** The hosts on which that runs, told again whenever they may have changed, as long as the VIOLIN stands. */
+  whereabouts(request: { readonly violin: string; readonly what: Captured }): AsyncIterable<WhereaboutsRow>
   /** Opens a session; the stream carries session frames after the `open` frame was consumed by the daemon. */
   session(request: SessionRequest | CaptureRequest): Promise<Duplex>
 }

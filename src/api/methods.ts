@@ -34,6 +34,7 @@ const maxTimeoutMs: number = 24 * 3600 * 1000
 const name = z.string().min(1).max(256)
 const timeoutMs = z.int().min(0).max(maxTimeoutMs)
 const none = z.strictObject({})
+const captured = z.union([z.strictObject({ lan: name }), z.strictObject({ entity: name, nic: name })])
 
 /** File contents travel as base64. */
 const bytes = z
@@ -242,7 +243,8 @@ export const methods: Table = {
     request: optional<Request<'events'>>(z.strictObject({ follow: z.boolean(), violin: name.optional() })),
     stream: true
   },
-  leave: { request: z.strictObject({ stop: z.boolean() }), stream: true }
+  leave: { request: z.strictObject({ stop: z.boolean() }), stream: true },
+  whereabouts: { request: z.strictObject({ violin: name, what: captured }), stream: true }
 }
 
 /** What a session begins with, in its first frame. */
@@ -261,7 +263,7 @@ export const sessionRequest: z.ZodType<SessionRequest | CaptureRequest> = option
     z.strictObject({
       violin: name,
       host: name,
-      capture: z.union([z.strictObject({ lan: name }), z.strictObject({ entity: name, nic: name })])
+      capture: captured
     })
   ])
 )

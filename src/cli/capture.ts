@@ -3,7 +3,7 @@
  * own, which become one section by renumbering its interfaces.
  */
 import { Readable, Writable } from 'node:stream'
-import type { Service, Show } from '#api/contract.ts'
+import type { Service, Show, WhereaboutsRow } from '#api/contract.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { CaptureRequest } from '#core/session.ts'
 import {
@@ -26,7 +26,7 @@ export interface CaptureEnds {
   readonly write: (bytes: Uint8Array) => Promise<void>
   /** Everything that was asked for is captured from now on. */
   readonly begun: () => void
-  /** A host broke off, while others go on. */
+  /** A host broke off, while others go on, or one more is captured at. */
   readonly warn: (text: string) => void
   /** Ends it in good order: what was captured comes, and the statistics. */
   readonly end: AbortSignal
@@ -38,6 +38,8 @@ export interface Counts {
   readonly frames: number
   /** Of these, lost on their way here. */
   readonly dropped: number
+  /** Hosts that broke off, and why: what their entities sent and got after that is not all there. */
+  readonly broken: readonly string[]
 }
 
 /** Splits `ENTITY:NIC` from `LAN`, as the VIOLIN has them. Throws ViolinError. */
@@ -60,53 +62,134 @@ export function captureTarget(show: Show, part: string): CaptureRequest['capture
   return { entity: name, nic }
 }
 
-/** Captures until all sources have ended. Throws ViolinError when there was none, or what `write` throws. */
+/**
+ * Captures on every host that runs it, wherever that comes to be, until `end` or until the VIOLIN is gone. Throws
+ * ViolinError when nothing could be captured, or what `write` throws.
+ */
 export async function runCapture(
   service: Service,
-  show: Show,
+  { id, name }: Pick<Show, 'id' | 'name'>,
   what: CaptureRequest['capture'],
   ends: CaptureEnds
 ): Promise<Counts> {
-  const hosts = hostsOf(show, what)
-  if (hosts.size === 0)
-    throw new ViolinError('not-running-here', 'nothing of it runs', `see \`violin show ${show.name}\``)
   const merge = new Merge(ends.write)
   merge.begin()
-  let awaited = hosts.size
-  const settled = (): void => {
-    if (--awaited === 0 && merge.sources > 0) ends.begun()
+  const rows = service.whereabouts({ violin: id, what })[Symbol.asyncIterator]()
+  const sources = new Sources(service, id, what, merge, ends, () => void rows.return?.())
+  const enough = AbortSignal.any([ends.end, ...(ends.stop === undefined ? [] : [ends.stop])])
+  const leave = (): void => void rows.return?.()
+  enough.addEventListener('abort', leave, { once: true })
+  try {
+    for (let row = await rows.next(); row.done !== true; row = await rows.next()) {
+      if (row.value.hosts.length === 0 && sources.isNew)
+        throw new ViolinError('not-running-here', 'nothing of it runs', `see \`violin show ${name}\``)
+      if (!enough.aborted) sources.follow(row.value.hosts)
+    }
+    // The VIOLIN is gone, and what captured it ends, or it was enough.
+  } finally {
+    enough.removeEventListener('abort', leave)
+    await rows.return?.()
+    await sources.ended()
   }
-  const failures: unknown[] = []
-  await Promise.all(
-    Array.from(hosts, async ([host, name]) => {
-      const source = merge.source()
-      const once = { settled: false }
-      const settle = (): void => {
-        if (!once.settled) settled()
-        once.settled = true
-      }
-      try {
-        await follow(service, { violin: show.id, host, capture: what }, source, ends, settle)
-      } catch (error: unknown) {
-        failures.push(error)
-        if (hosts.size > 1) ends.warn(`${name}: ${errorData(error).message}`)
-        settle()
-      }
-    })
-  )
   await merge.written
-  if (failures.length === hosts.size) throw failures[0]
-  return merge.counts
+  if (sources.whole === 0 && sources.failures.length > 0) throw sources.failures[0]
+  return { ...merge.counts, broken: sources.broken }
 }
 
-/** The hosts that run what is captured, with their names. */
-function hostsOf(show: Show, what: CaptureRequest['capture']): Map<string, string> {
-  const running = show.entities.filter(({ name, nics }) =>
-    'lan' in what ? nics.some(({ lan }) => lan === what.lan) : name === what.entity
-  )
-  return new Map(
-    running.flatMap(({ hostId, host }) => (hostId === null ? [] : [[hostId, host ?? hostId] as const]))
-  )
+/** The hosts that are captured at, each to the end: what went away may start there anew. */
+class Sources {
+  readonly #service: Service
+  readonly #violin: string
+  readonly #what: CaptureRequest['capture']
+  readonly #merge: Merge
+  readonly #ends: CaptureEnds
+  readonly #failed: () => void
+  readonly #running = new Map<string, Promise<void>>()
+  /** Hosts of the first row that have not said yet whether they capture; null: there was none. */
+  #awaited: number | null = null
+  #hasBegun = false
+  /** Hosts that would not do it, or whose frames are none: nothing is asked of them again. */
+  readonly #given = new Set<string>()
+  /** Ends in good order. */
+  whole = 0
+  readonly failures: unknown[] = []
+  /** Hosts that broke off, and why. */
+  readonly broken: string[] = []
+
+  /** `failed`: nobody is left who could be captured at. */
+  constructor(
+    service: Service,
+    violin: string,
+    what: CaptureRequest['capture'],
+    merge: Merge,
+    ends: CaptureEnds,
+    failed: () => void
+  ) {
+    this.#service = service
+    this.#violin = violin
+    this.#what = what
+    this.#merge = merge
+    this.#ends = ends
+    this.#failed = failed
+  }
+
+  get isNew(): boolean {
+    return this.#awaited === null
+  }
+
+  /** Begins at those that are new. */
+  follow(hosts: WhereaboutsRow['hosts']): void {
+    const fresh = hosts.filter(({ id }) => !this.#running.has(id) && !this.#given.has(id))
+    const isFirst = this.isNew
+    if (isFirst) this.#awaited = fresh.length
+    for (const { id, name } of fresh) {
+      const ended = this.#capture(id, name, isFirst).finally(() => {
+        this.#running.delete(id)
+        if (this.#running.size === 0 && this.#given.size > 0) this.#failed()
+      })
+      this.#running.set(id, ended)
+    }
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all(this.#running.values())
+  }
+
+  async #capture(host: string, name: string, isFirst: boolean): Promise<void> {
+    const { warn } = this.#ends
+    let isSettled = false
+    const settle = (began: boolean): void => {
+      if (isSettled) return
+      isSettled = true
+      if (isFirst) this.#settled()
+      else if (began) warn(`${name}: captured there, too, from here on`)
+    }
+    const request = { violin: this.#violin, host, capture: this.#what }
+    try {
+      await follow(this.#service, request, this.#merge.source(), this.#ends, () => settle(true))
+      this.whole++
+    } catch (error: unknown) {
+      const { code, message } = errorData(error)
+      this.failures.push(error)
+      // A host that is lost may come back, or another have what it had.
+      if (code !== 'nobody-reachable' && code !== 'not-running-here') this.#given.add(host)
+      // Who comes later may not be ready yet.
+      const isQuiet = !isFirst && code === 'not-running-here'
+      if (!isQuiet) this.broken.push(`${name}: ${message}`)
+      if (!isQuiet && (this.#hasBegun || (this.#awaited ?? 0) > 1 || this.#running.size > 1))
+        warn(`${name}: ${message}`)
+      settle(false)
+    }
+  }
+
+  /** One of the first has begun or failed. */
+  #settled(): void {
+    this.#awaited = (this.#awaited ?? 0) - 1
+    if (this.#awaited > 0) return
+    if (this.#merge.sources === 0) return this.#failed()
+    this.#hasBegun = true
+    this.#ends.begun()
+  }
 }
 
 /** One source, until it ends. */
@@ -166,7 +249,7 @@ class Merge {
     this.#write = write
   }
 
-  get counts(): Counts {
+  get counts(): Omit<Counts, 'broken'> {
     return { frames: this.#frames, dropped: this.#dropped }
   }
 
@@ -230,6 +313,6 @@ function unreadable(why: string, cause?: unknown): ViolinError {
 }
 
 /** In words. */
-export function sayCounts({ frames, dropped }: Counts): string {
+export function sayCounts({ frames, dropped }: Pick<Counts, 'frames' | 'dropped'>): string {
   return `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${dropped} dropped`
 }

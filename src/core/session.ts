@@ -45,8 +45,11 @@ export interface CaptureRequest {
   readonly violin: string
   /** Id of the host. */
   readonly host: string
-  readonly capture: { readonly lan: string } | { readonly entity: string; readonly nic: string }
+  readonly capture: Captured
 }
+
+/** A vLAN, or one vNIC. */
+export type Captured = { readonly lan: string } | { readonly entity: string; readonly nic: string }
 
 /** One decoded frame; `payload` is a view into the decoder's buffer and is valid until the next push. */
 export interface SessionFrame {

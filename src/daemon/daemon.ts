@@ -153,6 +153,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     mesh,
     records,
     sessions: new Sessions(identity, records, slices, mesh),
+    statuses,
     jetways: new Jetways({ changes, statuses, peers }),
     entityChanges: new EntityChanges({ changes, statuses, journal }),
     attachments,

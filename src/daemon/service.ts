@@ -25,7 +25,9 @@ import type { Sessions } from './sessions.ts'
 import type { Changes } from './changes.ts'
 import type { Moves } from './moves.ts'
 import type { Waiting } from './waiting.ts'
+import type { Statuses } from './statuses.ts'
 import type { Violins } from './violins.ts'
+import { whereabouts } from './whereabouts.ts'
 
 export interface ServiceParts {
   readonly pointers: Pointers
@@ -49,6 +51,7 @@ export interface ServiceParts {
   readonly journal: Journal
   readonly histories: Histories
   readonly images: Images
+  readonly statuses: Statuses
 }
 
 export function createService(parts: ServiceParts): Service {
@@ -95,6 +98,7 @@ export function createService(parts: ServiceParts): Service {
     events: ({ follow, violin }) =>
       violin === undefined ? journal.read(follow) : parts.histories.read(violins.find(violin, true)),
     leave: ({ stop }) => parts.departure.leave(stop),
+    whereabouts: ({ violin, what }) => whereabouts(parts, violin, what),
     session: (request) => ('capture' in request ? capture(parts, request) : session(parts, request))
   }
 }

@@ -213,6 +213,12 @@ export function createMemoryService(): MemoryService {
       }
       yield { kind: 'done', text: 'princeton has left' } satisfies Progress
     },
+    async *whereabouts({ violin, what }) {
+      const runs = find(violin).entities.some(({ name, nics }) =>
+        'lan' in what ? nics.some(({ lan }) => lan === what.lan) : name === what.entity
+      )
+      yield { hosts: runs ? [{ id, name: 'princeton' }] : [] }
+    },
     session: async (request) => {
       if ('capture' in request)
         throw new ViolinError('not-running-here', 'no frames pass here', 'capture on a host of a mesh')

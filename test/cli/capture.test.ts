@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
-import type { Service, Show } from '#api/contract.ts'
+import type { Service, WhereaboutsRow } from '#api/contract.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { CaptureRequest, SessionRequest } from '#core/session.ts'
 import { encodeSessionFrame, sessionFrame } from '#core/session.ts'
@@ -39,8 +39,46 @@ interface Outcome {
   readonly warned: readonly string[]
 }
 
+/** Where it runs: rows as a test gives them, until the reader returns. */
+interface Rows extends AsyncIterableIterator<WhereaboutsRow> {
+  give(hosts: readonly string[]): void
+  /** Called with each warning. */
+  warned: (text: string) => void
+}
+
+function rowsOf(first: readonly (readonly string[])[]): Rows {
+  const waiting = [...first]
+  let wake: () => void = () => undefined
+  let isOver = false
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    async next() {
+      while (waiting.length === 0 && !isOver) await new Promise<void>((resolve) => (wake = resolve))
+      const hosts = waiting.shift()
+      if (hosts === undefined) return { done: true, value: undefined }
+      return { done: false, value: { hosts: hosts.map((id) => ({ id, name: id })) } }
+    },
+    return() {
+      isOver = true
+      wake()
+      return Promise.resolve({ done: true, value: undefined })
+    },
+    give(hosts) {
+      waiting.push(hosts)
+      wake()
+    },
+    warned: () => undefined
+  }
+}
+
 /** Captures lan1 of hosts that run an entity each, and ends it when all have begun. */
-async function captureOf(sources: Readonly<Record<string, Source>>): Promise<Outcome> {
+async function captureOf(
+  sources: Readonly<Record<string, Source>>,
+  hosts?: readonly string[],
+  begun?: (rows: Rows, warned: readonly string[], end: () => void) => void
+): Promise<Outcome> {
   const session = (request: SessionRequest | CaptureRequest): Promise<Duplex> => {
     const { said, end } = sources[(request as CaptureRequest).host] as Source
     const stream = new Duplex({
@@ -57,30 +95,24 @@ async function captureOf(sources: Readonly<Record<string, Source>>): Promise<Out
     if (end === null) stream.push(null)
     return Promise.resolve(stream)
   }
-  const show = {
-    id: 'ab',
-    name: 'net',
-    entities: Object.keys(sources).map((host) => ({
-      name: `on-${host}`,
-      host,
-      hostId: host,
-      nics: [{ name: 'eth0', lan: 'lan1' }]
-    }))
-  } as unknown as Show
+  const rows = rowsOf([hosts ?? Object.keys(sources)])
   const written: Uint8Array[] = []
   const warned: string[] = []
   const end = new AbortController()
   const counts = await runCapture(
-    { session } as unknown as Service,
-    show,
+    { session, whereabouts: () => rows } as unknown as Service,
+    { id: 'ab', name: 'net' },
     { lan: 'lan1' },
     {
       write: (bytes) => {
         written.push(Uint8Array.from(bytes))
         return Promise.resolve()
       },
-      begun: () => end.abort(),
-      warn: (text) => warned.push(text),
+      begun: () => (begun === undefined ? end.abort() : begun(rows, warned, () => end.abort())),
+      warn: (text) => {
+        warned.push(text)
+        rows.warned(text)
+      },
       end: end.signal
     }
   )
@@ -116,7 +148,7 @@ test('interfaces of several hosts are numbered through, and frames and statistic
     Object.fromEntries(interfaces.map(({ name, received, dropped }) => [name, `${received} ${dropped}`])),
     { 'a:eth0': '1 0', 'a:eth1': '3 2', 'b:eth0': '1 0' }
   )
-  assert.deepEqual(counts, { frames: 5, dropped: 2 })
+  assert.deepEqual(counts, { frames: 5, dropped: 2, broken: [] })
   assert.deepEqual(warned, [])
 })
 
@@ -137,7 +169,7 @@ for (const [what, said] of Object.entries(hostile)) {
     assert.ok(
       interfaces.filter(({ name }) => name.startsWith('a:')).every(({ received }) => received !== null)
     )
-    assert.deepEqual(counts, { frames: 4, dropped: 2 })
+    assert.deepEqual(counts, { frames: 4, dropped: 2, broken: warned })
     assert.deepEqual(warned.length, 1)
     assert.match(warned[0] as string, /^two: a host sent what is no capture: /)
     await assert.rejects(
@@ -148,15 +180,60 @@ for (const [what, said] of Object.entries(hostile)) {
 }
 
 test('a host that dies is told of, and the others go on to their end', async () => {
-  const { file, warned } = await captureOf({
+  const { file, warned, counts } = await captureOf({
     one: good,
     two: { said: [interfaceBlock('b:eth0', mac)], end: null }
   })
   assert.match(warned.join(), /^two: the session broke off/)
+  assert.deepEqual(counts.broken, warned)
   const { interfaces } = readPcapng(file)
   assert.deepEqual(Object.fromEntries(interfaces.map(({ name, received }) => [name, received])), {
     'a:eth0': 1n,
     'a:eth1': 3n,
     'b:eth0': null
+  })
+})
+
+test('what moves is captured where it comes to be, too, and all of it ends in good order', async () => {
+  const other: Source = {
+    said: [interfaceBlock('a:eth0', mac), frame(0, 9)],
+    end: [statisticsBlock(0, stamp, { received: 1, dropped: 0 })]
+  }
+  const { file, warned, counts } = await captureOf({ one: good, two: other }, ['one'], (rows, _, end) => {
+    rows.warned = () => {
+      rows.give(['two'])
+      end()
+    }
+    rows.give(['one', 'two'])
+  })
+  assert.deepEqual(warned, ['two: captured there, too, from here on'])
+  assert.deepEqual(counts, { frames: 5, dropped: 2, broken: [] })
+  const { interfaces } = readPcapng(file)
+  assert.deepEqual(
+    interfaces.map(({ name, received }) => [name, received]),
+    [
+      ['a:eth0', 1n],
+      ['a:eth1', 3n],
+      ['a:eth0', 1n]
+    ]
+  )
+})
+
+test('who is lost is told of, waited for, and counted as broken off', async () => {
+  const lost: Source = { said: [interfaceBlock('b:eth0', mac)], end: null }
+  const { warned, counts } = await captureOf({ one: good, two: lost }, ['two'], (rows, _, end) => {
+    rows.warned = (text) => {
+      if (text.startsWith('two: the session broke off')) rows.give(['one'])
+      else end()
+    }
+  })
+  assert.match(warned[0] ?? '', /^two: the session broke off/)
+  assert.deepEqual(warned.slice(1), ['one: captured there, too, from here on'])
+  assert.deepEqual(counts, { frames: 4, dropped: 2, broken: warned.slice(0, 1) })
+})
+
+test('nothing that runs is refused', async () => {
+  await assert.rejects(captureOf({}, []), (error: unknown) => {
+    return error instanceof ViolinError && error.code === 'not-running-here'
   })
 })

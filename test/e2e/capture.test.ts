@@ -144,6 +144,36 @@ test('a capture goes on when its entity starts anew, and ends with the VIOLIN in
   counted(capture, complaint, 0n)
 })
 
+test('a capture goes along when its entity moves to another host, and back', async () => {
+  await apply(
+    here,
+    `
+name: roam
+driver: netns
+lans: { lan1: { subnet: 10.0.0.0/24 } }
+hosts:
+  mover: { lan: lan1 }
+  stays: { lan: lan1, on: here }
+`
+  )
+  const { host } = (await show(here, 'roam')).entities.find(({ name }) => name === 'mover') ?? assert.fail()
+  const run = start(here, 'roam/mover:eth0', [])
+  await run.capturing
+  const ways = host === 'here' ? ['there', 'here'] : ['here', 'there']
+  for (const to of ways) {
+    await here.violin('migrate', 'roam/mover', '--to', to)
+    await inside(here, 'roam/stays', 'ping', '-c', '2', '-W', '5', 'mover')
+  }
+  const { capture, complaint } = await end(run)
+  assert.match(complaint, new RegExp(`^${ways[0]}: captured there, too, from here on$`, 'm'))
+  assert.deepEqual(
+    echoesOf(capture).map(({ type }) => type),
+    Array(4).fill(['request', 'reply']).flat()
+  )
+  assert.match(complaint, new RegExp(`: ${capture.frames.length} frames, 0 dropped\n$`))
+  await remove(here, 'roam')
+})
+
 test('it is for the owner, on hosts of others too, and names what is wrong', async () => {
   await apply(
     here,

@@ -94,8 +94,7 @@ async function act({ action, timeoutMs }: Step, around: Surroundings, signal: Ab
         await around.file(`${action.entity}${path}`, await fetch(action.entity, path, around, signal))
       return done
     case 'capture':
-      await capture(action, around, signal)
-      return done
+      return capture(action, around, signal)
   }
 }
 
@@ -166,7 +165,7 @@ async function capture(
   { target, forMs }: Extract<Action, { kind: 'capture' }>,
   around: Surroundings,
   signal: AbortSignal
-): Promise<void> {
+): Promise<Ended> {
   const show = await around.service.show({ name: around.violin })
   const file = await around.open(`${target.replace(':', '-')}.pcapng`)
   const stop = new AbortController()
@@ -187,6 +186,8 @@ async function capture(
       stop: stop.signal
     })
     around.line('stdout', sayCounts(counts))
+    // Short, though there is a file.
+    return { good: counts.broken.length === 0, status: null, reason: counts.broken.join('; ') }
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', late)
