@@ -153,11 +153,16 @@ const golden: Readonly<Record<'ospf' | 'bgp' | 'isis', readonly string[]>> = {
     'exit',
     '!',
     'router isis violin',
+    ' lsp-gen-interval 1',
+    'exit',
+    '!',
+    'hostname r',
+    '!',
+    'router isis violin',
     ' net 49.0001.0000.0000.0001.00',
     ' is-type level-2-only',
     ' metric-style wide',
     ' topology ipv6-unicast',
-    ' lsp-gen-interval 1',
     ' spf-delay-ietf init-delay 10 short-delay 50 long-delay 500 holddown 1000 time-to-learn 500',
     'exit'
   ]
@@ -282,6 +287,17 @@ test('a vHost with an anycast address speaks what its router does, and carries n
     given(spec, 'r')['/etc/frr/frr.conf'] ?? '',
     /interface eth0\n(?! ip ospf passive)( .*\n)*? ip ospf bfd\n/
   )
+})
+
+test('by RIPng, which passes over a loopback interface, a vHost tells its anycast address with what is connected', () => {
+  const wanted = chain('rip')
+  const anycast = ['10.99.0.1', 'fd99::1']
+  const entities = wanted.entities.map((one) => (one.name === 'h' ? { ...one, anycast } : one))
+  const spec = resolve({ ...wanted, entities })
+  const conf = given(spec, 'h')['/etc/frr/frr.conf'] ?? ''
+  assert.match(conf, /router rip\n( .*\n)* network lo\n/)
+  assert.match(conf, /router ripng\n( .*\n)* redistribute connected\n/)
+  assert.doesNotMatch(given(spec, 'r')['/etc/frr/frr.conf'] ?? '', /redistribute/)
 })
 
 test('routers that forward multicast agree on the rendezvous point, and ask every vLAN who listens', () => {

@@ -377,3 +377,39 @@ routers:
   t.diagnostic(`moved in ${Math.round(performance.now() - died)} ms, asking included`)
   await remove(home, 'any')
 })
+
+for (const routing of ['rip', 'isis'] as const)
+  test(`by ${routing} an anycast address of IPv6 is known two routers on, about as soon as one of IPv4`, async (t) => {
+    await apply(
+      home,
+      `name: six
+driver: netns
+defaults: { routing: ${routing} }
+lans:
+  a: { subnet: 10.0.1.0/24, ipv6: 'fd00:1::/64' }
+  b: { subnet: 10.0.2.0/24, ipv6: 'fd00:2::/64' }
+hosts:
+  near: { lan: a, anycast: [10.99.0.1, 'fd99::1'], on: p1 }
+routers:
+  r: { nics: [{ lan: a }, { lan: b }], on: p1 }
+  s: { nics: [{ lan: b }], on: p2 }
+`
+    )
+    const began = performance.now()
+    const known = (family: string, address: string): Promise<string> =>
+      until(
+        `a way to ${address}`,
+        () => inside(home, 'six/s', 'ip', family, 'route', 'show', address),
+        (ways) => ways !== '',
+        settledMs
+      )
+    await known('-4', '10.99.0.1')
+    const ofFour = performance.now()
+    await known('-6', 'fd99::1')
+    const laterMs = Math.round(performance.now() - ofFour)
+    t.diagnostic(`IPv4 after ${Math.round(ofFour - began)} ms, IPv6 ${laterMs} ms later`)
+    // One interval of FRR's own would be 30 s.
+    assert.ok(laterMs < 20_000, `${laterMs} ms`)
+    await inside(home, 'six/s', 'ping', '-6', '-c', '1', '-W', '5', 'fd99::1')
+    await remove(home, 'six')
+  })

@@ -45,10 +45,12 @@ export function isis(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
     'metric-style wide',
     // A vLAN of one family is no hole in the ways of the other.
     'topology ipv6-unicast',
-    'lsp-gen-interval 1',
     'spf-delay-ietf init-delay 10 short-delay 50 long-delay 500 holddown 1000 time-to-learn 500',
     ...(leadsOut(self) ? ['default-information originate ipv4 level-2'] : []),
     ...(self.kind === 'host' ? ['set-overload-bit'] : [])
   ]
-  return { interfaces, blocks: [block(`router isis ${instance}`, lines)] }
+  // FRR settles all lines up to one such as `hostname` at once, and the address before the interval: what this router first
+  // says, which has no IPv6 yet, would stand for FRR's 30 s.
+  const early = [block(`router isis ${instance}`, ['lsp-gen-interval 1']), `hostname ${self.name}\n`]
+  return { interfaces, blocks: [...early, block(`router isis ${instance}`, lines)] }
 }

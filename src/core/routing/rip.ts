@@ -10,7 +10,9 @@ const timers = '5 15 10'
 export function rip(self: SpecEntity, links: readonly Link[]): Section {
   const blocks = [false, true].flatMap((ipv6) => {
     const own = links.filter((link) => (ipv6 ? link.ipv6 : link.ipv4) !== undefined)
-    const loopback = self.anycast?.some((one) => isIpv6(one) === ipv6) === true ? ['network lo'] : []
+    const isAnycast = self.anycast?.some((one) => isIpv6(one) === ipv6) === true
+    // RIPng passes over a loopback interface; what else is connected it tells anyway.
+    const loopback = isAnycast ? [ipv6 ? 'redistribute connected' : 'network lo'] : []
     if (own.length + loopback.length === 0) return []
     const silent = own.filter(({ neighbours, outside }) => neighbours.length === 0 && !outside)
     return [
