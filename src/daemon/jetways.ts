@@ -72,7 +72,7 @@ export class Jetways {
         throw new ViolinError(
           'refused',
           `${jetway} is refused on ${where}: ${reason}`,
-          jetwayRemedy(violin, where)
+          jetwayRemedy(violin, entity.jetway ?? { bridge: '' }, where)
         )
       if (state === 'failed')
         throw new ViolinError(

@@ -76,6 +76,7 @@ export class Reconciler {
       running: (violin) => this.running(violin)
     })
     records.onChange(() => this.kick())
+    doors.onTrouble((violin) => this.#changed(violin))
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
@@ -117,7 +118,13 @@ export class Reconciler {
         nics: []
       })
     }
-    return [...known.values()]
+    // It runs, but nobody gets through.
+    return Array.from(known.values(), (one) => {
+      const trouble = this.#doors.troubleOf(violin, one.name)
+      return trouble === '' || one.state !== 'running'
+        ? one
+        : { ...one, state: 'failed', reason: trouble, again: true }
+    })
   }
 
   /** Entities of a VIOLIN that this host has, to run or running. */

@@ -100,10 +100,23 @@ export async function letJetways(
   const owner = ownerOf(parts, request.owner)
   const { undo, bridges, reach } = request
   await parts.settings.letJetways(owner, undo ? null : { bridges, reach })
-  const text = `${nameOf(parts, owner)} may ${undo ? 'not ' : ''}have jetways on this host`
+  const name = nameOf(parts, owner)
+  const text = undo
+    ? `${name} may not have jetways on this host`
+    : `${name} may have jetways on this host${sayLeave(parts.settings, owner)}`
   parts.journal.note(undo ? 'jetways-forbidden' : 'jetways-allowed', null, text)
   parts.reconciler.kick()
   return { owner, text }
+}
+
+/** All that an owner is let by now, of this time and before. */
+function sayLeave({ limits }: Settings, whose: Owner): string {
+  const own = limits.jetways.filter(({ owner }) => owner === whose)
+  const [bridges, reach] = [own.flatMap((one) => one.bridges), own.flatMap((one) => one.reach)]
+  return [
+    bridges.length === 0 ? '' : `; bridges: ${bridges.join(', ')}`,
+    reach.length === 0 ? '' : `; reach: ${reach.join(', ')}`
+  ].join('')
 }
 
 /** Reads the settings again where they changed, and goes by them. */

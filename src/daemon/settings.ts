@@ -115,12 +115,15 @@ export class Settings {
     return taken
   }
 
-  /** Lets an owner have jetways from now on, in place of what it was let before; null: none any more. */
+  /** Lets an owner have jetways from now on, with what it was let before; null: none any more. */
   async letJetways(whose: Owner, leave: Omit<JetwayLeave, 'owner'> | null): Promise<void> {
     await this.#store(({ jetways = [], ...file }) => {
       const others = jetways.filter(({ owner: one }) => one !== whose)
-      const own =
-        leave === null ? [] : [{ owner: whose, bridges: [...leave.bridges], reach: [...leave.reach] }]
+      const before = jetways.filter(({ owner: one }) => one === whose)
+      const all = (word: 'bridges' | 'reach'): string[] => [
+        ...new Set([...before, ...(leave === null ? [] : [leave])].flatMap((one) => one[word] ?? []))
+      ]
+      const own = leave === null ? [] : [{ owner: whose, bridges: all('bridges'), reach: all('reach') }]
       return { ...file, jetways: [...others, ...own] }
     })
   }

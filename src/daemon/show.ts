@@ -7,7 +7,7 @@ import type { ViolinView } from '#core/records/view.ts'
 import type { MacOf } from '#core/routing/dnsmasq.ts'
 import { servicePaths } from '#core/routing/paths.ts'
 import { servicesOf } from '#core/routing/services.ts'
-import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
+import type { Jetway, Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { EntityConfig, Show, ShowEntity, ShowJetway, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { HostStatus } from './statuses.ts'
@@ -222,8 +222,13 @@ function showEntity(
 }
 
 /** Who opens what its host refuses, and how. */
-export function jetwayRemedy({ owner }: Pick<ViolinView, 'owner'>, host: string): string {
-  return `its operator lets you, on ${host}: violin jetway allow ${owner} (docs/jetway.md)`
+export function jetwayRemedy(
+  { owner }: Pick<ViolinView, 'owner'>,
+  { bridge }: Pick<Jetway, 'bridge'>,
+  host: string
+): string {
+  const flag = bridge === '' ? '' : ` --bridge ${bridge}`
+  return `its operator lets you, on ${host}: violin jetway allow ${owner}${flag} (docs/jetway.md)`
 }
 
 function showJetway(

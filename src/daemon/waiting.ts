@@ -76,7 +76,7 @@ export class Waiting {
             `${entity.name} was refused by ${this.#peers.nameOf(host as HostId)}: ${reason}`,
             entity.jetway === undefined
               ? 'place it elsewhere with `on:`, or make it smaller'
-              : jetwayRemedy(violin, this.#peers.nameOf(host as HostId))
+              : jetwayRemedy(violin, entity.jetway, this.#peers.nameOf(host as HostId))
           )
       }
       if (stateOf(violin, statuses) === 'running') return

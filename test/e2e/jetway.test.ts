@@ -54,7 +54,7 @@ conntrack -L 2>/dev/null | grep -E '(src|dst)=169\\.254\\.' ; bridge -brief link
 
 function isKeeper(pid: number): boolean {
   const argv = argumentsOf(pid).join(' ')
-  return argv.includes('nft -i') || argv.includes('monitor route')
+  return argv.includes('nft -i') || argv.includes('monitor route') || argv.includes('monitor link')
 }
 
 const shut = (): Promise<string> => until('nothing of doors left', traces, (now) => now === clean)
@@ -114,6 +114,7 @@ test('a jetway is shut at first, and opens for whom the host’s operator names'
     await h1.try(['jetway', 'on', 'net/out']),
     /allows its owner no jetway; .*on h2: violin jetway allow [0-9a-f]{64}/
   )
+  refused(await h1.try(['jetway', 'on', 'net/door']), /violin jetway allow [0-9a-f]{64} --bridge br0 /)
   refused(await h2.try(['jetway', 'on', 'net/out']), /belongs to h1/)
   refused(await h1.try(['jetway', 'on', 'net/wrong']), /no jetway wrong; it has out, door, spare/)
   assert.deepEqual(await jetwayOf('net', 'out').then(({ enabled: wanted }) => wanted), false)
@@ -176,6 +177,7 @@ test('what the operator names of the host’s own is reached', async () => {
     () => reaches('net/a', wan.host),
     (answers) => answers
   )
+  await h2.violin('jetway', 'forbid', 'h1')
   await allow()
   await until(
     'no longer',
@@ -214,7 +216,12 @@ test('shut means shut: flows end, and nothing of it is left', async () => {
     () => jetwayOf('net', 'out'),
     ({ state }) => state === 'refused'
   )
-  await allow('--bridge', 'br0')
+  assert.match(
+    await allow('--reach', '192.0.2.99/32'),
+    /may have jetways on this host; reach: 192\.0\.2\.99\/32$/m
+  )
+  // What was allowed before stays.
+  assert.match(await allow('--bridge', 'br0'), /; bridges: br0; reach: 192\.0\.2\.99\/32$/m)
   await until(
     'open',
     () => jetwayOf('net', 'out'),
@@ -296,6 +303,44 @@ test('by a bridge the vLAN and the real network are one, without the host; a sec
   assert.equal(await traces(), clean)
   assert.equal(await reaches('net/b', '10.8.1.200'), false)
   await remove(h1, 'net')
+  assert.equal(await traces(), clean)
+})
+
+test('a bridge that is deleted is told of, and joined again when it is made anew', async () => {
+  outside.bridge(h2, 'br1', '10.8.3.200/24')
+  const { stdout } = succeeded(await h2.run(['ip', '-oneline', 'link', 'show', 'master', 'br1']))
+  const port = /^\d+: (\w+)@/.exec(stdout)?.[1] ?? assert.fail(stdout)
+  await h2.violin('jetway', 'allow', 'h1', '--bridge', 'br1')
+  await apply(
+    h1,
+    `
+name: again
+driver: netns
+lans: { lan1: { subnet: 10.8.3.0/24 } }
+hosts: { a: { lan: lan1, on: h1 } }
+jetways: { door: { lan: lan1, on: h2, mode: bridge, bridge: br1, enabled: true } }
+`
+  )
+  const state = (): Promise<ShowJetway> => jetwayOf('again', 'door')
+  await inside(h1, 'again/a', 'ping', '-c', '2', '-W', '5', '10.8.3.200')
+  succeeded(await h2.run(['ip', 'link', 'del', 'br1']))
+  const gone = await until('told of', state, (now) => now.state === 'failed')
+  assert.match(gone.reason, /this host has no bridge br1/)
+  const script = `ip link add br1 type bridge; ip link set br1 up; ip link set ${port} master br1`
+  succeeded(await h2.run(['sh', '-c', script]))
+  await until('open', state, (now) => now.state === 'open')
+  await inside(h1, 'again/a', 'ping', '-c', '2', '-W', '5', '10.8.3.200')
+  // Between two looks nobody sees that it was away.
+  succeeded(await h2.run(['sh', '-c', `ip link del br1; ${script}`]))
+  await until(
+    'through again',
+    () => reaches('again/a', '10.8.3.200'),
+    (answers) => answers
+  )
+  const told = await h2.violin('events', 'again')
+  assert.match(told, /nothing passes by door: this host has no bridge br1[\s\S]*door is open again/)
+  await remove(h1, 'again')
+  succeeded(await h2.run(['sh', '-c', `ip link del br1; ip link del ${port}`]))
   assert.equal(await traces(), clean)
 })
 

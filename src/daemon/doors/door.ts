@@ -14,6 +14,8 @@ export interface DoorPlan {
   readonly reach: readonly string[]
   /** The host's own folder. */
   readonly folder: string
+  /** Nothing passes for now, and why, though it is open; empty: all is well again. */
+  readonly troubled: (why: string) => void
 }
 
 /** An open one. */

@@ -43,6 +43,9 @@ const linkNames = z.array(z.object({ ifname: z.string() }))
 export class Doors {
   readonly #parts: DoorsParts
   readonly #open = new Map<string, OpenDoor>()
+  /** Why nothing passes, of those that are open. */
+  readonly #troubles = new Map<string, string>()
+  #told: (violin: ViolinId) => void = () => undefined
   /** The last thing that was begun for a door: one after the other. Never rejects. */
   readonly #turns = new Map<string, Promise<unknown>>()
   /** Attached entities that somebody on this host holds. */
@@ -71,6 +74,16 @@ export class Doors {
   /** The interface of an entity's open door; null: it is shut. */
   deviceOf(violin: ViolinId, entity: string): string | null {
     return this.#open.get(keyOf(violin, entity))?.device ?? null
+  }
+
+  /** Why nothing passes by an entity's open door; empty: it does. */
+  troubleOf(violin: ViolinId, entity: string): string {
+    return this.#troubles.get(keyOf(violin, entity)) ?? ''
+  }
+
+  /** Calls back when {@link troubleOf} changed. */
+  onTrouble(changed: (violin: ViolinId) => void): void {
+    this.#told = changed
   }
 
   /** The addresses of this host by an entity's open door, once it has them; null: it is shut, or no door of that kind. */
@@ -122,7 +135,8 @@ export class Doors {
       device: isAttached(entity) ? await freeName() : `vj${hex(digest.subarray(0, 5))}`,
       mac: wanted.mac,
       mtu: wanted.mtu,
-      reach: this.#reachOf(violin)
+      reach: this.#reachOf(violin),
+      troubled: (why) => this.#troubled(violin, entity.name, why)
     }
     const door = await openDoor(plan, new DataView(digest.buffer, digest.byteOffset).getUint32(8))
     this.#open.set(key, Object.assign(door, { reach: plan.reach }))
@@ -156,8 +170,19 @@ export class Doors {
     const door = this.#open.get(key)
     if (door === undefined) return
     this.#open.delete(key)
+    this.#troubles.delete(key)
     await door.close()
     this.#note(violin, 'door-shut', `${name} is shut`)
+  }
+
+  #troubled(violin: ViolinId, name: string, why: string): void {
+    const key = keyOf(violin, name)
+    if (why === this.troubleOf(violin, name)) return
+    if (why === '') this.#troubles.delete(key)
+    else this.#troubles.set(key, why)
+    const text = why === '' ? `${name} is open again` : `nothing passes by ${name}: ${why}`
+    this.#note(violin, why === '' ? 'door-open' : 'door-broke', text)
+    this.#told(violin)
   }
 
   /** What is behind it is started again by the slice, whose TAP goes with it. */

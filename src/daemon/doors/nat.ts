@@ -24,7 +24,7 @@ import { inNetworkNamespaceOf, newNetworkNamespace } from '#syscalls/netns.ts'
 import { configureLink, openTap } from '#syscalls/tap.ts'
 import { ownRoutes, removeLink } from './attached.ts'
 import { type Door, type DoorPlan, txQueueLength } from './door.ts'
-import { ip, ipJson, namespacePath, nft, OwnedTable, setSwitch, watchRoutes } from './tools.ts'
+import { ip, ipJson, namespacePath, nft, OwnedTable, setSwitch, watch } from './tools.ts'
 
 const defaults = z.array(z.object({ dev: z.string() }))
 const addressRows = z.array(z.object({ addr_info: z.array(z.object({ local: z.string().optional() })) }))
@@ -138,7 +138,8 @@ class NatDoor implements Door {
     this.broken = new Promise((resolve) => {
       this.#break = (why) => this.#isClosed || resolve(why)
     })
-    this.#routes = watchRoutes(
+    this.#routes = watch(
+      'routes',
       () => this.#routesChanged(),
       () => this.#break("this host's routes cannot be watched")
     )

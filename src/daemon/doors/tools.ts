@@ -201,9 +201,12 @@ export class OwnedTable {
   }
 }
 
-/** Calls back whenever addresses or routes of this host change; `broke` when that cannot be told any more. */
-export function watchRoutes(changed: () => void, broke: () => void): { close(): void } {
-  const monitor = spawn(ipPath, ['-4', 'monitor', 'route', 'address'], {
+/** What of this host's network can be watched, as `ip monitor` is told. */
+const watched = { routes: ['-4', 'monitor', 'route', 'address'], links: ['monitor', 'link'] } as const
+
+/** Calls back whenever that changes on this host; `broke` when it cannot be told any more. */
+export function watch(what: keyof typeof watched, changed: () => void, broke: () => void): { close(): void } {
+  const monitor = spawn(ipPath, watched[what], {
     stdio: ['ignore', 'pipe', 'ignore'],
     cwd: '/'
   })
