@@ -111,7 +111,7 @@ steps:
   - { name: never, after: says, exec: a, run: "true" }
   - { name: other, exec: b, run: exit 3, expect: 3 }
   - { name: long, exec: b, run: sleep 1000, timeout: 1s }
-  - { name: missing, gather: b, files: [/nowhere] }
+  - { name: missing, gather: b, files: [/nowhere, /etc/hosts] }
   - { name: short, capture: left, for: 300ms }
   - { name: later, after: short, exec: a, run: ping -c 2 10.0.1.1 }
 `
@@ -129,7 +129,8 @@ steps:
   assert.equal(reasons['says'], 'status 3')
   assert.equal(reasons['long'], 'not done in 1 s')
   assert.equal(reasons['never'], 'says did not do what it should')
-  assert.match(reasons['missing'] as string, /cannot be read/)
+  assert.equal(reasons['missing'], '/nowhere of b cannot be read')
+  assert.match(readFileSync(join(folder, 'files/missing/b/etc/hosts'), 'utf8'), /localhost/)
   const { interfaces, frames } = readPcapng(readFileSync(join(folder, 'files/short/left.pcapng')))
   assert.deepEqual(interfaces.map(({ name }) => name).toSorted(), ['a:eth0', 'r:eth0'])
   assert.ok(frames.length > 0)
@@ -141,4 +142,13 @@ steps:
     /is not the folder of an experiment/
   )
   assert.ok(existsSync(join(again, 'fails.yaml')))
+})
+
+test('a run that is refused leaves no folder, and none is in the way of the next', async () => {
+  const again = join(work, 'cut/experiment')
+  const folder = join(work, 'taken')
+  succeeded(await home.try(['apply', join(again, 'line.violin.yaml')]))
+  refused(await home.try(['run', join(again, 'cut.yaml'), '-o', folder]), /is there already; delete it first/)
+  assert.ok(!existsSync(folder))
+  succeeded(await home.try(['delete', 'line']))
 })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { Outcome } from '#lab/host.ts'
 import { giveRouterImage } from '../images/router-image.ts'
-import { apply, exec, inside, meshOf, remove, succeeded, until } from './world.ts'
+import { apply, exec, inside, meshOf, refused, remove, succeeded, until } from './world.ts'
 
 const settledMs = 60_000
 
@@ -50,6 +50,16 @@ routers: { r: { nics: [{ lan: inside }, { lan: outside }], firewall: rules.nft }
   assert.match(
     await home.violin('show', 'wall/r', '--config'),
     /# r: \/etc\/nftables\.conf\n(.*\n)*.*policy drop/
+  )
+  await remove(home, 'wall')
+  // Of several complaints the first, with its line and what stands there.
+  writeFileSync(
+    join(work, 'rules.nft'),
+    `table inet filter {\n  chain one { nonsense }\n}\n${'table inet other { folly }\n'.repeat(5)}`
+  )
+  refused(
+    await home.try(['apply'], { cwd: work }),
+    /\/etc\/nftables\.conf:2:\S*: Error: syntax error, unexpected \S+.* \| *chain one \{ nonsense \}/
   )
   await remove(home, 'wall')
 })

@@ -90,9 +90,7 @@ async function act({ action, timeoutMs }: Step, around: Surroundings, signal: Ab
       return done
     }
     case 'gather':
-      for (const path of action.files)
-        await around.file(`${action.entity}${path}`, await fetch(action.entity, path, around, signal))
-      return done
+      return gather(action, around, signal)
     case 'capture':
       return capture(action, around, signal)
   }
@@ -126,6 +124,23 @@ async function execute(
     if (good || action.retryMs === null) return { good, status, reason: good ? '' : `status ${status}` }
     await pause(action.retryMs, undefined, { signal })
   }
+}
+
+/** Fetches all files that can be had; the step is good when that is all of them. */
+async function gather(
+  { entity, files }: Extract<Action, { kind: 'gather' }>,
+  around: Surroundings,
+  signal: AbortSignal
+): Promise<Ended> {
+  const missing: string[] = []
+  for (const path of files)
+    try {
+      await around.file(`${entity}${path}`, await fetch(entity, path, around, signal))
+    } catch (error: unknown) {
+      if (signal.aborted) throw error
+      missing.push(errorData(error).message)
+    }
+  return { good: missing.length === 0, status: null, reason: missing.join('; ') }
 }
 
 async function fetch(

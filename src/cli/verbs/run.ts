@@ -53,15 +53,19 @@ export const run: Command<Context> = buildCommand<Flags, [scenario: string], Con
     const read = readScenario(path)
     const { scenario } = read
     const folder = output ?? `${scenario.name}.results`
-    await makeFolder(folder, force)
+    checkFolder(folder, force)
     const given = new AbortController()
     const giveUp = (): void => given.abort()
     process.once('SIGINT', giveUp)
     process.once('SIGTERM', giveUp)
     try {
-      const results = new Results(folder)
-      for (const [local, data] of read.files) await results.file(join(names.experiment, local), data)
-      const outcome = await experiment(this.service, scenario, results, given.signal, {
+      const begin = async (): Promise<Results> => {
+        await makeFolder(folder)
+        const results = new Results(folder)
+        for (const [local, data] of read.files) await results.file(join(names.experiment, local), data)
+        return results
+      }
+      const outcome = await experiment(this.service, scenario, begin, given.signal, {
         keep,
         timeoutMs: timeout,
         file: basename(path)
@@ -107,12 +111,15 @@ function readScenario(path: string): Read {
   return { scenario, files }
 }
 
-async function makeFolder(folder: string, force: boolean): Promise<void> {
+function checkFolder(folder: string, force: boolean): void {
   if (existsSync(folder) && !force)
     throw new ViolinError('refused', `${folder} is there already`, 'name another with -o, or use --force')
   // Only what an earlier run left is replaced, whatever was named.
   if (existsSync(folder) && !existsSync(join(folder, names.results)))
     throw new ViolinError('refused', `${folder} is not the folder of an experiment`, 'name another with -o')
+}
+
+async function makeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
 }
@@ -123,10 +130,11 @@ interface Outcome {
   readonly failed: readonly { readonly step: string; readonly reason: string }[]
 }
 
+/** `begin` makes the folder, when the VIOLIN runs: one that does not leaves none. */
 async function experiment(
   service: Service,
   scenario: Scenario,
-  results: Results,
+  begin: () => Promise<Results>,
   signal: AbortSignal,
   { keep, timeoutMs, file }: { readonly keep: boolean; readonly timeoutMs: number; readonly file: string }
 ): Promise<Outcome> {
@@ -142,6 +150,7 @@ async function experiment(
   try {
     for await (const progress of service.apply({ topology, wait: true, timeoutMs }))
       if (progress.kind === 'warning' || progress.kind === 'done') tell(progress.text)
+    const results = await begin()
     const environment = await environmentOf(service, scenario, startedAt, file)
     await results.file(names.environment, `${JSON.stringify(environment, null, 2)}\n`)
     const failed = signal.aborted ? [] : await takeSteps(service, scenario, results, signal)

@@ -20,6 +20,9 @@ const logKiB = 256
 /** Before a program that ended is started again: one that cannot run takes little of a processor. */
 const clickAgainSeconds = 1
 
+/** Of its complaints the first, with the line of the user's file: the others often follow from it. */
+const firewallStart = `said=$(nft -f ${firewallPath} 2>&1) || { echo "$said" | head -n 2; exit 1; }`
+
 /** What one entity runs. */
 export interface Services {
   /** Files made from the topology; one that the topology names itself stands instead. */
@@ -51,7 +54,8 @@ function startScript(entity: SpecEntity, files: readonly EntityFile[]): string {
   const has = (path: string): boolean => files.some((file) => file.path === path)
   const lines = [
     // The user's rules first: they may begin by taking all others away.
-    ...[firewallPath, natPath].filter(has).map((path) => `nft -f ${path}`),
+    ...(has(firewallPath) ? [firewallStart] : []),
+    ...(has(natPath) ? [`nft -f ${natPath}`] : []),
     ...natCommands(entity),
     ...(has(rulesPath) ? [`sh -e ${rulesPath}`] : []),
     ...(conf === undefined ? [] : frrStart(frrDaemons(decode(conf.data)))),
