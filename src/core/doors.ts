@@ -57,6 +57,12 @@ export function isGuest(entity: Pick<SpecEntity, 'kind' | 'driver' | 'by'>): boo
   return isAttached(entity) || entity.by !== undefined
 }
 
+/** Whether a host that is not its owner's takes part by offers alone: what it put there is all that it sees. */
+export function isGuestHost({ lans, entities, offers = [] }: Spec, host: HostId): boolean {
+  const runs = [...lans, ...entities.filter(({ by }) => by !== host)]
+  return offers.some(({ to }) => to === host) && !runs.some(({ hosts }) => hosts.includes(host))
+}
+
 /**
  * A topology with the guests that are here now; not those whose vLAN it drops. Throws ViolinError `name-taken` where
  * it gives the name of one to something of its own.

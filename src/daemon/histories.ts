@@ -4,6 +4,7 @@
  * stands after those of all that its host knew (core/event-clock): what was signed before what it made others do.
  */
 import * as z from 'zod'
+import { isGuestHost } from '#core/doors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { printable } from '#core/printable.ts'
 import type { ViolinView } from '#core/records/view.ts'
@@ -51,13 +52,15 @@ export class Histories {
     })
     answer(parts.mesh, 'events', question, (asked, from) => {
       const seen = this.#records.view.violins.get(asked.violin as ViolinId)
-      return Promise.resolve(seen?.holders.has(from) === true ? this.#own(seen) : [])
+      const mayKnow = seen?.holders.has(from) === true && !isGuest(seen, from)
+      return Promise.resolve(mayKnow ? this.#own(seen) : [])
     })
   }
 
   /** All that its hosts tell of a VIOLIN now, and at the end which of them did not answer. */
   async *read(violin: ViolinView): AsyncGenerator<EventRow, void, void> {
-    const hosts = [...violin.holders]
+    // Others tell a guest nothing.
+    const hosts = isGuest(violin, this.#self) ? [this.#self] : [...violin.holders]
     const told = await Promise.all(hosts.map(async (host) => [host, await this.#of(host, violin)] as const))
     yield* merged(
       told.flatMap(([host, history]) => (history === null ? [] : [{ host: this.#nameOf(host), history }])),
@@ -81,6 +84,10 @@ export class Histories {
     const latest = this.#journal.of(violin.id).slice(-maxRows)
     return latest.map(({ at, kind, text }) => ({ at, kind, text: text.slice(0, maxText) }))
   }
+}
+
+function isGuest({ spec, ownerHosts }: ViolinView, host: HostId): boolean {
+  return spec !== null && !ownerHosts.includes(host) && isGuestHost(spec, host)
 }
 
 /** One order for all readers: by time, then by host; each host's rows stay in the order in which it told them. */

@@ -11,7 +11,6 @@ import type { Journal } from './events.ts'
 import type { EntityChanges } from './entity-changes.ts'
 import type { Jetways } from './jetways.ts'
 import type { Histories } from './histories.ts'
-import { configOf } from './show.ts'
 import { type Host, type HostState, hostBody, placeOf, softwareVersion } from './host.ts'
 import type { Departure } from './departure.ts'
 import type { Images } from './images.ts'
@@ -71,7 +70,7 @@ export function createService(parts: ServiceParts): Service {
     apply: ({ topology, wait, timeoutMs }) => changes.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
     show: ({ name }) => show(parts, name),
-    config: ({ name }) => Promise.resolve(configOf(violins.find(name))),
+    config: ({ name }) => Promise.resolve(violins.config(name)),
     wait: (request) => parts.waiting.wait(request.name, request.for, request.timeoutMs),
     delete: ({ name, timeoutMs }) => changes.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => parts.moves.vswitch(violin, lan, to),

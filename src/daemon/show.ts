@@ -73,10 +73,16 @@ export function configOf(violin: ViolinView): EntityConfig[] {
 /** What concerns a host that is there by offers: the vLANs offered, and what it put there. */
 export function asSeenByGuest(shown: Show, guest: string): Show {
   const offers = shown.offers.filter(({ to }) => to === guest)
+  const entities = shown.entities.filter(({ by }) => by === guest)
   return {
     ...shown,
-    lans: shown.lans.filter(({ name }) => offers.some(({ lan }) => lan === name)),
-    entities: shown.entities.filter(({ by }) => by === guest),
+    lans: shown.lans
+      .filter(({ name }) => offers.some(({ lan }) => lan === name))
+      .map((lan) => ({
+        ...lan,
+        ports: lan.ports.filter(({ entity }) => entities.some(({ name }) => name === entity))
+      })),
+    entities,
     jetways: [],
     offers
   }

@@ -1,15 +1,15 @@
 /** The VIOLINs that this host knows of: found by name, listed, shown. */
-import { expectedEntities } from '#core/doors.ts'
+import { expectedEntities, isGuestHost } from '#core/doors.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { namedHosts } from '#core/reconcile.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import type { Spec, SpecEntity } from '#core/spec.ts'
-import type { ListRow, Show } from '#api/contract.ts'
+import type { SpecEntity } from '#core/spec.ts'
+import type { EntityConfig, ListRow, Show } from '#api/contract.ts'
 import type { Host } from './host.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import { asSeenByGuest, entityState, ownerOf, showOf, stateOf, type StatusMap } from './show.ts'
+import { asSeenByGuest, configOf, entityState, ownerOf, showOf, stateOf, type StatusMap } from './show.ts'
 import type { Statuses } from './statuses.ts'
 
 export interface ViolinsParts {
@@ -101,8 +101,7 @@ export class Violins {
         .filter(({ spec }) => spec !== null)
         .map(async (violin): Promise<ListRow> => {
           const statuses = await this.statusesOf(violin)
-          const spec = violin.spec as Spec
-          const entities = expectedEntities(spec)
+          const entities = expectedEntities({ entities: this.#ownIn(violin) })
           const running = entities.filter(
             (entity) => entityState(violin, entity, statuses).state === 'running'
           )
@@ -161,15 +160,22 @@ export class Violins {
     return this.#records.set.get('violin', publicKey, violin.id) !== null
   }
 
-  /** Whether this host takes part in another owner's VIOLIN by offers alone. */
-  #isGuestHere(violin: ViolinView): boolean {
+  /** What the services of its entities are given, of a guest's those that are its own. Throws `unknown-violin`. */
+  config(name: string): EntityConfig[] {
+    const violin = this.find(name)
+    const own = new Set(this.#ownIn(violin).map((entity) => entity.name))
+    return configOf(violin).filter(({ entity }) => own.has(entity))
+  }
+
+  /** The entities that this host's owner is to see: all, but for one who is there by offers. */
+  #ownIn(violin: ViolinView): readonly SpecEntity[] {
     const { id } = this.#host.identity
-    if (violin.spec === null || this.isMine(violin)) return false
-    const { lans, entities, offers = [] } = violin.spec
-    const takesPart = [...lans, ...entities.filter(({ by }) => by !== id)].some(({ hosts }) =>
-      hosts.includes(id)
-    )
-    return !takesPart && offers.some(({ to }) => to === id)
+    const entities = violin.spec?.entities ?? []
+    return this.#isGuestHere(violin) ? entities.filter(({ by }) => by === id) : entities
+  }
+
+  #isGuestHere(violin: ViolinView): boolean {
+    return violin.spec !== null && !this.isMine(violin) && isGuestHost(violin.spec, this.#host.identity.id)
   }
 }
 

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { withEntity, withOffer } from '#core/doors.ts'
+import { attachedEntity } from '#core/resolve.ts'
 import type { ViolinId, WallTime } from '#core/ids.ts'
 import { Journal } from '#daemon/events.ts'
 import { Histories, merged, type History } from '#daemon/histories.ts'
-import { collect, meshOf, oneLan } from './hosts.ts'
+import { collect, meshOf, oneLan, type TestHost, until } from './hosts.ts'
 
 const at = (ms: number): string => new Date(1_700_000_000_000 + ms).toISOString()
 
@@ -77,4 +79,52 @@ test('what happened to a VIOLIN is told by all its hosts, and who does not answe
   )
   await princeton.mesh.close()
   assert.equal((await read()).at(-1), 'princeton not-reached')
+})
+
+test('who is there by an offer sees what is his own, of all that is told of a VIOLIN', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hosts = await meshOf(['purdue', 'rice'], stack)
+  const [owner, guest] = hosts as [TestHost, TestHost]
+  const wanted = oneLan('net', ['purdue', 'purdue'])
+  const lans = wanted.lans.map((lan) => ({ ...lan, services: { dns: 'vhost1' } }))
+  await collect(owner.changes.apply({ ...wanted, lans }, true, 20_000))
+  const { id } = guest.host.identity
+  const changed = await owner.changes.change('net', (spec) => {
+    const offered = withOffer(spec, { lan: 'lan1', to: id })
+    return withEntity(
+      offered,
+      attachedEntity(offered, { name: 'web', driver: 'netns', host: id, by: id, lan: 'lan1' })
+    )
+  })
+  await collect(owner.changes.tell(changed))
+  await until(hosts, () => guest.slices.wishes.size === 1)
+  const shown = await guest.violins.show('net')
+  assert.deepEqual(
+    shown.lans.map(({ ports }) => ports.map(({ entity }) => entity)),
+    [['web']]
+  )
+  assert.deepEqual(
+    [owner, guest].map(({ violins }) => violins.config('net').map(({ entity }) => entity)),
+    [['vhost1', 'vhost2', 'web'], ['web']]
+  )
+  assert.deepEqual(
+    (await guest.violins.list()).map(({ entities, running }) => [entities, running]),
+    [[1, 1]]
+  )
+  const [ofOwner, ofGuest] = hosts.map(
+    ({ host, records, journal, mesh }) =>
+      new Histories({ self: host.identity.id, records, journal, mesh, nameOf: (one) => one })
+  ) as [Histories, Histories]
+  owner.journal.note('one', changed, 'vhost1 runs')
+  guest.journal.note('two', changed, 'web runs')
+  const told = async (histories: Histories): Promise<string[]> => {
+    const rows = []
+    for await (const { text } of histories.read(changed)) rows.push(text)
+    return rows.filter((text) => text.endsWith(' runs'))
+  }
+  assert.deepEqual(await told(ofOwner), ['vhost1 runs', 'web runs'])
+  assert.deepEqual(await told(ofGuest), ['web runs'])
+  const question = new TextEncoder().encode(JSON.stringify({ violin: changed.id }))
+  const answer = guest.mesh.request(owner.host.identity.id, 'events', question, AbortSignal.timeout(5_000))
+  assert.equal(new TextDecoder().decode(await answer), '[]')
 })

@@ -61,7 +61,21 @@ test('it sees and administers what is its own', async () => {
     [seen.entities.map(({ name }) => name), seen.lans.map(({ name }) => name)],
     [['web'], ['lan1']]
   )
+  assert.deepEqual(
+    seen.lans.map(({ ports }) => ports.map(({ entity }) => entity)),
+    [['web']]
+  )
   assert.equal(await inside(h2, 'net/web', 'hostname'), 'web')
+  const own = await show(h1, 'net')
+  assert.deepEqual(
+    own.lans.map(({ ports }) => ports.map(({ entity }) => entity)),
+    [['a', 'web'], ['hidden']]
+  )
+  assert.match(await h1.violin('events', 'net'), /hidden/)
+  const told = await h2.violin('events', 'net')
+  assert.match(told, /web/)
+  assert.doesNotMatch(told, /hidden|lan2/)
+  assert.match(await h2.violin('list'), /^net .* 1\/1/m)
   refused(await h2.try(['delete', 'net', '--yes']), /belongs to h1/)
   refused(await h2.try(['attach', 'net/lan1', '--vhost', 'a', '--driver', 'netns']), /has a a already/)
   assert.notEqual((await h2.try(['exec', 'net/a', '--', 'true'])).status, 0)
