@@ -23,6 +23,25 @@ export function parseNetwork(text: string): Network | null {
   return { isIpv6, first, last: first + size - 1n }
 }
 
+/** Networks in which no machine can have an address that others reach, and what they are. */
+const reserved: readonly (readonly [network: string, what: string])[] = [
+  ['0.0.0.0/8', 'for who has no address yet'],
+  ['127.0.0.0/8', 'loopback'],
+  ['169.254.0.0/16', 'link-local, which no router leads on'],
+  ['224.0.0.0/4', 'multicast'],
+  ['240.0.0.0/4', 'reserved'],
+  ['::/8', 'reserved, loopback among it'],
+  ['fe80::/10', 'link-local, which no router leads on'],
+  ['ff00::/8', 'multicast']
+]
+
+/** Why machines cannot have the addresses of a network; null: they can. */
+export function whyUnusable(network: Network): string | null {
+  for (const [text, what] of reserved)
+    if (overlaps(network, parseNetwork(text) as Network)) return `${text} is ${what}`
+  return null
+}
+
 /** Whether two networks have an address in common. */
 export function overlaps(a: Network, b: Network): boolean {
   return a.isIpv6 === b.isIpv6 && a.first <= b.last && b.first <= a.last

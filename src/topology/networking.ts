@@ -5,6 +5,7 @@ import { isHostAddress, parseIpv4, parseSubnet } from '#core/ipv4.ts'
 import { formatIpv6, isHostAddress6, parseIpv6, parseSubnet6 } from '#core/ipv6.ts'
 import { firewallPath } from '#core/routing/paths.ts'
 import { nearest } from '#core/nearest.ts'
+import { type Network, overlaps, parseNetwork, whyUnusable } from '#core/networks.ts'
 import { isName } from '#core/records/name.ts'
 import { lanWithoutIpv6 } from '#core/resolve.ts'
 import {
@@ -196,6 +197,19 @@ export function readNetworks(
       'write it as fd00:1::/64, host bits zero'
     )
   }
+  for (const [word, text] of [
+    ['subnet', subnet],
+    ['ipv6', ipv6]
+  ] as const) {
+    const why = text === undefined ? null : whyUnusable(parseNetwork(text) as Network)
+    if (why === null) continue
+    const example = word === 'ipv6' ? 'fd00:1::/64' : '10.0.1.0/24'
+    throw source.refuse(
+      [...path, word],
+      `${text} is for no machines: ${why}`,
+      `choose one such as ${example}`
+    )
+  }
   const wanted = lanServices.flatMap((service) => {
     const by = lan[service]
     return by === undefined ? [] : [[service, by === true ? '' : by] as const]
@@ -213,6 +227,7 @@ export function checkNetworking(
   topology: Topology,
   pathOf: (entity: TopologyEntity) => Path
 ): void {
+  checkOverlaps(source, topology.lans)
   for (const lan of topology.lans) checkServices(source, topology, lan)
   for (const entity of topology.entities) {
     const path = pathOf(entity)
@@ -261,6 +276,33 @@ export function checkNetworking(
         ? `such are: ${forwarding.join(', ') || 'none; add `multicast: pim`'}`
         : `did you mean ${meant}?`
     )
+  }
+}
+
+/** An address is on one vLAN: routers would lead to only one of two that have it. */
+function checkOverlaps(source: Source, lans: readonly TopologyLan[]): void {
+  const networks = lans.flatMap(({ name, subnet, ipv6 }) =>
+    Object.entries({ subnet, ipv6 }).flatMap(([word, text]) =>
+      text === undefined ? [] : [{ name, word, text, network: parseNetwork(text) as Network }]
+    )
+  )
+  // Of sorted ranges, one that overlaps any before overlaps the one that reaches farthest.
+  const sorted = networks.toSorted((a, b) => (a.network.first < b.network.first ? -1 : 1))
+  for (const isIpv6 of [false, true]) {
+    let widest: (typeof networks)[number] | null = null
+    for (const one of sorted) {
+      if (one.network.isIpv6 !== isIpv6) continue
+      if (widest !== null && overlaps(widest.network, one.network)) {
+        const [former, later] =
+          networks.indexOf(widest) < networks.indexOf(one) ? [widest, one] : [one, widest]
+        throw source.refuse(
+          ['lans', later.name, later.word],
+          `${later.text} of ${later.name} and ${former.text} of ${former.name} overlap`,
+          'give each vLAN addresses of its own'
+        )
+      }
+      if (widest === null || one.network.last > widest.network.last) widest = one
+    }
   }
 }
 
@@ -320,7 +362,17 @@ function checkRule(
       meant === null ? `vLANs are: ${lans.join(', ')}` : `did you mean ${meant}?`
     )
   }
-  if (plainAddress(rule.via) !== null) return
+  if (plainAddress(rule.via) !== null) {
+    const own = topology.lans.filter(({ name }) => isOn(entity, name))
+    const isOwn = entity.nics.some(({ ip, ipv6 }) => [ip, ipv6].some((one) => sameAddress(one, rule.via)))
+    if (!isOwn && own.some((lan) => isInside(rule.via, lan))) return
+    const networks = own.flatMap(({ subnet, ipv6 }) => [subnet, ipv6].filter((one) => one !== undefined))
+    throw source.refuse(
+      [...path, 'via'],
+      isOwn ? `${rule.via} is its own address` : `${rule.via} is on no vLAN of ${entity.name}`,
+      `name a neighbour, or an address in ${networks.join(', ')}`
+    )
+  }
   const beside = topology.entities.flatMap(({ name, nics }) =>
     name !== entity.name && nics.some(({ lan }) => isOn(entity, lan)) ? [name] : []
   )
@@ -341,12 +393,8 @@ function checkAnycast(
   path: Path
 ): void {
   for (const lan of topology.lans) {
-    const subnet = parseSubnet(lan.subnet ?? '')
-    const prefix = parseSubnet6(lan.ipv6 ?? '')
-    const inside = isIpv6(address)
-      ? prefix !== null && isHostAddress6(prefix, parseIpv6(address) as bigint)
-      : subnet !== null && isHostAddress(subnet, parseIpv4(address) as number)
-    if (inside) throw source.refuse(path, `${address} is one of ${lan.name}`, 'choose one that is on no vLAN')
+    if (isInside(address, lan))
+      throw source.refuse(path, `${address} is one of ${lan.name}`, 'choose one that is on no vLAN')
   }
   const speaks = topology.entities.some(
     ({ kind, routing, nics }) =>
@@ -362,6 +410,18 @@ function checkAnycast(
       `no router beside ${entity.name} speaks a routing protocol`,
       'say `routing: ospf`, or another, for the router on its vLAN'
     )
+}
+
+function sameAddress(text: string | undefined, address: string): boolean {
+  return text !== undefined && plainAddress(text) === address
+}
+
+/** Whether an address may be a machine's on a vLAN. */
+function isInside(address: string, { subnet, ipv6 }: TopologyLan): boolean {
+  const [v4, v6] = [parseSubnet(subnet ?? ''), parseSubnet6(ipv6 ?? '')]
+  return isIpv6(address)
+    ? v6 !== null && isHostAddress6(v6, parseIpv6(address) as bigint)
+    : v4 !== null && isHostAddress(v4, parseIpv4(address) as number)
 }
 
 function isOn(entity: TopologyEntity, lan: string): boolean {

@@ -334,7 +334,9 @@ test('rules of a router lead what they say to whom they name, in the families th
   const rules = [
     { from: 'a', proto: 'tcp' as const, port: 80, via: 's' },
     { from: '10.0.1.9/32', to: 'fd00:2::/64', via: 's' },
-    { proto: 'icmp' as const, via: 'fd00:2::2' }
+    { proto: 'icmp' as const, via: 'fd00:2::2' },
+    // On none of its vLANs, as where a vNIC went: the kernel would take no way over it.
+    { to: '10.9.0.0/16', via: '10.0.3.1' }
   ]
   const entities = wanted.entities.map((one) => (one.name === 'r' ? { ...one, rules } : one))
   const spec = resolve({ ...wanted, entities })

@@ -89,8 +89,36 @@ describe('a vLAN', () => {
         '  y: { lan: a, ipv6: "fd00::0:1" }'
       ],
       't.yaml:7:22: fd00::0:1 stands twice on a: x has it too; change one, or leave it out'
+    ],
+    [
+      'whose network is a part of another’s',
+      ['  a: { subnet: 10.0.0.0/16 }', '  b: { subnet: 10.1.0.0/16 }', '  c: { subnet: 10.0.7.0/24 }'],
+      't.yaml:6:16: 10.0.7.0/24 of c and 10.0.0.0/16 of a overlap; give each vLAN addresses of its own'
+    ],
+    [
+      'whose IPv6 network is another’s as well',
+      ['  a: { ipv6: "fd00:1::/64" }', '  b: { ipv6: "fd00:1::/64" }'],
+      't.yaml:5:14: fd00:1::/64 of b and fd00:1::/64 of a overlap; give each vLAN addresses of its own'
     ]
   ]
+  for (const [network, what] of [
+    ['127.0.0.0/24', '127.0.0.0/8 is loopback'],
+    ['224.0.1.0/24', '224.0.0.0/4 is multicast'],
+    ['0.0.0.0/1', '0.0.0.0/8 is for who has no address yet'],
+    ['255.255.255.0/24', '240.0.0.0/4 is reserved'],
+    ['169.254.1.0/24', '169.254.0.0/16 is link-local, which no router leads on'],
+    ['fe80::/64', 'fe80::/10 is link-local, which no router leads on'],
+    ['ff00::/8', 'ff00::/8 is multicast'],
+    ['::/64', '::/8 is reserved, loopback among it']
+  ] as const)
+    it(`is refused in ${network}`, () => {
+      const word = network.includes(':') ? 'ipv6' : 'subnet'
+      const said = refusal('name: net', 'lans:', `  a: { ${word}: "${network}" }`)
+      assert.equal(
+        said.split('; ')[0],
+        `t.yaml:3:${word === 'ipv6' ? 14 : 16}: ${network} is for no machines: ${what}`
+      )
+    })
   for (const [what, lines, expected] of wrong)
     it(`is refused ${what}`, () =>
       assert.equal(refusal('name: net', 'driver: netns', 'lans:', ...lines), expected))
@@ -281,6 +309,14 @@ describe('a rule of a router', () => {
     [
       '{ from: 10.0.1.1/24, via: s }',
       't.yaml:6:56: 10.0.1.1/24 is no network, no address and no vLAN; write it as 10.0.1.0/24, host bits zero, or name a vLAN'
+    ],
+    [
+      '{ via: 10.0.9.1 }',
+      't.yaml:6:55: 10.0.9.1 is on no vLAN of r; name a neighbour, or an address in 10.0.1.0/24, 10.0.2.0/24, fd00:2::/64'
+    ],
+    [
+      '{ via: 10.0.2.255 }',
+      't.yaml:6:55: 10.0.2.255 is on no vLAN of r; name a neighbour, or an address in 10.0.1.0/24, 10.0.2.0/24, fd00:2::/64'
     ],
     ['{ via: t }', 't.yaml:6:55: t is on no vLAN of r; did you mean s?'],
     ['{ port: 80, via: s }', 't.yaml:6:50: a port is one of tcp or udp; add `proto: tcp`'],

@@ -3,6 +3,7 @@
  * or vNICs that they lead over, changed. Pure.
  */
 import { isIpv6 } from '../addresses.ts'
+import { overlaps, parseNetwork } from '../networks.ts'
 import { addressOf } from '../resolve.ts'
 import type { RoutingRule, Spec, SpecEntity } from '../spec.ts'
 
@@ -59,10 +60,19 @@ function networkOf(spec: Spec, word: string | undefined, ipv6: boolean): string 
   return ipv6 ? lan?.ipv6 : lan?.subnet
 }
 
+/** Whether an address is on a vLAN of the router: over no other there is a way, and the kernel would take none. */
+function isBeside(spec: Spec, { nics }: SpecEntity, address: string): boolean {
+  const at = parseNetwork(address)
+  return spec.lans.some(({ name, subnet, ipv6 }) => {
+    const network = parseNetwork((isIpv6(address) ? ipv6 : subnet) ?? '')
+    return nics.some(({ lan }) => lan === name) && at !== null && network !== null && overlaps(at, network)
+  })
+}
+
 /** An address of that family; of an entity the one on the first vLAN that both are on. */
 function nextHop(spec: Spec, self: SpecEntity, via: string, ipv6: boolean): string | undefined {
   const there = spec.entities.find(({ name }) => name === via)
-  if (there === undefined) return isIpv6(via) === ipv6 ? via : undefined
+  if (there === undefined) return isIpv6(via) === ipv6 && isBeside(spec, self, via) ? via : undefined
   const shared = self.nics.flatMap(({ lan }) => there.nics.filter((nic) => nic.lan === lan))
   return shared.flatMap((nic) => addressOf(nic, ipv6) ?? [])[0]
 }

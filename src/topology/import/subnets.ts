@@ -1,5 +1,6 @@
 /** Which subnet each vLAN has: that of the addresses seen on it, else a free one. */
 import { ViolinError } from '#core/errors.ts'
+import { type Network, overlaps, whyUnusable } from '#core/networks.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from '#core/ipv4.ts'
 
 /** Networks that named no address get theirs from here: what few labs use themselves comes first. */
@@ -53,19 +54,25 @@ export interface Wanted {
 
 /**
  * A subnet for each network: the one most of its addresses are in, the larger of equal ones; a free /24 or
- * larger where it has none that holds all its vNICs. `small`: a free /30 for networks of two.
+ * larger where it has none that holds all its vNICs, machines can have, and no network before has. `small`: a free /30 for networks of two.
  */
 export function chooseSubnets(wanted: readonly Wanted[], small: boolean): Map<string, Subnet> {
   const chosen = new Map<string, Subnet>()
   for (const { network, addresses, nics } of wanted) {
     const subnet = mostCommon(addresses)
-    if (subnet !== null && nics <= subnet.size - 2) chosen.set(network, subnet)
+    if (subnet === null || nics > subnet.size - 2 || whyUnusable(rangeOf(subnet)) !== null) continue
+    if (![...chosen.values()].some((other) => overlaps(rangeOf(other), rangeOf(subnet))))
+      chosen.set(network, subnet)
   }
   const pool = new Pool(chosen.values())
   for (const { network, nics } of wanted) {
     if (!chosen.has(network)) chosen.set(network, pool.take(small && nics <= 2 ? 4 : 256, nics + 2))
   }
   return chosen
+}
+
+function rangeOf({ base, size }: Subnet): Network {
+  return { isIpv6: false, first: BigInt(base), last: BigInt(base + size - 1) }
 }
 
 function mostCommon(addresses: readonly Address[]): Subnet | null {
