@@ -15,6 +15,7 @@ import {
   way
 } from '#frame/pcapng.ts'
 import { type Counts, runCapture } from '../../src/cli/capture.ts'
+import { carryOut } from '../../src/cli/experiment/actions.ts'
 import { readPcapng } from '../frame/pcapng-reader.ts'
 
 const stamp = { seconds: 1_700_000_000, nanoseconds: 123_456_789 }
@@ -73,12 +74,8 @@ function rowsOf(first: readonly (readonly string[])[]): Rows {
   }
 }
 
-/** Captures lan1 of hosts that run an entity each, and ends it when all have begun. */
-async function captureOf(
-  sources: Readonly<Record<string, Source>>,
-  hosts?: readonly string[],
-  begun?: (rows: Rows, warned: readonly string[], end: () => void) => void
-): Promise<Outcome> {
+/** A daemon of a VIOLIN with lan1, and what its hosts send of that. */
+function serviceOf(sources: Readonly<Record<string, Source>>, rows: Rows): Service {
   const session = (request: SessionRequest | CaptureRequest): Promise<Duplex> => {
     const { said, end } = sources[(request as CaptureRequest).host] as Source
     const stream = new Duplex({
@@ -95,12 +92,22 @@ async function captureOf(
     if (end === null) stream.push(null)
     return Promise.resolve(stream)
   }
+  const show = { id: 'ab', name: 'net', lans: [{ name: 'lan1' }], entities: [] }
+  return { session, whereabouts: () => rows, show: () => Promise.resolve(show) } as unknown as Service
+}
+
+/** Captures lan1 of hosts that run an entity each, and ends it when all have begun. */
+async function captureOf(
+  sources: Readonly<Record<string, Source>>,
+  hosts?: readonly string[],
+  begun?: (rows: Rows, warned: readonly string[], end: () => void) => void
+): Promise<Outcome> {
   const rows = rowsOf([hosts ?? Object.keys(sources)])
   const written: Uint8Array[] = []
   const warned: string[] = []
   const end = new AbortController()
   const counts = await runCapture(
-    { session, whereabouts: () => rows } as unknown as Service,
+    serviceOf(sources, rows),
     { id: 'ab', name: 'net' },
     { lan: 'lan1' },
     {
@@ -237,3 +244,29 @@ test('nothing that runs is refused', async () => {
     return error instanceof ViolinError && error.code === 'not-running-here'
   })
 })
+
+for (const [what, sources] of [
+  ['of which one host', { one: good, two: { said: [interfaceBlock('b:eth0', mac)], end: null } }],
+  ['whose only host', { two: { said: [interfaceBlock('b:eth0', mac)], end: null } }]
+] as const)
+  test(`a step of an experiment ${what} broke off did not do what it should`, async () => {
+    const over = new AbortController()
+    const never = new AbortController().signal
+    const action = { kind: 'capture', target: 'lan1', forMs: null } as const
+    const step = { name: 'frames', when: { kind: 'at', atMs: 0 }, action, timeoutMs: 60_000 } as const
+    const ended = await carryOut(step, {
+      service: serviceOf(sources, rowsOf([Object.keys(sources)])),
+      violin: 'net',
+      env: {},
+      line: (stream) => {
+        if (stream === 'stderr') over.abort()
+      },
+      file: () => Promise.resolve(),
+      open: () => Promise.resolve({ append: () => Promise.resolve(), close: () => Promise.resolve() }),
+      begun: () => undefined,
+      over: over.signal,
+      signal: never
+    })
+    assert.equal(ended.good, false)
+    assert.match(ended.reason, /the session broke off/)
+  })
