@@ -101,7 +101,7 @@ function* addressLines(
   for (const { data, place } of files) {
     let nic: string | null = null
     for (const [row, line] of new TextDecoder().decode(data).split(/\r?\n/).entries()) {
-      const head = /^interface (\S+)\s*$/.exec(line)?.[1]
+      const head = /^interface (\S+)(?:\s|$)/.exec(line)?.[1]
       const text = /^\s*ip(?:v6)? address ([\da-fA-F.:]+\/\d+)(?:\s|$)/.exec(line)?.[1]
       if (head !== undefined) nic = head
       // What is not of an interface ends it, indented or not.

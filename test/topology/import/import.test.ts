@@ -236,7 +236,7 @@ interface eth1
  ip address 10.2.0.1/30
  ip address 10.3.0.1/24
  ipv6 address fd00::1/64
-interface eth7
+interface eth7 vrf red
  ip address 10.7.0.1/24
 interface lo
  ip address 10.255.0.1/32
