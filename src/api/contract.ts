@@ -28,6 +28,8 @@ export interface HostRow {
   readonly memoryMiB: number | null
   readonly entities: number | null
   readonly version: string | null
+  /** It takes nothing new and hands over what it has (`violin drain`). */
+  readonly draining: boolean
   /** How far its clock is ahead of its neighbours'; whole minutes, where it told so. */
   readonly clockAheadMs: number
   /** ISO 8601. */

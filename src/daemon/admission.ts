@@ -7,7 +7,7 @@ import {
   slotOf,
   verifyChain
 } from '#core/admission/chain.ts'
-import { publicKeyOf } from '#core/admission/host-id.ts'
+import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { maxTokenAddresses, mintToken, networkFingerprint, parseToken } from '#core/admission/token.ts'
 import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
 import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
@@ -151,19 +151,35 @@ export class Admission {
     if (target === null || isRefusal(target)) {
       throw new ViolinError('unknown-host', 'the inviter is not known here', 'run this on the inviting host')
     }
+    const signer = await this.#canceller(target, token.invite.issuer)
     const { now } = this.#records
     await this.#records.publish(
       {
         kind: 'revocation',
-        version: this.#records.nextVersion('revocation', identity.host.publicKey, token.invite.subject),
+        version: this.#records.nextVersion('revocation', signer.publicKey, token.invite.subject),
         issuedAt: now,
         expiresAt: Math.min(target.endsAt, now + maxLifeMs.host) as WallTime,
         body: { key: token.invite.subject, andBelow: false, target: target.links },
-        chain
+        chain: signer === identity.host ? chain : null
       },
-      identity.host
+      signer
     )
     this.#journal.note('invite-cancelled', null, 'an invite was taken back')
+  }
+
+  /** Who takes an invite back: whoever made it, or stands above that one. Throws ViolinError `refused`. */
+  async #canceller(target: Chain, issuer: PublicKey): Promise<Signer> {
+    const { identity } = this.#host
+    if (isAncestor(target, identity.host.publicKey)) return identity.host
+    const seed = await loadRootSeed(this.#dir)
+    if (seed !== null) return signerOf(seed)
+    const id = hostIdOf(issuer)
+    const inviter = this.#records.view.members.get(id)?.body.name ?? id
+    throw new ViolinError(
+      'refused',
+      `that invite is not of this host: ${inviter} made it`,
+      `run this on ${inviter}, or on a host that let it in`
+    )
   }
 
   /**

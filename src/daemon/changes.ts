@@ -92,8 +92,15 @@ export class Changes {
     yield { kind: 'step', text }
     yield* this.tell(violin, planned.before)
     const { away } = planned
-    for (const [name, why] of away)
-      yield { kind: 'warning', text: `${name} ${why}: it hears of this version when that is back` }
+    for (const [name, why] of away) {
+      const host = planned.spec.entities.find((entity) => entity.name === name)?.hosts[0]
+      // One that is drained is there, and may be this host itself.
+      const later =
+        host !== undefined && this.#peers.isConnected(host)
+          ? 'what must be started anew for this version waits there for `violin drain --off`'
+          : 'it hears of this version when that is back'
+      yield { kind: 'warning', text: `${name} ${why}: ${later}` }
+    }
     if (wait) yield* this.#waiting.until(violin, away, deadline, timeoutMs)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     yield {
@@ -170,8 +177,7 @@ export class Changes {
 
   /** Members that are there, its own hosts first, where one of a VIOLIN's hosts is away; none where none is. */
   #keepersOfEnd(hosts: readonly HostId[]): readonly HostId[] {
-    const isAway = (host: HostId): boolean =>
-      !this.#peers.isConnected(host) && this.#peers.stateOf(host) !== 'left'
+    const isAway = (host: HostId): boolean => !this.#peers.isConnected(host) && !this.#peers.isGone(host)
     if (!hosts.some(isAway)) return []
     const others = [...this.#records.view.members.keys()].filter(
       (host) => host !== this.#host.identity.id && this.#peers.isConnected(host)
@@ -192,6 +198,8 @@ export class Changes {
       [...hosts]
         .filter((host) => host !== this.#host.identity.id && this.#peers.stateOf(host) !== 'left')
         .map(async (host) => {
+          if (this.#peers.isShutOut(host))
+            return `${this.#peers.nameOf(host)} is not told: it was shut out of the mesh`
           try {
             await this.#peers.reach(host)
             await this.#records.exchange(host, [violin.id], signal)

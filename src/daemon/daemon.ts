@@ -29,6 +29,7 @@ import { Records } from './records.ts'
 import { Renewal, renewLapsed } from './renewal.ts'
 import { whenRestored } from './restored.ts'
 import { Seat } from './seat.ts'
+import { sayingWhere } from './elsewhere.ts'
 import { createService } from './service.ts'
 import { Sessions } from './sessions.ts'
 import { whenShutOut } from './shut-out.ts'
@@ -146,28 +147,31 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const refusing = { host, settings, records, violins, admission, reconciler, journal }
   // A host that was being drained still is.
   departure.draining = records.view.members.get(identity.id)?.body.draining ?? false
-  const service = createService({
-    ...plane,
-    refusing,
-    host,
-    mesh,
-    records,
-    sessions: new Sessions(identity, records, slices, mesh),
-    statuses,
-    jetways: new Jetways({ changes, statuses, peers }),
-    entityChanges: new EntityChanges({ changes, statuses, journal }),
-    attachments,
-    offers,
-    departure,
-    journal,
-    histories: new Histories({
-      self: identity.id,
-      records,
-      journal,
+  const service = sayingWhere(
+    createService({
+      ...plane,
+      refusing,
+      host,
       mesh,
-      nameOf: (one) => peers.nameOf(one)
-    })
-  })
+      records,
+      sessions: new Sessions(identity, records, slices, mesh),
+      statuses,
+      jetways: new Jetways({ changes, statuses, peers }),
+      entityChanges: new EntityChanges({ changes, statuses, journal }),
+      attachments,
+      offers,
+      departure,
+      journal,
+      histories: new Histories({
+        self: identity.id,
+        records,
+        journal,
+        mesh,
+        nameOf: (one) => peers.nameOf(one)
+      })
+    }),
+    (name) => plane.pointers.look(name)
+  )
   // Before anything is heard or asked: what runs must not be taken for what is to be started.
   for (const { violin, hello } of await slices.adopt()) reconciler.adopted(violin, hello)
   await reconciler.begin()

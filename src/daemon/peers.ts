@@ -26,6 +26,8 @@ const lookEveryMs = 60_000
 /** A lost host whose entities may be this one's to start is dialled again this often. */
 const retryMs = 4_000
 const dialTimeoutMs = 5_000
+/** Names kept of hosts that were shut out. */
+const maxNames = 1_024
 const lookupTimeoutMs = 5_000
 const addressList = z.array(z.string().max(256)).max(16)
 
@@ -40,6 +42,8 @@ export class Peers {
   readonly #dialling = new Map<HostId, Promise<void>>()
   readonly #watching: Watching
   readonly #triedAt = new Map<HostId, number>()
+  /** Of hosts that were shut out since this daemon's start. */
+  readonly #names = new Map<HostId, string>()
   readonly #look: NodeJS.Timeout
 
   constructor(options: {
@@ -70,8 +74,12 @@ export class Peers {
       if (event.kind === 'member-connected') void this.#remember(event.peer)
     })
     options.records.onChange((changed) => {
-      for (const record of changed) if (record.kind === 'host') this.#seek(record.body.host)
-      if (changed.some(({ kind }) => kind === 'revocation')) this.#expel()
+      const hosts = changed.filter((record) => record.kind === 'host')
+      if (changed.some(({ kind }) => kind === 'revocation')) {
+        for (const { body } of hosts) this.#rememberName(body.host, body.name)
+        this.#expel()
+      }
+      for (const { body } of hosts) this.#seek(body.host)
     })
   }
 
@@ -109,9 +117,18 @@ export class Peers {
     return dialling
   }
 
-  /** Name of a host for people; its id where none is known. */
+  /** Name of a host for people, of one that was shut out as it was; its id where none is known. */
   nameOf(host: HostId): string {
-    return this.#records.view.members.get(host)?.body.name ?? host
+    return this.#records.view.members.get(host)?.body.name ?? this.#names.get(host) ?? host
+  }
+
+  isShutOut(host: HostId): boolean {
+    return revokedHosts([host], this.#records).size > 0
+  }
+
+  /** Left the mesh, or shut out of it: it hears of nothing any more. */
+  isGone(host: HostId): boolean {
+    return this.stateOf(host) === 'left' || this.isShutOut(host)
   }
 
   stateOf(host: HostId): HostRow['state'] {
@@ -206,6 +223,13 @@ export class Peers {
     this.reach(host).catch((error: unknown) =>
       this.#log('member not reached', { host, reason: errorData(error).message })
     )
+  }
+
+  /** What is shut out has no record any more, and is still spoken of. */
+  #rememberName(host: HostId, name: string): void {
+    this.#names.set(host, name)
+    const [oldest] = this.#names.keys()
+    if (this.#names.size > maxNames && oldest !== undefined) this.#names.delete(oldest)
   }
 
   async #remember(peer: HostId): Promise<void> {

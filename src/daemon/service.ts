@@ -164,6 +164,7 @@ export async function hosts({
       memoryMiB: body.capacity.memoryMiB,
       entities: load?.entities ?? null,
       version: body.software,
+      draining: body.draining && !body.left,
       clockAheadMs: isSelf ? (records.clockAheadMs ?? 0) : body.clockAheadMs,
       membershipEndsAt: new Date(endsAt).toISOString()
     }

@@ -14,24 +14,27 @@ import type { HostStatus } from './statuses.ts'
 
 export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
 
-/** Puts together what `violin show` tells. `nameOf` names hosts for people; who left is not waited for. */
+/** Why a host is none any more. */
+export type Gone = 'left' | 'shut out'
+
+/** Puts together what `violin show` tells. `nameOf` names hosts for people; who is gone is not waited for. */
 export function showOf(
   violin: ViolinView,
   statuses: StatusMap,
   nameOf: (host: HostId) => string,
-  hasLeft: (host: HostId) => boolean
+  goneOf: (host: HostId) => Gone | null
 ): Show {
   const { spec } = violin
   const entities = (spec?.entities ?? [])
     .filter(({ jetway }) => jetway === undefined)
     .map((entity) => {
       const shown = showEntity(violin, entity, statuses, nameOf)
-      if (!entity.hosts.every(hasLeft)) return shown
-      return {
-        ...shown,
-        state: 'stopped' as const,
-        reason: 'its hosts left the mesh: apply again to place it'
-      }
+      const gone = entity.hosts.map(goneOf)
+      if (gone.includes(null) || gone.length === 0) return shown
+      // What was shut out may go on running it, alone.
+      return gone.includes('shut out')
+        ? { ...shown, reason: 'its hosts were shut out of the mesh: apply again to place it' }
+        : { ...shown, state: 'stopped' as const, reason: 'its hosts left the mesh: apply again to place it' }
     })
   const lans = spec?.lans.map((lan) => showLan(violin, spec, lan, statuses, nameOf)) ?? []
   return {
@@ -52,7 +55,7 @@ export function showOf(
     jetways: (spec?.entities ?? []).flatMap((entity) => showJetway(violin, entity, statuses, nameOf)),
     offers: (spec?.offers ?? []).map(({ lan, to }) => ({ lan, to: nameOf(to) })),
     stale: [...statuses]
-      .filter(([host, status]) => status === null && !hasLeft(host))
+      .filter(([host, status]) => status === null && goneOf(host) === null)
       .map(([host]) => nameOf(host))
   }
 }

@@ -9,7 +9,16 @@ import type { EntityConfig, ListRow, Show } from '#api/contract.ts'
 import type { Host } from './host.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import { asSeenByGuest, configOf, entityState, ownerOf, showOf, stateOf, type StatusMap } from './show.ts'
+import {
+  asSeenByGuest,
+  configOf,
+  entityState,
+  type Gone,
+  ownerOf,
+  showOf,
+  stateOf,
+  type StatusMap
+} from './show.ts'
 import type { Statuses } from './statuses.ts'
 
 export interface ViolinsParts {
@@ -122,9 +131,10 @@ export class Violins {
   async show(name: string): Promise<Show> {
     const violin = this.find(name)
     const statuses = await this.statusesOf(violin)
-    const hasLeft = (host: HostId): boolean => this.#peers.stateOf(host) === 'left'
+    const gone = (host: HostId): Gone | null =>
+      this.#peers.stateOf(host) === 'left' ? 'left' : this.#peers.isShutOut(host) ? 'shut out' : null
     const signedTwice = this.#records.signedTwice(violin.id)
-    const shown = showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), hasLeft)
+    const shown = showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), gone)
     return this.#isGuestHere(violin)
       ? asSeenByGuest(shown, this.#peers.nameOf(this.#host.identity.id))
       : shown

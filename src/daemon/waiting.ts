@@ -109,7 +109,7 @@ export class Waiting {
       const open = hosts.filter((host) => this.#peers.isConnected(host) && statuses.get(host)?.runs !== null)
       if (open.length > 0) continue
       const away = hosts
-        .filter((host) => !this.#peers.isConnected(host) && this.#peers.stateOf(host) !== 'left')
+        .filter((host) => !this.#peers.isConnected(host) && !this.#peers.isGone(host))
         .map((host) => this.#peers.nameOf(host))
       yield {
         kind: 'done',

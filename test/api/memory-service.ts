@@ -72,6 +72,7 @@ export function createMemoryService(): MemoryService {
           memoryMiB: 4096,
           entities: 2,
           version: '0.1.0',
+          draining: true,
           clockAheadMs: 0,
           membershipEndsAt: '2027-11-25T00:00:00.000Z'
         },
@@ -85,6 +86,7 @@ export function createMemoryService(): MemoryService {
           memoryMiB: null,
           entities: null,
           version: null,
+          draining: false,
           clockAheadMs: 0,
           membershipEndsAt: null
         }

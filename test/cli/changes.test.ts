@@ -81,6 +81,16 @@ describe('a token', () => {
       .filter(({ method }) => method === 'cancelInvite')
       .map(({ request }) => request)
     assert.deepEqual(taken, [{ token: 'token-word' }, { token: 'token-file' }, { token: 'token-input' }])
+    for (const extra of [
+      ['--uses', '2'],
+      ['--role', 'admin'],
+      ['--expires', '1h']
+    ])
+      refused(
+        await bench.violin([...cancel, 'token-word', ...extra]),
+        2,
+        new RegExp(`^violin: ${extra[0]} is of`)
+      )
     const dir = join(bench.dir, 'new')
     const joined = await runViolin(['join', '--dir', dir], { env: { VIOLIN_TOKEN: 'rubbish' } })
     refused(joined, 1, /./)

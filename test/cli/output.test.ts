@@ -20,9 +20,9 @@ describe('what people see', () => {
     assert.equal(
       stdout,
       [
-        'NAME         STATE  RTT  LOAD  ENTITIES  MEMORY    VERSION  UNTIL       ID',
-        'princeton *  alive  -    0.5   2         4096 MiB  0.1.0    2027-11-25  12D3KooWPrinceton',
-        'purdue       dead   -    -     -         -         -        -           12D3KooWPurdue',
+        'NAME         STATE           RTT  LOAD  ENTITIES  MEMORY    VERSION  UNTIL       ID',
+        'princeton *  alive, drained  -    0.5   2         4096 MiB  0.1.0    2027-11-25  12D3KooWPrinceton',
+        'purdue       dead            -    -     -         -         -        -           12D3KooWPurdue',
         ''
       ].join('\n')
     )
@@ -115,6 +115,7 @@ describe('with --json a verb prints one document of the contract', () => {
       'memoryMiB',
       'entities',
       'version',
+      'draining',
       'clockAheadMs',
       'membershipEndsAt'
     ])

@@ -7,6 +7,7 @@ import type { Progress } from '#api/contract.ts'
 import { Departure } from '#daemon/departure.ts'
 import { publishHost } from '#daemon/host.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
+import { hosts } from '#daemon/service.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
@@ -79,4 +80,24 @@ test('who would change the VIOLIN of an owner that left is told how to stop it h
     assert.match(`${error.message}; ${error.remedy}`, /princeton, which left the mesh; .*violin refuse net/)
     return true
   })
+})
+
+test('a host that is drained is not taken for one that is away by what is applied there', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const net = oneLan('net', ['princeton'])
+  await collect(owner.changes.apply(net, true, 20_000))
+  await publishHost(owner.host, owner.records, {
+    addresses: owner.mesh.addresses(),
+    draining: true,
+    left: false
+  })
+  const [row] = await hosts(owner)
+  assert.deepEqual([row?.name, row?.draining], ['princeton', true])
+  const said = texts(await collect(owner.changes.apply(net, true, 20_000)))
+  assert.match(
+    said,
+    /vhost1 stays on princeton, which is being drained: .* waits there for `violin drain --off`/
+  )
+  assert.doesNotMatch(said, /when that is back/)
 })

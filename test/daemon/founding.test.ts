@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { access, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { access, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
 import { found, identifyBeforeJoin, join } from '#daemon/founding.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
-import { meshOf, type TestHost } from './hosts.ts'
+import { meshOf, type TestHost, until } from './hosts.ts'
 
 function refusal(code: string): (error: unknown) => boolean {
   return (error) => error instanceof ViolinError && error.code === code && !error.message.includes('\n')
@@ -85,6 +85,22 @@ test('a token that was altered, cut short, taken back, or is nobody reachable, l
   await inviter.close()
   await assert.rejects(join(dir, second.token, { name: 'a' }), refusal('nobody-reachable'))
   assert.ok(await missing(dir))
+})
+
+test('an invite is taken back by who made it or stands above, and another is told who that is', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 5, role: 'member' })
+  await assert.rejects(
+    member.admission.cancel(token),
+    (error) =>
+      error instanceof ViolinError && error.code === 'refused' && /princeton made it/.test(error.message)
+  )
+  await rename(rootKeyFile(inviter.dir), rootKeyFile(member.dir))
+  await member.admission.cancel(token)
+  const dir = joinPath(await folder(stack), 'host')
+  await until([inviter], () => inviter.records.view.revoked.size === 1)
+  await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-revoked'))
 })
 
 test("an invite's end is strict by the clock of the member that is asked", async () => {

@@ -140,14 +140,17 @@ test('a quiet host that is connected is cut off by every member when it is revok
 
 test('who stands above nobody revokes no key that it does not know, and an admin not who let it in', async () => {
   await using stack = new AsyncDisposableStack()
-  const [founder] = (await meshOf(['princeton'], stack)) as [TestHost]
-  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'admin' })
-  const dir = joinPath(founder.dir, '..', 'admin')
+  const [first] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const { token } = await first.admission.invite({ expiresMs: 60_000, uses: 1, role: 'admin' })
+  const dir = joinPath(first.dir, '..', 'admin')
   await join(dir, token, { name: 'admin', listen: ['/ip4/127.0.0.1/tcp/0'] })
+  await first.close()
   const admin = await startHost(dir)
   stack.defer(() => admin.close())
   // It has not met the founder, knows nothing of it, and revokes its key.
-  assert.equal((await admin.admission.revoke(idOf(founder), true)).isKnown, false)
+  assert.equal((await admin.admission.revoke(idOf(first), true)).isKnown, false)
+  const founder = await startHost(first.dir)
+  stack.defer(() => founder.close())
   await admin.mesh.dial(founder.mesh.addresses(), AbortSignal.timeout(10_000))
   await until([founder, admin], () => knows(founder, idOf(founder)) && admin.records.view.members.size === 2)
   assert.ok(founder.mesh.isMember(idOf(admin)) && admin.mesh.isMember(idOf(founder)))
@@ -238,4 +241,29 @@ test('hosts whose join the revoked one countersigned are named before they are s
   const events: string[] = []
   for await (const { kind, text } of back.journal.read(false)) if (kind === 'revoked') events.push(text)
   assert.match(events[0] ?? '', /purdue \(.*\) was shut out of the mesh; with it went washington \(/)
+})
+
+test('what ran on a host that was shut out, and the end of it, is told with that and by its name', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, goes] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  await owner.admission.revoke('purdue')
+  await until([owner], () => !owner.mesh.members().includes(idOf(goes)))
+  const { entities, stale } = await owner.violins.show('net')
+  assert.deepEqual(
+    entities.map(({ host, state, reason }) => [host, state, reason]),
+    [
+      ['princeton', 'running', ''],
+      ['purdue', 'unreachable', 'its hosts were shut out of the mesh: apply again to place it']
+    ]
+  )
+  assert.deepEqual(stale, [])
+  const said = (await collect(owner.changes.delete('net', 20_000))).flatMap((row) =>
+    'text' in row ? [row.text] : []
+  )
+  assert.deepEqual(said, [
+    'its end is signed and stored',
+    'purdue is not told: it was shut out of the mesh',
+    'net is gone'
+  ])
 })

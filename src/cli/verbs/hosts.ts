@@ -12,7 +12,7 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
     if (json === true) return printJson(rows)
     const cells = rows.map((row) => [
       row.self ? `${row.name} *` : row.name,
-      stateText(row.state) + clockText(row.clockAheadMs),
+      stateText(row) + clockText(row.clockAheadMs),
       row.self ? null : milliseconds(row.rttMs),
       row.load,
       row.entities,
@@ -27,8 +27,9 @@ export const hosts: Command<Context> = buildCommand<JsonFlag, [], Context>({
   }
 })
 
-function stateText(state: HostRow['state']): string {
-  return state === 'revoked' ? 'shut out' : state === 'displaced' ? 'no slot' : state
+function stateText({ state, draining }: HostRow): string {
+  const text = state === 'revoked' ? 'shut out' : state === 'displaced' ? 'no slot' : state
+  return draining ? `${text}, drained` : text
 }
 
 /** What is wrong with a clock that is five minutes off; nothing otherwise. */

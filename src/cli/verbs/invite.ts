@@ -1,35 +1,47 @@
 import { buildCommand, type Command } from '@stricli/core'
 import qrcode from 'qrcode-terminal'
 import type { Context } from '../context.ts'
+import { ViolinError } from '#core/errors.ts'
+import { parseDuration } from '../duration.ts'
 import { readToken } from '../token.ts'
-import { durationFlag, type JsonFlag, jsonFlag, printJson } from './common.ts'
+import { type JsonFlag, jsonFlag, printJson } from './common.ts'
 
 interface Flags extends JsonFlag {
-  readonly expires: number
-  readonly uses: number
-  readonly role: 'member' | 'admin'
+  readonly expires?: number
+  readonly uses?: number
+  readonly role?: 'member' | 'admin'
   readonly for?: string
   readonly cancel?: string
   readonly 'without-network-key'?: boolean
 }
 
+/** What says how an invite is to be. */
+const makingFlags = ['expires', 'uses', 'role', 'for', 'without-network-key'] as const
+const standardLifeMs = 24 * 3600_000
+
 export const invite: Command<Context> = buildCommand<Flags, [], Context>({
   docs: { brief: 'Print an invite to the mesh, or take one back' },
   parameters: {
     flags: {
-      expires: durationFlag('How long it can be used', '24h'),
+      expires: {
+        kind: 'parsed',
+        parse: parseDuration,
+        optional: true,
+        placeholder: 'TIME',
+        brief: 'How long it can be used (24h)'
+      },
       uses: {
         kind: 'parsed',
         parse: Number,
-        default: '1',
+        optional: true,
         placeholder: 'N',
-        brief: 'How many hosts may join with it'
+        brief: 'How many hosts may join with it (1)'
       },
       role: {
         kind: 'enum',
         values: ['member', 'admin'],
-        default: 'member',
-        brief: 'What they become; only admins invite'
+        optional: true,
+        brief: 'What they become (member); only admins invite'
       },
       for: {
         kind: 'parsed',
@@ -56,12 +68,19 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
   },
   async func(flags) {
     if (flags.cancel !== undefined) {
+      const other = makingFlags.find((name) => flags[name] !== undefined)
+      if (other !== undefined)
+        throw new ViolinError(
+          'usage',
+          `--${other} is of an invite that is made: --cancel takes one back as it is`,
+          'leave one of the two out'
+        )
       await this.service.cancelInvite({ token: await readToken(flags.cancel) })
       if (flags.json === true) printJson({})
       else process.stderr.write('the invite is taken back\n')
       return
     }
-    const { expires, uses, role } = flags
+    const { expires = standardLifeMs, uses = 1, role = 'member' } = flags
     const made = await this.service.invite({
       expiresMs: expires,
       uses,
