@@ -2,22 +2,36 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ViolinError } from '#core/errors.ts'
+import { tinyImage } from '#core/image.ts'
 import type { Topology } from '#core/spec.ts'
+import type { Service } from '#api/contract.ts'
 import type { LocalFile } from '#topology/files.ts'
 import { parseTopology } from '#topology/parse.ts'
 
 /** Nothing larger is read: a topology is refused above this, and its files far below. */
 const maxReadBytes: number = 1024 * 1024
 
-/** Reads FILE, standard input (`-`), or the one `*.violin.yaml` of this folder. Throws ViolinError. */
-export async function readTopology(file: string | undefined): Promise<Topology> {
+/**
+ * Reads FILE, standard input (`-`), or the one `*.violin.yaml` of this folder, for a host that tells which images it
+ * has. Throws ViolinError.
+ */
+export async function readTopology(
+  file: string | undefined,
+  service?: Pick<Service, 'images'>
+): Promise<Topology> {
   const path = file ?? onlyOne()
   const text = path === '-' ? await readInput() : readText(path)
   const base = path === '-' ? '.' : dirname(path)
-  return parseTopology(text, {
+  const options = {
     file: path === '-' ? 'standard input' : path,
-    readFile: (local) => readLocal(resolve(base, local))
-  })
+    readFile: (local: string) => readLocal(resolve(base, local))
+  }
+  const topology = parseTopology(text, options)
+  if (service === undefined || topology.entities.every(({ image }) => image === tinyImage.name))
+    return topology
+  const rows = await service.images({})
+  const images = new Set(rows.flatMap(({ names, bytes }) => (bytes === null ? [] : names)))
+  return parseTopology(text, { ...options, images })
 }
 
 /** Reads a topology file; `took` hears of each file beside it, `read` of itself. Throws ViolinError. */

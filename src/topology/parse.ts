@@ -4,10 +4,11 @@
  */
 import type * as z from 'zod'
 import type { ViolinError } from '#core/errors.ts'
+import { tinyImage } from '#core/image.ts'
 import { nearest } from '#core/nearest.ts'
 import type { Topology, TopologyLan } from '#core/spec.ts'
 import { checkAddresses, checkGateways } from './addresses.ts'
-import { readEntities } from './entities.ts'
+import { type PlacedEntity, readEntities } from './entities.ts'
 import { LocalFiles, type ReadFile } from './files.ts'
 import { checkBridges, readJetways } from './jetways.ts'
 import { checkName, claim } from './names.ts'
@@ -19,6 +20,8 @@ export interface ParseOptions {
   /** Name for messages. */
   readonly file: string
   readonly readFile: ReadFile
+  /** Names of the images that there are where it is to be applied; absent: nobody was asked yet. */
+  readonly images?: ReadonlySet<string>
 }
 
 /** Reads a topology. Throws ViolinError `topology-invalid`: file:line:column, what, and what to do. */
@@ -37,6 +40,7 @@ export function parseTopology(text: string, options: ParseOptions): Topology {
       'make several VIOLINs of it'
     )
   }
+  if (options.images !== undefined) checkImages(source, entities, options.images)
   checkAddresses(source, lans, entities)
   checkGateways(source, lans, entities)
   checkBridges(source, entities)
@@ -49,6 +53,23 @@ export function parseTopology(text: string, options: ParseOptions): Topology {
   const paths = new Map(entities.map(({ entity, path }) => [entity.name, path]))
   checkNetworking(source, topology, ({ name }) => paths.get(name) as Path)
   return topology
+}
+
+function checkImages(source: Source, entities: readonly PlacedEntity[], images: ReadonlySet<string>): void {
+  for (const { entity, path } of entities) {
+    const { name, image } = entity
+    if (image === tinyImage.name || images.has(image)) continue
+    const meant = nearest(image, [...images])
+    const way =
+      image === 'router' || image === 'host'
+        ? `make it: violin image build ${image}`
+        : `fetch it: violin image pull ${image}`
+    throw source.refuse(
+      [...path, 'image'],
+      `${name} begins with the image ${image}, which this host does not have`,
+      meant === null ? way : `did you mean ${meant}? Else ${way}`
+    )
+  }
 }
 
 function checkShape(source: Source): TopologyFile {

@@ -164,3 +164,16 @@ describe('programs beside the command line', () => {
     assert.match(stderr, /violin init/)
   })
 })
+
+describe('an image that the host does not have', () => {
+  it('is refused with its place, by plan as by apply', async () => {
+    const input = topology.replace('ip: 10.0.0.9', 'image: routr')
+    for (const verb of ['plan', 'apply'])
+      refused(
+        await bench.violin([verb, '-'], { input }),
+        1,
+        /standard input:3:77: b begins with the image routr, which this host does not have; did you mean router\?/
+      )
+    assert.equal((await bench.violin(['plan', '-'], { input: input.replace('routr', 'router') })).status, 0)
+  })
+})

@@ -35,7 +35,7 @@ export const apply: Command<Context> = buildCommand<Flags, [file?: string], Cont
     positional: fileArgument
   },
   async func({ wait, timeout, yes = false, json = false }, file) {
-    const topology = await readTopology(file)
+    const topology = await readTopology(file, this.service)
     await confirmLosses(this, topology, yes)
     await showProgress(this.service.apply({ topology, wait, timeoutMs: timeout }), json)
   }

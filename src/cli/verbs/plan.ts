@@ -9,7 +9,7 @@ export const plan: Command<Context> = buildCommand<JsonFlag, [file?: string], Co
   docs: { brief: 'Say what `apply` would do, and why; change nothing' },
   parameters: { flags: jsonFlag, positional: fileArgument },
   async func({ json }, file) {
-    const planned = await this.service.plan({ topology: await readTopology(file) })
+    const planned = await this.service.plan({ topology: await readTopology(file, this.service) })
     if (json === true) return printJson(planned)
     process.stdout.write(planText(planned))
   }
