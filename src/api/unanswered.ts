@@ -63,7 +63,7 @@ export function whileUnanswered(
       asked.destroy(
         new ViolinError(
           'not-running',
-          `the daemon does not answer for ${Math.round(giveUpMs / 1_000)} s (${path})`,
+          `the daemon has not answered for ${Math.round(giveUpMs / 1_000)} s (${path})`,
           'see whether it is stopped (ps), and start it again: violin daemon'
         )
       )

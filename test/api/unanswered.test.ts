@@ -22,14 +22,14 @@ async function folder(stack: AsyncDisposableStack): Promise<string> {
 /** A process that listens on a socket and never answers, for it is stopped: its kernel takes connections alone. */
 async function stopped(path: string, stack: AsyncDisposableStack): Promise<void> {
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`
-  const process = spawn('node', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const daemon = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   stack.defer(async () => {
-    const ended = once(process, 'exit')
-    process.kill('SIGKILL')
+    const ended = once(daemon, 'exit')
+    daemon.kill('SIGKILL')
     await ended
   })
-  await once(process.stdout, 'data')
-  process.kill('SIGSTOP')
+  await once(daemon.stdout, 'data')
+  daemon.kill('SIGSTOP')
 }
 
 test('a daemon that is stopped is told of once, and every kind of request to it fails', async () => {
@@ -37,7 +37,7 @@ test('a daemon that is stopped is told of once, and every kind of request to it 
   const path = join(await folder(stack), 'api.sock')
   await stopped(path, stack)
   const isSilent = (error: unknown): boolean =>
-    error instanceof ViolinError && error.code === 'not-running' && /does not answer for/.test(error.message)
+    error instanceof ViolinError && error.code === 'not-running' && /has not answered for/.test(error.message)
   const requests = [
     (client: ReturnType<typeof connectApi>) => client.hosts({}),
     (client: ReturnType<typeof connectApi>) => client.events({ follow: true })[Symbol.asyncIterator]().next(),
