@@ -17,7 +17,8 @@ const folder = mkdtempSync(join(tmpdir(), 'violin-sim-test-'))
 after(() => rmSync(folder, { recursive: true }))
 
 function run(...args: string[]): { status: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  const env = { ...process.env, TMPDIR: folder }
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env })
   return { status, out: stdout, err: stderr }
 }
 
