@@ -31,15 +31,30 @@ async function answerOf(call: Call, request: unknown, look: Look): Promise<unkno
   }
 }
 
-async function* rowsOf(
+/** Not a generator: one that waits inside `next` could not be ended from outside, as who calls it may be. */
+function rowsOf(
   call: (request: unknown) => AsyncIterable<unknown>,
   request: unknown,
   look: Look
-): AsyncGenerator<unknown, void, void> {
-  try {
-    yield* call(request)
-  } catch (error: unknown) {
+): AsyncIterableIterator<unknown> {
+  const where = async (error: unknown): Promise<never> => {
     throw await whereOf(error, request, look)
+  }
+  let rows: AsyncIterator<unknown> | null = null
+  // What it refuses it refuses when it is read, whatever kind of stream it is.
+  const begun = (): AsyncIterator<unknown> => (rows ??= call(request)[Symbol.asyncIterator]())
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    next: () =>
+      Promise.resolve()
+        .then(() => begun().next())
+        .catch(where),
+    return: async () => {
+      const value: unknown = undefined
+      return (await rows?.return?.()) ?? { done: true, value }
+    }
   }
 }
 

@@ -44,3 +44,25 @@ test('who asks here for what only a host of a VIOLIN can do is told which hosts 
   assert.equal(looked.length, 5)
   assert.deepEqual(await service.about({}), await memory.about({}))
 })
+
+test('a stream that waits is ended from outside all the same', async () => {
+  const over = Promise.withResolvers<IteratorResult<never>>()
+  const waiting: AsyncIterableIterator<never> = {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    next: () => over.promise,
+    return() {
+      over.resolve({ done: true, value: undefined })
+      return over.promise
+    }
+  }
+  const service = sayingWhere({ ...createMemoryService(), events: () => waiting }, () =>
+    Promise.resolve(null)
+  )
+  const rows = service.events({ follow: true })[Symbol.asyncIterator]()
+  const next = rows.next()
+  await Promise.resolve()
+  await rows.return?.()
+  assert.deepEqual(await next, { done: true, value: undefined })
+})
