@@ -271,7 +271,8 @@ test('background programs of `run` stay, and its end is waited for', needs, asyn
   const { machine, settled } = await start(context, { run })
   assert.equal((await settled).state, 'running')
   const caller = await Caller.open(machine, {
-    argv: ['sh', '-c', 'cat /tmp/run; ps | grep -c "[s]leep 5432"']
+    // It has its name when its shell has become it, which nothing waits for.
+    argv: ['sh', '-c', 'cat /tmp/run; until ps | grep "[s]leep 5432" | wc -l | grep 1; do usleep 10000; done']
   })
   await caller.end()
   assert.equal(caller.stdout.toString(), 'done\n1\n')
