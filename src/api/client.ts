@@ -12,6 +12,7 @@ import {
   type SessionRequest
 } from '#core/session.ts'
 import type { Service } from './contract.ts'
+import { endable } from './endable.ts'
 import { type Method, encodeRequest, maxBodyBytes, methods, sessionUpgrade, tooLarge } from './methods.ts'
 import { type Patience, standardPatience, whileUnanswered } from './unanswered.ts'
 
@@ -61,20 +62,8 @@ async function unary(daemon: Daemon, method: Method, request: unknown): Promise<
   return opened(parse(answer)).ok
 }
 
-/** Not a generator: one that waits for its next row could not be ended from outside. */
 function stream(daemon: Daemon, method: Method, request: unknown): AsyncIterableIterator<unknown> {
-  const over = new AbortController()
-  const rows = rowsOf(daemon, method, request, over.signal)
-  return {
-    [Symbol.asyncIterator]() {
-      return this
-    },
-    next: () => rows.next(),
-    return() {
-      over.abort()
-      return rows.return()
-    }
-  }
+  return endable(({ signal }) => rowsOf(daemon, method, request, signal))
 }
 
 async function* rowsOf(

@@ -10,6 +10,7 @@ import type { ViolinView } from '#core/records/view.ts'
 import { attachedEntity } from '#core/resolve.ts'
 import type { Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { AttachRow } from '#api/contract.ts'
+import { endable } from '#api/endable.ts'
 import { againMark } from '#slice/contract.ts'
 import { freeRoutes } from './doors/attached.ts'
 import type { Doors } from './doors/doors.ts'
@@ -62,22 +63,10 @@ export class Attachments {
   }
 
   /**
-   * Puts this host on a vLAN, tells so, and keeps it there until the reader returns or {@link detach} is called. Not a
-   * generator: one that waits could not be ended from outside.
+   * Puts this host on a vLAN, tells so, and keeps it there until the reader returns or {@link detach} is called.
    */
   attach(request: AttachRequest): AsyncIterableIterator<AttachRow> {
-    const over = new AbortController()
-    const rows = this.#rows(request, over)
-    return {
-      [Symbol.asyncIterator]() {
-        return this
-      },
-      next: () => rows.next(),
-      return() {
-        over.abort()
-        return rows.return()
-      }
-    }
+    return endable((over) => this.#rows(request, over))
   }
 
   /** Takes this host off the vLANs that are meant; resolves with them when nothing of it is left here. Throws ViolinError. */

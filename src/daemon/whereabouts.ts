@@ -2,6 +2,7 @@
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Captured } from '#core/session.ts'
 import type { WhereaboutsRow } from '#api/contract.ts'
+import { endable } from '#api/endable.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import type { StatusMap } from './show.ts'
@@ -15,24 +16,14 @@ export interface WhereaboutsParts {
   readonly peers: Peers
 }
 
-/** Until the reader returns. Not a generator: one that waits could not be ended from outside. Throws `unknown-violin`. */
+/** Until the reader returns. Throws `unknown-violin`. */
 export function whereabouts(
   parts: WhereaboutsParts,
   name: string,
   what: Captured
 ): AsyncIterableIterator<WhereaboutsRow> {
-  const over = new AbortController()
-  const rows = follow(parts, parts.violins.find(name).id, what, over.signal)
-  return {
-    [Symbol.asyncIterator]() {
-      return this
-    },
-    next: () => rows.next(),
-    return() {
-      over.abort()
-      return rows.return()
-    }
-  }
+  const { id } = parts.violins.find(name)
+  return endable(({ signal }) => follow(parts, id, what, signal))
 }
 
 async function* follow(

@@ -8,11 +8,12 @@ import { createMemoryService } from '../api/memory-service.ts'
 
 const unknown = new ViolinError('unknown-violin', 'this host knows no VIOLIN net@purdue', 'it knows other')
 const refuse = (): Promise<never> => Promise.reject(unknown)
-// oxlint-disable-next-line require-yield
-async function* refuseLater(): AsyncGenerator<never, void, void> {
-  await Promise.resolve()
-  throw unknown
-}
+const refuseLater = (): AsyncIterableIterator<never> => ({
+  [Symbol.asyncIterator]() {
+    return this
+  },
+  next: refuse
+})
 
 test('who asks here for what only a host of a VIOLIN can do is told which hosts those are', async () => {
   const memory = createMemoryService()
