@@ -3,6 +3,7 @@
  * are asked by their API; during each they serve, and the host that is attacked stays within its memory.
  */
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { after, test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -104,6 +105,23 @@ async function withstand(t: TestContext, attack: string, ...more: readonly strin
 /** Runs a program of the member's to its end. */
 function attacker(attack: string, forSeconds: number, ...words: readonly string[]): Promise<Outcome> {
   return member.run(argvOf(attack, forSeconds, words), { timeoutMs: 60_000 })
+}
+
+/** Starts a program of the member's; resolves once its members are in place. */
+async function inPlace(
+  attack: string,
+  forSeconds: number,
+  ...words: readonly string[]
+): Promise<ChildProcess> {
+  const child = member.spawn(argvOf(attack, forSeconds, words))
+  const placed = Promise.withResolvers<ChildProcess>()
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+    if (said.includes('in place')) placed.resolve(child)
+  })
+  child.once('close', (status) => placed.reject(new Error(`${attack} ended with status ${status}: ${said}`)))
+  return placed.promise
 }
 
 function argvOf(attack: string, forSeconds: number, words: readonly string[]): string[] {
@@ -239,7 +257,7 @@ test('members around a key of the DHT who tell nothing, old or wrong values, or 
   await apply(honest, alone('here', 'a'))
   const { id: owner } = (await hostsAt(honest)).find(({ name }) => name === 'honest') as HostRow
   const keys = ['hidden', 'here'].map((name) => `name/${owner}/${name}`)
-  const surrounding = member.spawn(argvOf('eclipse', 100, keys.toSpliced(1, 0, honest.address)))
+  const surrounding = await inPlace('eclipse', 100, ...keys.toSpliced(1, 0, honest.address))
   const near = ({ name }: HostRow): boolean => name.startsWith('near')
   await until(
     'the surrounding members',
@@ -262,7 +280,7 @@ test('members around a key of the DHT who tell nothing, old or wrong values, or 
 })
 
 test('one revocation puts an admin and all that it let in out on every host, at once and for good', async (t) => {
-  const sitting = attacker('sit', 30, honest.address)
+  const sitting = outcomeOf(await inPlace('sit', 30, honest.address), '')
   await until(
     'members of the admin',
     () => hostsAt(honest),

@@ -9,7 +9,7 @@ import type { PublicKey } from '#core/ids.ts'
 import { freshSeed, keyOfSeed } from '#daemon/crypto.ts'
 import { protocolPrefix } from '#mesh/node.ts'
 import { kadAnswer, kadTypes, readKad } from './kad.ts'
-import { rogueMember } from './member.ts'
+import { rogueMember, sayInPlace } from './member.ts'
 import { appear, mint } from './minted.ts'
 import { type Attack, ask, flipped } from './records.ts'
 
@@ -43,6 +43,7 @@ export async function eclipse(attack: Omit<Attack, 'rogue'>): Promise<Record<str
       })
     )
   )
+  sayInPlace()
   // Until who started it has seen enough.
   await once(process.stdin.resume(), 'end', {
     signal: AbortSignal.timeout(Math.ceil(until - performance.now()))

@@ -6,7 +6,7 @@ import { mintToken } from '#core/admission/token.ts'
 import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from '#daemon/crypto.ts'
 import type { Host } from '#daemon/host.ts'
-import { type Rogue, type RogueOptions, rogueMember } from './member.ts'
+import { type Rogue, type RogueOptions, rogueMember, sayInPlace } from './member.ts'
 import { type Attack, ask, bringing, dayMs, hostBody, meshTopic, sealedAnyhow } from './records.ts'
 
 /** How many members an admin mints, each with a record as large as it may be. */
@@ -115,6 +115,7 @@ export async function sit({
     )
   )
   const rogues = await Promise.all(come.map((one) => one()))
+  sayInPlace()
   const cut = await Promise.all(rogues.map(async (rogue) => isCut(rogue, until)))
   const again = await Promise.allSettled(come.map((one) => one()))
   return {
