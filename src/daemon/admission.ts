@@ -199,7 +199,7 @@ export class Admission {
     if (id === this.#host.identity.id)
       throw new ViolinError('refused', 'a host does not revoke itself', 'use violin leave')
     const host = publicKeyOf(id) as PublicKey
-    const target = this.#records.chainOf(host) ?? this.#grantedTo(host)
+    const target = this.#records.seats.chainOf(host) ?? this.#grantedTo(host)
     const draft = await this.#revocation(host, target, andBelow, name)
     const others = this.#cutBy(draft).filter((one) => one.id !== id)
     const revoked = { id, name, isKnown: target !== null, others }
@@ -234,7 +234,7 @@ export class Admission {
       .map((violin) => set.get('violin', owner, violin)?.chain ?? null)
       .find((chain) => chain !== null)
     const above = hosts
-      .map((host) => this.#records.chainOf(publicKeyOf(host) as PublicKey))
+      .map((host) => this.#records.seats.chainOf(publicKeyOf(host) as PublicKey))
       .find((chain) => chain !== null)
     if (target === undefined && above === undefined)
       throw new ViolinError(

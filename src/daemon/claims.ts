@@ -21,7 +21,7 @@ import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { EntityStatus } from '#slice/contract.ts'
 import type { Doors } from './doors/doors.ts'
 import type { Host } from './host.ts'
-import { type Records, revokedHosts } from './records.ts'
+import type { Records } from './records.ts'
 
 /** What this host sees of others by libp2p. */
 export interface CoHosts {
@@ -164,7 +164,7 @@ export class Claims {
   #sight(): Sight {
     const { members } = this.#records.view
     const named = [...this.#records.view.violins.values()].flatMap(({ holders }) => [...holders])
-    const revoked = revokedHosts(new Set(named), this.#records)
+    const revoked = this.#records.seats.revoked(new Set(named))
     return {
       self: this.#host.identity.id,
       lostForMs: (host) => this.#lostForMs(host),

@@ -15,7 +15,7 @@ import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { peersSection } from './founding.ts'
 import { type Host, placeOf } from './host.ts'
-import { type Records, revokedHosts } from './records.ts'
+import type { Records } from './records.ts'
 import { Watching } from './watching.ts'
 import { encodeJson, parseJson } from './wire.ts'
 
@@ -123,7 +123,7 @@ export class Peers {
   }
 
   isShutOut(host: HostId): boolean {
-    return revokedHosts([host], this.#records).size > 0
+    return this.#records.seats.revoked([host]).size > 0
   }
 
   /** Left the mesh, or shut out of it: it hears of nothing any more. */
@@ -198,7 +198,7 @@ export class Peers {
     const members = this.#mesh.members()
     const { displaced } = this.#records.view
     const out = new Set([
-      ...revokedHosts(members, this.#records),
+      ...this.#records.seats.revoked(members),
       ...members.filter((peer) => displaced.has(peer) || this.#hasLapsed(peer))
     ])
     for (const peer of out) {
@@ -211,7 +211,7 @@ export class Peers {
 
   #hasLapsed(peer: HostId): boolean {
     const key = publicKeyOf(peer)
-    const chain = key === null ? null : this.#records.chainOf(key)
+    const chain = key === null ? null : this.#records.seats.chainOf(key)
     return chain !== null && chain.endsAt <= this.#records.now
   }
 
@@ -275,7 +275,7 @@ export function rememberedPeers(
     if (members.get(id)?.body.left !== true) add(id, storedAddresses(value))
   }
   known.delete(self)
-  for (const out of revokedHosts(known.keys(), records)) known.delete(out)
+  for (const out of records.seats.revoked(known.keys())) known.delete(out)
   return [...known].map(([id, addresses]) => ({ id, addresses: [...addresses] }))
 }
 

@@ -125,8 +125,8 @@ export function hostMesh(
     listen: options.listen,
     meshId: identity.mesh,
     presentation: () => host.chain.bytes,
-    admit: (peer, presented) => records.admits(peer, presented),
-    why: (peer, presented) => records.whyOut(peer, presented),
+    admit: (peer, presented) => records.seats.admits(peer, presented),
+    why: (peer, presented) => records.seats.whyOut(peer, presented),
     refused: (why) => records.refused(why),
     remembered: () =>
       placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),

@@ -17,7 +17,7 @@ import type { Journal, Subject } from './events.ts'
 import type { Images, WantedImage } from './images.ts'
 import type { Doors } from './doors/doors.ts'
 import type { Host } from './host.ts'
-import { type Records, revokedHosts } from './records.ts'
+import type { Records } from './records.ts'
 import { Runs } from './runs.ts'
 import type { SliceTold } from './slices/connection.ts'
 import type { Slices } from './slices/slices.ts'
@@ -292,7 +292,7 @@ export class Reconciler {
     return awaited.flatMap(([violin, { part }]) => {
       if (part === null) return []
       const hosts = part.lans.flatMap(({ members }) => members)
-      return [{ violin, part: withoutHosts(part, revokedHosts(hosts, this.#records)), ended: false }]
+      return [{ violin, part: withoutHosts(part, this.#records.seats.revoked(hosts)), ended: false }]
     })
   }
 
@@ -358,7 +358,7 @@ export class Reconciler {
     // Neither a port nor a vote nor a trunk for an owner that is refused.
     if (this.#claims.refusesOwnerOf(violin)) return { ...part, entities: [], lans: [], peers: [] }
     const hosts = part.lans.flatMap(({ members }) => members)
-    return withoutHosts(part, revokedHosts(hosts, this.#records))
+    return withoutHosts(part, this.#records.seats.revoked(hosts))
   }
 
   #decideLater(inMs: number | null): void {

@@ -2,9 +2,7 @@
  * The records of this host at work: kept in the store, spread by gossip, repaired with neighbours, seen
  * through the view. Correctness rests on the repair alone; gossip makes it fast.
  */
-import { type Chain, isRefusal, verifyChain } from '#core/admission/chain.ts'
-import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
-import { keepsSlot } from '#core/admission/seat.ts'
+import { publicKeyOf } from '#core/admission/host-id.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, Instant, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
@@ -40,6 +38,7 @@ import { crypto } from './crypto.ts'
 import { Doubles } from './doubles.ts'
 import { Awaited } from './awaited.ts'
 import { RecordStore, storeKey } from './record-store.ts'
+import { Seats } from './seats.ts'
 
 /** A neighbour drawn at random is asked this often: what gossip lost is late by about this much. */
 const repairEveryMs = 3_000
@@ -47,8 +46,6 @@ const repairEveryMs = 3_000
 const repairTimeoutMs = 20_000
 /** At most so many records that an exchange brought are gossiped on; more are a newcomer's first load. */
 const passedOn = 16
-/** What so many peers showed is remembered before those that are not connected are forgotten. */
-const maxShown = 1024
 /** The topic of all members. */
 export const meshTopic = 'mesh'
 
@@ -68,6 +65,7 @@ export interface RecordsOptions {
 
 export class Records {
   readonly set: RecordSet
+  readonly seats: Seats
   readonly #self: HostId
   readonly #wallNow: () => WallTime
   readonly #store: RecordStore
@@ -83,10 +81,6 @@ export class Records {
   readonly #budget = new AuthorBudget()
   readonly #listeners = new Set<RecordsListener>()
   readonly #topics = new Map<string, Scope>()
-  /** Hosts whose records revocations took out; a host that is let in anew has another key. */
-  readonly #cut = new Set<HostId>()
-  /** What members showed when they connected: some have no record yet, or none any more. */
-  readonly #shown = new Map<HostId, Chain>()
   /** Hosts that answered an exchange since this daemon's start. */
   readonly #answered = new Map<HostId, number>()
   /** Exchanges under way, by peer: one at a time with each. */
@@ -99,6 +93,12 @@ export class Records {
   /** Loads what the store holds; what ended meanwhile is dropped by the merge itself. */
   constructor(options: RecordsOptions) {
     this.set = new RecordSet({ root: options.root, crypto })
+    this.seats = new Seats({
+      set: this.set,
+      view: () => this.view,
+      now: () => this.now,
+      isConnected: (host) => this.#mesh?.isMember(host) === true
+    })
     this.#self = options.self
     this.#wallNow = options.wallNow ?? ((): WallTime => Date.now() as WallTime)
     this.#store = new RecordStore(options.store, options.tell)
@@ -108,10 +108,9 @@ export class Records {
     for (const { key, value } of this.#store.entries()) {
       const merged = this.set.merge(value, this.now)
       if (merged.reason === 'expired' || merged.reason === 'too-new') over.push(key)
-      if (merged.reason === 'revoked' && merged.record?.kind === 'host')
-        this.#cut.add(merged.record.body.host)
-      for (const record of merged.verdict === 'accepted' ? merged.removed : [])
-        if (record.kind === 'host' && this.set.isRevoked(record.chain)) this.#cut.add(record.body.host)
+      if (merged.reason === 'revoked' && merged.record !== null) this.seats.cut([merged.record])
+      if (merged.verdict === 'accepted')
+        this.seats.cut(merged.removed.filter(({ chain }) => this.set.isRevoked(chain)))
       if (merged.verdict === 'rejected')
         options.log('a stored record does not open', { key, reason: merged.reason })
     }
@@ -146,44 +145,11 @@ export class Records {
     return this.#clock.aheadMs(steady(), this.now)
   }
 
-  /** Whether a revocation took this host's record out, or cuts what it showed when it connected. */
-  wasCut(host: HostId): boolean {
-    return this.#cut.has(host) || this.set.isRevoked(this.#shown.get(host) ?? null)
-  }
-
-  /** Whether what a peer showed makes it a member: a living chain to this mesh's root that ends with its key. */
-  admits(peer: HostId, presented: Uint8Array): boolean {
-    const chain = verifyChain(presented, this.set.root, crypto)
-    if (isRefusal(chain) || chain.kind !== 'host' || chain.host !== peer) return false
-    const isMember =
-      chain.endsAt > this.now && !this.set.isRevoked(chain) && keepsSlot(chain, this.view.slots)
-    if (isMember) this.#noteShown(peer, chain)
-    return isMember
-  }
-
-  /** What tells a peer that it was shut out: the revocation that cuts what it showed; null: it was not. */
-  whyOut(peer: HostId, presented: Uint8Array): Uint8Array | null {
-    const chain = verifyChain(presented, this.set.root, crypto)
-    return isRefusal(chain) || chain.host !== peer ? null : (this.set.revocationOf(chain)?.bytes ?? null)
-  }
-
   /** Who refused this host said why: a revocation, which is taken as any other, by what it shows. */
   refused(why: Uint8Array): void {
     if (why.length > maxRecordBytes) return
     const merged = this.set.merge(why, this.now, ({ kind }) => kind === 'revocation')
     if (merged.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
-  }
-
-  #noteShown(peer: HostId, chain: Chain): void {
-    this.#shown.set(peer, chain)
-    if (this.#shown.size <= maxShown) return
-    for (const one of this.#shown.keys())
-      if (one !== peer && this.#mesh?.isMember(one) !== true) this.#shown.delete(one)
-  }
-
-  /** The chain of a host as its record, a revocation or itself showed it; null: unknown. */
-  chainOf(host: PublicKey): Chain | null {
-    return this.set.chainOf(host) ?? this.#shown.get(hostIdOf(host)) ?? null
   }
 
   /** Whether a host's records and this host's were compared since this daemon's start. */
@@ -439,8 +405,7 @@ export class Records {
     removed: readonly SignedRecord[],
     sync: boolean
   ): Promise<void> {
-    if (accepted.some(({ kind }) => kind === 'revocation'))
-      for (const record of removed) if (record.kind === 'host') this.#cut.add(record.body.host)
+    if (accepted.some(({ kind }) => kind === 'revocation')) this.seats.cut(removed)
     for (const record of removed) {
       const cut = record.kind === 'violin' ? this.set.revocationOf(record.chain) : null
       if (cut === null) continue
@@ -493,16 +458,4 @@ function steady(): Instant {
 /** Opaque to who does not hold the VIOLIN. */
 function topicOf(violin: ViolinId): string {
   return hex(crypto.sha256(ascii(`violin topic ${violin}`)).subarray(0, 16))
-}
-
-/** Those of the given hosts that revocations shut out: by their own key, or by one above them. */
-export function revokedHosts(hosts: Iterable<HostId>, records: Records): ReadonlySet<HostId> {
-  const { revoked } = records.view
-  const out = new Set<HostId>()
-  if (revoked.size === 0) return out
-  for (const host of hosts) {
-    const key = publicKeyOf(host)
-    if ((key !== null && revoked.has(key)) || records.wasCut(host)) out.add(host)
-  }
-  return out
 }

@@ -10,7 +10,7 @@ import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { TrunkHalf } from '#slice/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
-import { type Records, revokedHosts } from './records.ts'
+import type { Records } from './records.ts'
 import { trunkHalf } from './slices/schema.ts'
 import type { Slices } from './slices/slices.ts'
 import { answer, ask } from './wire.ts'
@@ -170,7 +170,7 @@ export class TrunkAgreement {
       if (members.includes(this.#self)) for (const host of members) hosts.add(host)
     }
     hosts.delete(this.#self)
-    for (const out of revokedHosts(hosts, this.#records)) hosts.delete(out)
+    for (const out of this.#records.seats.revoked(hosts)) hosts.delete(out)
     return hosts
   }
 }

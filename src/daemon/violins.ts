@@ -60,13 +60,13 @@ export class Violins {
     const match = candidates.length === 1 ? candidates[0] : mine.length === 1 ? mine[0] : undefined
     if (match !== undefined) return match
     if (candidates.length > 1) {
-      const ways = candidates
-        .map((violin) => `${violin.name}@${this.#peers.nameOf(violin.ownerHost)}`)
-        .join(', ')
+      const owned = candidates.map(({ name: one, ownerHost }) => `${one}@${this.#peers.nameOf(ownerHost)}`)
+      // A host that left may share its name with one that came.
+      const ways = new Set(owned).size === owned.length ? owned : candidates.map(({ id }) => id.slice(0, 12))
       throw new ViolinError(
         'ambiguous-name',
         `${candidates.length} VIOLINs are named ${wanted}`,
-        `name it with its owner or by id: ${ways}`
+        `name it with its owner or by id: ${ways.join(', ')}`
       )
     }
     const known = all.map((violin) => violin.name).join(', ')
