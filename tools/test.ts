@@ -42,10 +42,7 @@ function phases(files: readonly string[]): Phase[] {
   const rest = files.filter((file) => !endToEnd.test(file) && !alone.test(file))
   return [
     { files: rest, concurrency: cpus + 1 },
-    {
-      files: files.filter((file) => endToEnd.test(file) && !alone.test(file)),
-      concurrency: Math.max(1, cpus - 1)
-    },
+    { files: files.filter((file) => endToEnd.test(file) && !alone.test(file)), concurrency: cpus },
     { files: files.filter((file) => alone.test(file)), concurrency: 1 }
   ].filter((phase) => phase.files.length > 0)
 }
