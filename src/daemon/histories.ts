@@ -52,15 +52,13 @@ export class Histories {
     })
     answer(parts.mesh, 'events', question, (asked, from) => {
       const seen = this.#records.view.violins.get(asked.violin as ViolinId)
-      const mayKnow = seen?.holders.has(from) === true && !isGuest(seen, from)
-      return Promise.resolve(mayKnow ? this.#own(seen) : [])
+      return Promise.resolve(seen !== undefined && isTold(seen, from) ? this.#own(seen) : [])
     })
   }
 
   /** All that its hosts tell of a VIOLIN now, and at the end which of them did not answer. */
   async *read(violin: ViolinView): AsyncGenerator<EventRow, void, void> {
-    // Others tell a guest nothing.
-    const hosts = isGuest(violin, this.#self) ? [this.#self] : [...violin.holders]
+    const hosts = isTold(violin, this.#self) ? [...violin.holders] : [this.#self]
     const told = await Promise.all(hosts.map(async (host) => [host, await this.#of(host, violin)] as const))
     yield* merged(
       told.flatMap(([host, history]) => (history === null ? [] : [{ host: this.#nameOf(host), history }])),
@@ -86,8 +84,9 @@ export class Histories {
   }
 }
 
-function isGuest({ spec, ownerHosts }: ViolinView, host: HostId): boolean {
-  return spec !== null && !ownerHosts.includes(host) && isGuestHost(spec, host)
+/** Whether others tell a host: not a guest, and of what is over, where nobody knows who was one, its owner alone. */
+function isTold({ spec, ownerHosts, holders }: ViolinView, host: HostId): boolean {
+  return ownerHosts.includes(host) || (spec !== null && holders.has(host) && !isGuestHost(spec, host))
 }
 
 /** One order for all readers: by time, then by host; each host's rows stay in the order in which it told them. */

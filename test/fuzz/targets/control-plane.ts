@@ -427,7 +427,8 @@ const ownerRequests: Target = {
 
 const noRecords = {
   set: mesh,
-  view: { members: new Map(), violins: new Map(), revoked: new Map() }
+  view: { members: new Map(), violins: new Map(), revoked: new Map() },
+  seats: { revoked: () => new Set() }
 } as unknown as Records
 
 const stored: Target = {
