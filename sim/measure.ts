@@ -27,7 +27,7 @@ export interface Figure {
   readonly values: readonly number[]
 }
 
-/** What a run took, once its world stood: of the processor, which others may use as well, and of the day. */
+/** What a run took, once its mesh had settled: of the processor, which others may use as well, and of the day. */
 export interface Took {
   readonly cpuMs: number
   readonly realMs: number
@@ -76,10 +76,10 @@ export function measured(scenario: Scenario): Measuring {
       if (scenario.steps.some(({ fault }) => fault.kind === 'change')) watchVersions(world, versions)
       if (scenario.steps.some(({ fault }) => fault.kind === 'partition')) watchHealing(world, healed)
     },
-    add({ world, ms, violation }, took) {
+    add({ world, ms, settledMs, violation }, took) {
       figures.push({ name: 'simulated', unit: 's', values: [ms / 1_000] })
-      figures.push({ name: 'simulated time over CPU time', unit: '×', values: [ms / took.cpuMs] })
-      figures.push({ name: 'simulated time over real time', unit: '×', values: [ms / took.realMs] })
+      figures.push({ name: 'simulated time over CPU time', unit: '×', values: [settledMs / took.cpuMs] })
+      figures.push({ name: 'simulated time over real time', unit: '×', values: [settledMs / took.realMs] })
       if (violation !== null) return
       if (moves !== null) figures.push(...moves.figures())
       if (deaths !== null) figures.push(...deaths.figures(ms))

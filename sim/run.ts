@@ -7,7 +7,7 @@ import type { HostKey } from '#core/ids.ts'
 import type { Scenario } from './scenario.ts'
 import type { Seen } from './seen.ts'
 import { describeLine, lanPrefix } from './sketch.ts'
-import { type Violation, World } from './world.ts'
+import { settleMs, type Violation, World } from './world.ts'
 
 /** How often invariants look at the whole world. */
 const lookEveryMs = 250
@@ -22,6 +22,8 @@ export interface Outcome {
   readonly violation: Violation | null
   /** Simulated time that passed. */
   readonly ms: number
+  /** Of it, since the mesh had settled. */
+  readonly settledMs: number
 }
 
 export interface RunOptions {
@@ -31,8 +33,8 @@ export interface RunOptions {
   readonly drawn?: boolean
   /** Told of the world before it runs: for measuring. */
   readonly prepare?: (world: World) => void
-  /** Told when the mesh stands and time begins. */
-  readonly begun?: () => void
+  /** Told when the mesh has settled: all have met, and what the scenario tells begins. */
+  readonly settled?: () => void
 }
 
 /** Runs a scenario to its end, or to the first invariant that does not hold. */
@@ -43,12 +45,13 @@ export function runScenario(scenario: Scenario, options: RunOptions): Outcome {
   world.watch((seen) => draw(world, seen))
   options.prepare?.(world)
   world.begin()
-  options.begun?.()
+  if (options.settled !== undefined) world.clock.at(settleMs, options.settled)
   world.run(() => {
     for (const watcher of watchers) watcher.look?.()
   }, lookEveryMs)
   if (world.violations.length === 0) for (const watcher of watchers) watcher.end?.()
-  return { world, violation: world.violations[0] ?? null, ms: world.clock.now }
+  const { now } = world.clock
+  return { world, violation: world.violations[0] ?? null, ms: now, settledMs: Math.max(0, now - settleMs) }
 }
 
 /** Notes what a person wants to see of a failing run. */

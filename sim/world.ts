@@ -29,8 +29,8 @@ import { startWeather } from './weather.ts'
 
 /** When the world begins, by every wall clock that is right. */
 const beginning = 1_800_000_000_000
-/** Time that elections and records get before anything befalls them. */
-const settleMs = 5_000
+/** Time in which all hosts meet, before anything befalls them. */
+export const settleMs = 5_000
 /** Nodes of trees of records by which sets find one another: some states of 10,000 hosts. */
 const sharedTreeNodes = 262_144
 /** A look at whole states takes in so many hosts, or such a part of them: every host is seen within two seconds. */

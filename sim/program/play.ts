@@ -26,7 +26,7 @@ export function play(options: Options): number {
       seed,
       bugs: options.bugs,
       prepare: measuring.prepare,
-      begun: () => (took = stopwatch())
+      settled: () => (took = stopwatch())
     })
     const spent = took()
     measuring.add(outcome, spent)

@@ -128,7 +128,9 @@ test('who is there by an offer sees what is his own, of all that is told of a VI
   const question = new TextEncoder().encode(JSON.stringify({ violin: changed.id }))
   const asked = async (): Promise<string> => {
     const signal = AbortSignal.timeout(5_000)
-    return new TextDecoder().decode(await guest.mesh.request(owner.host.identity.id, 'events', question, signal))
+    return new TextDecoder().decode(
+      await guest.mesh.request(owner.host.identity.id, 'events', question, signal)
+    )
   }
   assert.equal(await asked(), '[]')
   // Nor once it is over, when nobody knows any more who was there by an offer.

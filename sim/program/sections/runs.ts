@@ -25,7 +25,7 @@ export function runOne(name: string, hosts: number, seed: number, change: Partia
   const outcome = runScenario(scenario, {
     seed,
     prepare: measuring.prepare,
-    begun: () => (took = stopwatch())
+    settled: () => (took = stopwatch())
   })
   const spent = took()
   measuring.add(outcome, spent)

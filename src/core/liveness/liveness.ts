@@ -80,6 +80,9 @@ interface Watch {
   muteMs: number
 }
 
+/** What comes of nearly every tick. */
+const nothing: readonly Effect[] = []
+
 export class Liveness {
   readonly #with: LivenessOptions
   readonly #startedAt: Instant
@@ -237,6 +240,7 @@ export class Liveness {
   readonly #isDead = (host: HostId): boolean => this.#dead.has(host)
 
   #flush(): readonly Effect[] {
+    if (this.#effects.length === 0) return nothing
     const effects = this.#effects
     this.#effects = []
     return effects

@@ -68,13 +68,6 @@ export function remove(tree: Tree | null, key: string, keyOf: KeyOf, share: Shar
   return share(left > maxLeaf ? branchOf(children) : leafOf(children.flatMap((one) => [...recordsOf(one)])))
 }
 
-/** Its leaves in order. */
-export function* leavesOf(tree: Tree | null): Generator<Tree, void, void> {
-  if (tree === null) return
-  if (tree.children === null) yield tree
-  for (const child of tree.children ?? []) yield* leavesOf(child)
-}
-
 /** The record with this key. */
 export function find(tree: Tree | null, key: string, keyOf: KeyOf): SignedRecord | null {
   let node = tree
