@@ -346,6 +346,8 @@ test('rules of a router lead what they say to whom they name, in the families th
   assert.deepEqual(
     (made['/etc/violin/rules'] ?? '').split('\n').filter((line) => !line.includes('flush')),
     [
+      // Before all of them: none is for what the router says itself.
+      ...['4', '6'].map((family) => `/sbin/ip -${family} rule add pref 999 iif lo goto 32766 protocol 201`),
       '/sbin/ip -4 route replace default via 10.0.2.2 table 1000',
       '/sbin/ip -4 rule add pref 1000 from 10.0.1.0/24 to all ipproto tcp dport 80 lookup 1000 protocol 201',
       '/sbin/ip -6 route replace default via fd00:2::2 table 1000',

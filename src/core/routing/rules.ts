@@ -9,6 +9,8 @@ import type { RoutingRule, Spec, SpecEntity } from '../spec.ts'
 
 /** Priority of the first rule, after the kernel's own for this machine (0) and before its main table (32,766). */
 const firstPriority = 1_000
+/** Of the kernel: the rule that leads into its main table. */
+const mainPriority = 32_766
 /** By which these rules are told from all others. */
 const protocol = 201
 /** Busybox's would not know of ports. */
@@ -17,13 +19,15 @@ const ip = '/sbin/ip'
 /** The script; null: there are none. */
 export function rulesScript(spec: Spec, self: SpecEntity): string | null {
   if (self.rules === undefined) return null
-  const forget = [false, true].map(
-    (ipv6) => `${ip} ${family(ipv6)} rule flush protocol ${protocol} 2>/dev/null || true`
-  )
+  // What the router says itself (answers, names, words between routers) is not forwarded: it comes from nowhere outside.
+  const before = [false, true].flatMap((ipv6) => [
+    `${ip} ${family(ipv6)} rule flush protocol ${protocol} 2>/dev/null || true`,
+    `${ip} ${family(ipv6)} rule add pref ${firstPriority - 1} iif lo goto ${mainPriority} protocol ${protocol}`
+  ])
   const lines = self.rules.flatMap((rule, place) =>
     [false, true].flatMap((ipv6) => ruleLines(spec, self, rule, firstPriority + place, ipv6))
   )
-  return [...forget, ...lines, ''].join('\n')
+  return [...before, ...lines, ''].join('\n')
 }
 
 function ruleLines(
