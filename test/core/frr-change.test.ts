@@ -119,7 +119,7 @@ function settled(routing: Routing): Spec {
   const more = { routing, multicast: 'pim' } as const
   return resolveTopology(
     topology(lans, [
-      entity('x', ['a']),
+      entity('x', ['a'], { anycast: ['10.99.0.1'] }),
       router('r', ['a', 'b'], more),
       router('s', ['b', 'c'], more),
       router('t', ['c', 'd'], more)

@@ -253,6 +253,25 @@ test('a vLAN that a bridge opens is no stub: others may speak there', () => {
   }
 })
 
+test('a router with a configuration of its own may speak: beside it no vLAN is a stub, nor one of two', () => {
+  const data = new TextEncoder().encode('router ospf\n')
+  const files = [{ path: '/etc/frr/frr.conf', mode: 0o644, data }]
+  for (const routing of ['ospf', 'isis', 'rip'] as const) {
+    const { entities, ...rest } = chain(routing)
+    const alone = entities.map((one) =>
+      one.name === 's' ? { ...one, routing: 'none' as const, files } : one
+    )
+    const third = router('t', [['b', '10.0.2.3']], { routing })
+    for (const among of [alone, [...alone, third]]) {
+      const conf = given(resolve({ ...rest, entities: among }), 'r')['/etc/frr/frr.conf'] ?? ''
+      assert.doesNotMatch(conf, /point-to-point|passive-interface eth1/)
+      assert.doesNotMatch(conf, /^interface eth1\n( .*\n)* .*passive/m)
+      // Where nobody else is, it asks nobody.
+      assert.match(conf, /passive-interface eth0|^interface eth0\n( .*\n)* .*passive/m)
+    }
+  }
+})
+
 test('a vHost more in the file changes no number of a router', () => {
   for (const routing of ['bgp', 'isis'] as const) {
     const { entities, ...rest } = chain(routing)
@@ -287,6 +306,26 @@ test('a vHost with an anycast address speaks what its router does, and carries n
     given(spec, 'r')['/etc/frr/frr.conf'] ?? '',
     /interface eth0\n(?! ip ospf passive)( .*\n)*? ip ospf bfd\n/
   )
+})
+
+test('by BGP and RIP a vHost with an anycast address tells that alone: over it there is no way to anywhere else', () => {
+  const of = (routing: Routing): string => {
+    const { entities, ...rest } = chain(routing)
+    const both = entity('h', ['a', 'b'], { anycast: ['10.99.0.1', '10.99.0.2'] })
+    const spec = resolve({ ...rest, entities: entities.map((one) => (one.name === 'h' ? both : one)) })
+    assert.doesNotMatch(given(spec, 'r')['/etc/frr/frr.conf'] ?? '', /prefix-list/)
+    return given(spec, 'h')['/etc/frr/frr.conf'] ?? ''
+  }
+  const four = 'ip prefix-list own seq 1 permit 10.99.0.1/32\nip prefix-list own seq 2 permit 10.99.0.2/32\n'
+  const six = 'ipv6 prefix-list own seq 1 deny any\n'
+  const [bgp, rip] = [of('bgp'), of('rip')]
+  for (const conf of [bgp, rip]) assert.ok(conf.includes(four) && conf.includes(six), conf)
+  const neighbours = [...bgp.matchAll(/^ {2}neighbor (\S+) activate$/gm)].map(([, address]) => address)
+  // Two routers, one of which is on both vLANs, in both families.
+  assert.equal(neighbours.length, 6)
+  for (const one of neighbours) assert.ok(bgp.includes(`  neighbor ${one} prefix-list own out\n`), one)
+  assert.match(rip, /^router rip\n( .*\n)* distribute-list prefix own out\n/m)
+  assert.match(rip, /^router ripng\n( .*\n)* ipv6 distribute-list prefix own out\n/m)
 })
 
 test('by RIPng, which passes over a loopback interface, a vHost tells its anycast address with what is connected', () => {

@@ -150,8 +150,7 @@ routers:
     await apply(home, ruled('{ from: a, via: t }'))
     await takes(overT, 'x', '10.0.4.9')
     // No rule is for what the router says itself: it answers on the vLAN whose frames it leads elsewhere.
-    for (const r of ['10.0.1.1', 'fd00:1::1'])
-      await inside(home, 'ruled/x', 'ping', '-c', '1', '-W', '2', r)
+    for (const r of ['10.0.1.1', 'fd00:1::1']) await inside(home, 'ruled/x', 'ping', '-c', '1', '-W', '2', r)
     // It was not started anew.
     await inside(home, 'ruled/r', 'ls', '/tmp/here')
     await remove(home, 'ruled')

@@ -1,7 +1,7 @@
 /** BGP (RFC 4271): every speaker is an autonomous system of its own, and a neighbour of all that share a vLAN with it. */
 import type { Spec, SpecEntity } from '../spec.ts'
 import { leadsOut, type Link, numberOf, routerId } from './links.ts'
-import { bfdProfile, block, type Section } from './section.ts'
+import { bfdProfile, block, ownList, ownPrefixes, type Section } from './section.ts'
 
 /** The first of the numbers for private use (RFC 6996); a file has fewer entities than there are. */
 const firstAs = 64_512
@@ -17,14 +17,17 @@ export function bgp(spec: Spec, self: SpecEntity, links: readonly Link[]): Secti
       ...(link.ipv6 === undefined || ipv6 === undefined ? [] : [{ entity, ipv6: true, address: ipv6 }])
     ])
   )
-  const families = [false, true].flatMap((ipv6) => {
+  const runs = [false, true].filter((ipv6) => neighbours.some((one) => one.ipv6 === ipv6))
+  const families = runs.flatMap((ipv6) => {
     const own = neighbours.filter((one) => one.ipv6 === ipv6)
-    if (own.length === 0) return []
     return [
       `address-family ${ipv6 ? 'ipv6' : 'ipv4'} unicast`,
       ' redistribute connected',
       ...(leadsOut(self) && !ipv6 ? [' network 0.0.0.0/0'] : []),
-      ...own.map(({ address }) => ` neighbor ${address} activate`),
+      ...own.flatMap(({ address }) => [
+        ` neighbor ${address} activate`,
+        ...(self.kind === 'host' ? [` neighbor ${address} prefix-list ${ownList} out`] : [])
+      ]),
       ` maximum-paths ${maxPaths}`,
       'exit-address-family'
     ]
@@ -45,7 +48,8 @@ export function bgp(spec: Spec, self: SpecEntity, links: readonly Link[]): Secti
     ]),
     ...families
   ]
-  return { interfaces: new Map(), blocks: [block(`router bgp ${asOf(spec, self)}`, lines)] }
+  const lists = runs.flatMap((ipv6) => ownPrefixes(self, ipv6))
+  return { interfaces: new Map(), blocks: [...lists, block(`router bgp ${asOf(spec, self)}`, lines)] }
 }
 
 function asOf(spec: Spec, entity: SpecEntity): number {

@@ -11,20 +11,20 @@ const helloMultiplier = 4
 
 export function isis(spec: Spec, self: SpecEntity, links: readonly Link[]): Section {
   const interfaces = new Map<string, string[]>()
-  for (const { name, ipv4, ipv6, neighbours, outside } of links) {
+  for (const { name, ipv4, ipv6, neighbours, strangers } of links) {
     const families = [
       ...(ipv4 === undefined ? [] : [`ip router isis ${instance}`]),
       ...(ipv6 === undefined ? [] : [`ipv6 router isis ${instance}`])
     ]
     if (families.length === 0) continue
-    if (neighbours.length === 0 && !outside) {
+    if (neighbours.length === 0 && !strangers) {
       interfaces.set(name, [...families, 'isis passive'])
       continue
     }
     interfaces.set(name, [
       ...families,
       'isis circuit-type level-2-only',
-      ...(neighbours.length === 1 && !outside ? ['isis network point-to-point'] : []),
+      ...(neighbours.length === 1 && !strangers ? ['isis network point-to-point'] : []),
       `isis hello-interval ${helloSeconds}`,
       `isis hello-multiplier ${helloMultiplier}`,
       'isis bfd',

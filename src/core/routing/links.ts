@@ -1,6 +1,7 @@
 /** Who speaks which routing protocol in a VIOLIN, and with whom on each of its vLANs. Pure. */
 import { addressOf } from '../resolve.ts'
 import type { Routing, Spec, SpecEntity, SpecNic } from '../spec.ts'
+import { frrPath } from './paths.ts'
 
 /** Protocols between routers; the others are no daemon's business. */
 export type Protocol = Exclude<Routing, 'none' | 'static'>
@@ -13,8 +14,8 @@ export interface Link {
   readonly ipv6: string | undefined
   /** Others on the vLAN that speak the same. */
   readonly neighbours: readonly Neighbour[]
-  /** A bridge leads out of it, open or not: more may speak there, whom nobody inside knows. */
-  readonly outside: boolean
+  /** More may speak there, of whom the file does not say what: by a configuration of their own, or beyond a bridge, open or not. */
+  readonly strangers: boolean
 }
 
 export interface Neighbour {
@@ -51,13 +52,18 @@ export function linksOf(spec: Spec, self: SpecEntity, speaks: (other: SpecEntity
   return self.nics.map((nic) => ({
     ...addresses(nic),
     name: nic.name,
-    outside: spec.entities.some(
-      ({ jetway, nics }) => jetway?.mode === 'bridge' && nics.some(({ lan }) => lan === nic.lan)
+    strangers: spec.entities.some(
+      (other) =>
+        other.name !== self.name && isStranger(other) && other.nics.some(({ lan }) => lan === nic.lan)
     ),
     neighbours: others.flatMap((entity) =>
       entity.nics.filter(({ lan }) => lan === nic.lan).map((one) => ({ entity, ...addresses(one) }))
     )
   }))
+}
+
+function isStranger({ jetway, files }: SpecEntity): boolean {
+  return jetway?.mode === 'bridge' || files.some(({ path }) => path === frrPath)
 }
 
 function addresses(nic: SpecNic): { ipv4: string | undefined; ipv6: string | undefined } {

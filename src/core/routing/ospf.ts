@@ -29,7 +29,7 @@ export function ospf(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
     for (const link of links) {
       if ((ipv6 ? link.ipv6 : link.ipv4) === undefined) continue
       const neighbours = link.neighbours.filter((one) => (ipv6 ? one.ipv6 : one.ipv4) !== undefined).length
-      if (neighbours === 0 && !link.outside) {
+      if (neighbours === 0 && !link.strangers) {
         add(link.name, [area, `${word} passive`])
         continue
       }
@@ -37,7 +37,7 @@ export function ospf(spec: Spec, self: SpecEntity, links: readonly Link[]): Sect
         `${word} hello-interval ${helloSeconds}`,
         `${word} dead-interval ${deadSeconds}`,
         // Two need nobody elected to speak for them, and no time to elect.
-        ...(neighbours === 1 && !link.outside ? [`${word} network point-to-point`] : []),
+        ...(neighbours === 1 && !link.strangers ? [`${word} network point-to-point`] : []),
         `${word} retransmit-interval ${retransmitSeconds}`,
         // The profile alone turns it on for version 3 only.
         `${word} bfd`,
