@@ -205,6 +205,25 @@ test('the daemons are those of which the configuration speaks, and start before 
   assert.match(start, /^set -e\n(.*\n)*for daemon in zebra bfdd isisd; do .*; done\nvtysh -b\n$/)
 })
 
+test('in a configuration of a user’s own daemons are found as FRR’s own programs and people write it', () => {
+  for (const [conf, ...wanted] of [
+    ['router bgp 65001\n neighbor 10.0.0.2 bfd\n neighbor 10.0.0.2 description bfd\n', 'bfdd', 'bgpd'],
+    ['router bgp 65001\n neighbor 10.0.0.2 description no bfd\n', 'bgpd'],
+    ['interface eth0\n ip ospf bfd profile fast\n', 'bfdd'],
+    ['interface eth0\n isis bfd\n', 'bfdd'],
+    ['interface eth0\n ip pim\n ip pim bfd\n', 'bfdd', 'pimd'],
+    ['router rip \n network eth0\n', 'ripd'],
+    ['router ripng\t\r\n', 'ripngd'],
+    ['vrf red\n ip route 10.0.0.0/8 10.0.1.1\nexit-vrf\n', 'staticd'],
+    ['router openfabric 1\n', 'fabricd'],
+    ['interface gre1\n ip nhrp network-id 1\n', 'nhrpd'],
+    ['router isis a\n segment-routing on\n', 'isisd'],
+    ['segment-routing\n traffic-eng\n', 'pathd'],
+    ['! router rip\n# router bgp 1\n']
+  ] as const)
+    assert.deepEqual(frrDaemons(conf), ['zebra', ...wanted], conf)
+})
+
 test('what nobody asked for is not there: static and silent routers, and vHosts, start nothing', () => {
   for (const routing of ['static', 'none'] as const)
     assert.deepEqual(given(resolve(chain(routing)), 'r'), { start: '' })

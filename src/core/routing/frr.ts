@@ -15,23 +15,29 @@ import { bfdProfile, block, type Section } from './section.ts'
 const bfdMs = 200
 const bfdMultiplier = 3
 
-/** Daemons of FRR in the order in which they start, and what in a configuration is theirs. */
+/**
+ * Daemons of FRR in the order in which they start, and what in a configuration is theirs: of a user's own, too, where a blank
+ * may stand at either end of a line.
+ */
 const daemons: readonly (readonly [name: string, sign: RegExp])[] = [
-  ['bfdd', /^bfd$/m],
-  ['staticd', /^ip(v6)? route /m],
-  ['ospfd', /^router ospf( |$)/m],
-  ['ospf6d', /^router ospf6( |$)/m],
-  ['bgpd', /^router bgp /m],
-  ['ripd', /^router rip$/m],
-  ['ripngd', /^router ripng$/m],
-  ['isisd', /^router isis /m],
-  ['pimd', /^ *ip (pim|igmp|msdp|mroute)( |$)/m],
-  ['pim6d', /^ *ipv6 (pim|mld)( |$)/m],
-  ['eigrpd', /^router eigrp /m],
-  ['babeld', /^router babel$/m],
-  ['ldpd', /^mpls ldp$/m],
-  ['pbrd', /^pbr-map /m],
-  ['vrrpd', /^ vrrp /m]
+  ['bfdd', /^\s*(bfd|(neighbor \S+|ip ospf|ipv6 ospf6|isis|ip pim|ipv6 pim) bfd)(\s|$)/m],
+  ['staticd', /^\s*ip(v6)? route\s/m],
+  ['ospfd', /^\s*router ospf(\s|$)/m],
+  ['ospf6d', /^\s*router ospf6(\s|$)/m],
+  ['bgpd', /^\s*router bgp(\s|$)/m],
+  ['ripd', /^\s*router rip(\s|$)/m],
+  ['ripngd', /^\s*router ripng(\s|$)/m],
+  ['isisd', /^\s*router isis\s/m],
+  ['pimd', /^\s*ip (pim|igmp|msdp|mroute)(\s|$)/m],
+  ['pim6d', /^\s*ipv6 (pim|mld)(\s|$)/m],
+  ['eigrpd', /^\s*router eigrp\s/m],
+  ['babeld', /^\s*router babel(\s|$)/m],
+  ['fabricd', /^\s*router openfabric\s/m],
+  ['nhrpd', /^\s*ip(v6)? nhrp\s/m],
+  ['pathd', /^segment-routing *$/m],
+  ['ldpd', /^\s*mpls ldp(\s|$)/m],
+  ['pbrd', /^\s*pbr-map\s/m],
+  ['vrrpd', /^\s*vrrp\s/m]
 ]
 
 /** The configuration that the topology asks of an entity; null: none. */
