@@ -123,6 +123,23 @@ function serviceStarted(program: string, words: readonly string[]): string | nul
   return null
 }
 
+/** Bash as the program of a line, and anywhere in it. */
+const firstBash = /^(\s*)(?:\/(?:usr\/)?bin\/)?bash(?=\s|$)/
+const anyBash = /(?:^|[\s;&|(])(?:\/(?:usr\/)?bin\/)?bash(?=[\s;&|)]|$)/
+
+/** Whether a text is a program for bash, which no image has. */
+export function isForBash(text: string): boolean {
+  return /^#!\s*\S*[/ ]bash(\s|$)/.test(text.slice(0, 100))
+}
+
+/** A command with sh in place of bash where it begins with that; what else of it takes bash is noted. */
+function withoutBash({ text, place }: ForeignCommand, notes: Notes): string {
+  if (firstBash.test(text)) notes.add(place, 'bash is run as sh: the guest has no bash')
+  else if (anyBash.test(text) && !/^\s*#/.test(text))
+    notes.add(place, 'it takes bash, which the guest does not have')
+  return text.replace(firstBash, '$1sh')
+}
+
 /** A node's commands, sorted out. */
 export interface Commands {
   /** First address of each vNIC, by the lab's name for it. */
@@ -142,8 +159,11 @@ export function sortCommands(
   const lines: { text: string; takes: string | null }[] = []
   /** The word that ends the text given to a command (`<< EOF`); null: outside of one. */
   let end: string | null = null
-  for (const { text, place } of commands) {
-    const inText = end !== null
+  for (const command of commands) {
+    const { place } = command
+    const inText: boolean = end !== null
+    const text: string = inText ? command.text : withoutBash(command, notes)
+    if (inText && isForBash(text)) notes.add(place, 'it is for bash, which the guest does not have')
     if (end === null) end = /<<-?\s*["'\\]?(\w+)/.exec(text)?.[1] ?? null
     else if (text.trim() === end) end = null
     // An indented line runs under a condition, which the topology has not.

@@ -7,7 +7,7 @@ import { ViolinError } from '#core/errors.ts'
 import { firewallPath, frrPath } from '#core/routing/paths.ts'
 import { maxFilesBytes } from '../files.ts'
 import { maxEntities } from '../schema.ts'
-import { type Commands, sortCommands } from './commands.ts'
+import { type Commands, isForBash, sortCommands } from './commands.ts'
 import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
 import { findFrr } from './frr.ts'
 import { Naming } from './naming.ts'
@@ -338,8 +338,14 @@ class Files {
     const laid = new Map<string, string>()
     for (const { path, mode, data, place } of own) {
       const why = this.#objection(path, data.length, laid)
-      if (why === null) laid.set(path, this.#put(`${name}${path}`, data, mode))
-      else this.#notes.add(place, `${path.slice(0, 300)} of ${name} is left out: ${why}`)
+      if (why === null) {
+        laid.set(path, this.#put(`${name}${path}`, data, mode))
+        if (isForBash(new TextDecoder().decode(data.subarray(0, 100))))
+          this.#notes.add(
+            place,
+            `${path.slice(0, 300)} of ${name} is for bash, which the guest does not have`
+          )
+      } else this.#notes.add(place, `${path.slice(0, 300)} of ${name} is left out: ${why}`)
     }
     return Object.fromEntries(laid)
   }

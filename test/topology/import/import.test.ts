@@ -143,6 +143,45 @@ true
     ])
   })
 
+  it('that takes bash, which no image has, has sh run what it can, and the rest is named', () => {
+    const lab = {
+      'lab.conf': 'pc[0]=A\npc[exec]="bash /root/x.sh"\n',
+      'pc.startup': [
+        '#!/bin/bash',
+        'bash -c "ip addr add 10.77.0.9/24 dev eth0; echo bash > /name"',
+        '  /usr/bin/bash -x /root/x.sh',
+        '# run it with bash',
+        'echo all | bash',
+        'cat /etc/bash.bashrc',
+        'cat > /root/y.sh <<EOF',
+        '#!/usr/bin/env bash',
+        'bash z.sh',
+        'EOF',
+        ''
+      ].join('\n'),
+      'pc/root/x.sh': '#!/bin/bash -e\necho x\n',
+      'pc/root/w.sh': '#!/bin/sh\nbash\n'
+    }
+    const { notes, scripts } = imported((all) => readKathara(folderOf(lab), 'lab', all))
+    noted(notes, [
+      /^lab\/lab.conf:2: bash is run as sh: the guest has no bash$/,
+      /^lab\/pc.startup:2: bash is run as sh/,
+      /^lab\/pc.startup:3: bash is run as sh/,
+      /^lab\/pc.startup:5: it takes bash, which the guest does not have$/,
+      /^lab\/pc.startup:8: it is for bash, which the guest does not have$/,
+      /^lab\/pc\/root\/x.sh:0: \/root\/x.sh of pc is for bash, which the guest does not have$/
+    ])
+    const script = scripts['lab.files/pc/startup.sh'] ?? ''
+    for (const line of [
+      'sh -c "ip addr add 10.77.0.9/24 dev eth0; echo bash > /name"',
+      '  sh -x /root/x.sh',
+      'echo all | bash',
+      'bash z.sh',
+      'sh /root/x.sh'
+    ])
+      assert.ok(script.split('\n').includes(line), `${line} in\n${script}`)
+  })
+
   it('that has no device is refused', () => {
     assert.throws(() => readKathara(folderOf({ 'lab.conf': '# nothing\n' }), 'x', new Notes()), {
       code: 'topology-invalid'
@@ -195,6 +234,7 @@ describe('a containerlab file', () => {
       /yml:21: \/lib\/modules:\/lib\/modules:ro is not taken over: it lies outside/,
       /yml:31: `ports`/,
       /yml:33: "PC1" is called pc1 here/,
+      /yml:39: bash is run as sh/,
       /yml:44: srl is of kind nokia_srlinux/,
       /yml:45: `startup-config`/,
       /yml:51: ethernet-1\/1 of srl is called ethernet-1-1 here/,

@@ -105,7 +105,7 @@ topology:
       exec:
         - ip addr add 192.168.11.2/24 dev eth1
         - ip route replace default via 192.168.11.1
-        - sh -c "echo hello > /hello"
+        - bash -c "echo hello > /hello"
     pc2:
     switch:
       kind: bridge
