@@ -20,7 +20,8 @@ const maxSlots = 10_000
 
 const ms = z.number().min(0).max(maxMs)
 const everyMs = z.number().min(minEveryMs).max(maxMs)
-const share = z.number().min(0).max(1)
+/** Boots that fail: what never comes up shows nothing. */
+const maxFailures = 0.2
 const loss = z.number().min(0).max(maxLoss)
 const count = (least: number, most: number): z.ZodNumber => z.int().min(least).max(most)
 /** A place in a list of the scenario; that something stands there is looked up in {@link referencesOf}. */
@@ -56,7 +57,8 @@ const faults = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('publish'), host: place }),
   z.strictObject({ kind: z.literal('change'), violin: place, hosts: places, by: place.optional() }),
   z.strictObject({ kind: z.literal('join'), host: place, invite: place, via: place }),
-  z.strictObject({ kind: z.literal('revoke'), host: place }),
+  // The founder let all in: nobody stands above it.
+  z.strictObject({ kind: z.literal('revoke'), host: count(1, 2 * maxHosts) }),
   z.strictObject({ kind: z.literal('refuse'), violin: place }),
   z.strictObject({
     kind: z.literal('lie'),
@@ -93,7 +95,7 @@ const shape = z.strictObject({
             lan: place,
             count: count(1, maxEntities),
             bootMs: z.tuple([ms, ms]),
-            failures: share
+            failures: z.number().min(0).max(maxFailures)
           })
           .optional()
       })
@@ -220,6 +222,7 @@ function* objections(made: Scenario): Generator<Objection, void, void> {
   if (all > maxHosts)
     yield { path: ['newcomers'], what: `makes ${all} hosts of them`, remedy: `at most ${maxHosts} in all` }
   yield* regionsOf(made)
+  yield* recordsOf(made)
   for (const [i, { hosts, candidates }] of made.lans.entries()) {
     yield* within(['lans', i, 'hosts'], hosts, all, 'host')
     yield* twice(['lans', i, 'hosts'], hosts)
@@ -232,6 +235,12 @@ function* objections(made: Scenario): Generator<Objection, void, void> {
     yield* within(['violins', i, 'hosts'], hosts, all, 'host')
     yield* twice(['violins', i, 'hosts'], hosts)
     if (entities === undefined) continue
+    if (!made.liveness)
+      yield {
+        path: ['violins', i, 'entities'],
+        what: 'are taken over by nobody: hosts do not watch one another',
+        remedy: 'write "liveness": true'
+      }
     yield* within(['violins', i, 'entities', 'lan'], [entities.lan], made.lans.length, 'vLAN')
     const lan = made.lans[entities.lan]?.hosts ?? []
     yield* among(['violins', i, 'hosts'], hosts, lan, "has no port on its entities' vLAN")
@@ -256,6 +265,45 @@ function* regionsOf({ network }: Scenario): Generator<Objection, void, void> {
   if (!square(network.delayMs)) yield { path: ['network', 'delayMs'], what: 'is not square', remedy }
   if (typeof network.loss !== 'number' && !square(network.loss))
     yield { path: ['network', 'loss'], what: `is not of ${regions} regions, as delayMs is`, remedy }
+}
+
+/** Faults of records alone. */
+const ofRecords: ReadonlySet<Fault['kind']> = new Set([
+  'backup',
+  'change',
+  'join',
+  'lie',
+  'no-gossip',
+  'publish',
+  'refuse',
+  'revoke'
+])
+
+/** Without records some of what may be said means nothing; and a host has one owner key. */
+function* recordsOf(made: Scenario): Generator<Objection, void, void> {
+  const remedy = 'leave out "records": false'
+  for (const [i, { fault }] of made.steps.entries())
+    if (!made.records && ofRecords.has(fault.kind))
+      yield {
+        path: ['steps', i, 'fault'],
+        what: `${fault.kind} does nothing where there are no records`,
+        remedy
+      }
+  if (!made.records && made.violins.length > 0)
+    yield { path: ['violins'], what: 'are records, and there are none', remedy }
+  for (const [i, { owner, copies = [] }] of made.violins.entries()) {
+    const other = copies.find((copy) =>
+      made.violins.some(
+        (one) => one.owner !== owner && (one.owner === copy || one.copies?.includes(copy) === true)
+      )
+    )
+    if (other !== undefined)
+      yield {
+        path: ['violins', i, 'copies'],
+        what: `host ${other} has the key of another VIOLIN's owner`,
+        remedy: 'one host, one owner key: choose another'
+      }
+  }
 }
 
 function* referencesOf(made: Scenario, path: Path, fault: Fault): Generator<Objection, void, void> {

@@ -28,6 +28,15 @@ function runText(text: string, ...args: string[]): ReturnType<typeof run> & { fi
   return { ...run(file, ...args), file }
 }
 
+const entities = { lan: 0, count: 1, bootMs: [100, 200], failures: 0 }
+const violin = { owner: 0, hosts: [1], entities }
+const machines = {
+  hosts: 4,
+  liveness: true,
+  lans: [{ hosts: [1, 2], candidates: [1] }],
+  violins: [violin]
+}
+
 const kill = (change: object): object => ({
   hosts: 4,
   steps: [{ atMs: 1_000, fault: { kind: 'kill', host: 1, forMs: 1_000, ...change } }]
@@ -88,6 +97,26 @@ test('what is wrong in a scenario is told with its place and what would be right
     [
       { steps: [{ atMs: 0, fault: { kind: 'join', host: 1, invite: 0, via: 0 } }], invites: [1] },
       /host 1 is a member already/
+    ],
+    [{ steps: [{ atMs: 0, fault: { kind: 'revoke', host: 0 } }] }, /fault\.host is below 1/],
+    [{ ...machines, liveness: false }, /^violins\[0\]\.entities are taken over by nobody/],
+    [
+      { ...machines, violins: [{ ...violin, entities: { ...entities, failures: 1 } }] },
+      /failures is above 0.2/
+    ],
+    [
+      {
+        hosts: 4,
+        violins: [
+          { owner: 0, copies: [1], hosts: [2] },
+          { owner: 1, hosts: [3] }
+        ]
+      },
+      /^violins\[0\]\.copies host 1 has the key of another VIOLIN's owner/
+    ],
+    [
+      { records: false, violins: [], steps: [{ atMs: 0, fault: { kind: 'publish', host: 0 } }] },
+      /^steps\[0\]\.fault publish does nothing where there are no records/
     ]
   ] as const) {
     const text = JSON.stringify(written)
