@@ -454,6 +454,24 @@ test('whatever happens, there is one active and a whole vLAN after it is quiet, 
         assert.ok(network.settled, network.describe())
       }
     ),
-    { numRuns: 150 }
+    {
+      numRuns: 150,
+      examples: [
+        // A deadline that the clock of the network rounds to now, before it is one for the host.
+        [
+          0,
+          3,
+          50,
+          0,
+          [
+            { afterMs: 400, place: 2, kind: 'kill', size: 0 },
+            { afterMs: 589, place: 4, kind: 'stall', size: 2776 },
+            { afterMs: 169, place: 5, kind: 'kill', size: 0 },
+            { afterMs: 1059, place: 0, kind: 'heal', size: 0 },
+            { afterMs: 1343, place: 0, kind: 'kill', size: 0 }
+          ]
+        ]
+      ]
+    }
   )
 })

@@ -11,6 +11,8 @@ import type { Owners, Port, Superseded } from '#core/election/ports.ts'
 import type { HostKey, Instant, Mac } from '#core/ids.ts'
 
 /** How long a trunk looks for a path before it says that there is none, and how often it looks again. */
+/** More than what is lost where a time of one clock is told by another. */
+const roundingMs = 1e-6
 const pathLostMs = 1_300
 const pathSearchMs = 500
 /** The daemons agree a new session with a host that began anew in this time. */
@@ -335,7 +337,9 @@ export class Network {
 
   #schedule(host: VirtualHost, election: Election, after: Input<Message>['kind']): void {
     const deadline = election.deadline
-    const at = deadline === null ? Infinity : Math.max(this.now, deadline.at - host.clockMs)
+    let at = deadline === null ? Infinity : Math.max(this.now, deadline.at - host.clockMs)
+    // Rounded down it would come before the deadline, over and over.
+    if (deadline !== null && at + host.clockMs < deadline.at) at += roundingMs
     if (deadline !== null && after === 'tick')
       assert.ok(deadline.at > this.#clock(host), `a deadline that is over: ${deadline.why}`)
     if (at === host.tickAt || at === Infinity) return
