@@ -6,6 +6,7 @@
  */
 import type { HostId } from './ids.ts'
 import type { RunState } from './records/bodies.ts'
+import type { RunsRecord } from './records/record.ts'
 import type { Restart } from './spec.ts'
 
 /** Claims of one generation. A claim's number is generation · 2¹⁶ + counter: later generations stand above. */
@@ -108,6 +109,19 @@ export function keeperOf(
   return highest(hosts, generation, told, () => true)?.host ?? hosts[0] ?? null
 }
 
+/** The same, by what hosts say in their records. */
+export function keeperIn(
+  runs: ReadonlyMap<HostId, RunsRecord> | undefined,
+  entity: Pick<Question, 'name' | 'hosts' | 'generation'>
+): HostId | null {
+  const told = new Map<HostId, Told>()
+  for (const [host, { body }] of runs ?? []) {
+    const said = body.entities.find(({ name }) => name === entity.name)
+    if (said !== undefined) told.set(host, said)
+  }
+  return keeperOf(entity, told)
+}
+
 interface Claim extends Told {
   readonly host: HostId
 }
@@ -173,19 +187,38 @@ function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdic
     const relieved = generationOf(rival.claim) < generation || sight.isDraining(rival.host)
     if (!relieved) return rest(`${rival.host} has claim ${rival.claim}`, lossOf(rival.host, sight))
   }
-  const before = hosts.slice(0, hosts.indexOf(self))
+  const last = restart === 'failover' ? null : lastKeeper(question, self)
+  const stays =
+    last !== null && (last.state === 'failed' || !(sight.isGone(last.host) || sight.isDraining(last.host)))
+  if (stays && last.host !== self) return rest(`it ran on ${last.host} last, and stays there`)
+  // Where it ran last it may start again; and who is given it up may pass over others as at a failover.
+  const before = last?.host === self ? [] : hosts.slice(0, hosts.indexOf(self))
+  const mayPass = restart === 'failover' || last !== null
   let againInMs: number | null = null
   let byLoss = false
   for (const host of before) {
     if (cannot(host, question, sight)) continue
-    const lostForMs = restart === 'failover' ? sight.lostForMs(host) : null
+    const lostForMs = mayPass ? sight.lostForMs(host) : null
     // No event tells of a silence that begins: whoever would end it is asked for again.
-    if (lostForMs === null) return rest(`${host} comes before`, restart === 'failover' ? lostMs : null)
+    if (lostForMs === null) return rest(`${host} comes before`, mayPass ? lostMs : null)
     byLoss = true
     if (lostForMs < lostMs) againInMs = Math.max(againInMs ?? 0, lostMs - lostForMs)
   }
   if (againInMs !== null) return rest('those before it are lost only now', againInMs)
   return claimUnlessLost(question, sight, byLoss)
+}
+
+/** Who ran an entity last in this generation, as far as hosts say, this one included; null: nobody yet. */
+function lastKeeper({ hosts, generation, told, own }: Question, self: HostId): Claim | null {
+  let last: Claim | null = null
+  const all = own === null ? told : new Map([...told, [self, own]])
+  for (const [host, { claim, state }] of all) {
+    if (!hosts.includes(host) || state === 'refused' || claim <= 0 || generationOf(claim) !== generation)
+      continue
+    const one = { host, claim, state }
+    if (last === null || outranks(one, last, hosts)) last = one
+  }
+  return last
 }
 
 /** A host that lost all others starts nothing of theirs: it is itself the lost one. */

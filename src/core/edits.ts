@@ -25,8 +25,11 @@ export function withLink(spec: Spec, { entity: name, nic: nicName, reset, set, d
   return withEntity(spec, { ...entity, nics })
 }
 
-/** Stops an entity, which keeps its place and its addresses, or starts it again. Throws ViolinError. */
-export function withPower(spec: Spec, name: string, on: boolean): Spec {
+/**
+ * Stops an entity, which keeps its place and its addresses, or starts it again. `ranOn`: who ran it; who is first in
+ * its list when nobody has a claim starts it. Throws ViolinError.
+ */
+export function withPower(spec: Spec, name: string, on: boolean, ranOn: HostId | null = null): Spec {
   const entity = entityOf(spec, name)
   if (entity.driver === 'tap')
     throw new ViolinError(
@@ -34,8 +37,12 @@ export function withPower(spec: Spec, name: string, on: boolean): Spec {
       `${name} is a door to a real network, no machine`,
       'use violin jetway off, or violin detach'
     )
-  const { stopped: _, ...rest } = entity
-  return withEntity(spec, on ? rest : { ...rest, stopped: true })
+  const { stopped: wasStopped, ...rest } = entity
+  if (on) return withEntity(spec, rest)
+  if (wasStopped === true || ranOn === null || !entity.hosts.includes(ranOn))
+    return withEntity(spec, { ...rest, stopped: true })
+  const hosts = [ranOn, ...entity.hosts.filter((host) => host !== ranOn)]
+  return withEntity(spec, { ...rest, hosts, stopped: true })
 }
 
 /**

@@ -62,6 +62,8 @@ export class Claims {
   readonly #limits: () => Limits
   readonly #doors: Pick<Doors, 'mayRun'>
   readonly #held = new Map<ViolinId, Map<string, Holding>>()
+  /** What a former life of this daemon ran and starts only here again, by its claim, until it does. */
+  readonly #former = new Map<ViolinId, Map<string, number>>()
   /** By what others were told last of the claims of a VIOLIN; absent: nothing in this life. */
   readonly #told = new Map<ViolinId, string>()
   /** Trunks to hosts: the VIOLINs in which one is up, and since when there is none. */
@@ -94,7 +96,11 @@ export class Claims {
       sight
     )
     this.#settle(asked, verdicts)
-    for (const violin of this.#held.keys()) if (!this.#concerns(violin)) this.#held.delete(violin)
+    for (const violin of this.#held.keys()) {
+      if (this.#concerns(violin)) continue
+      this.#held.delete(violin)
+      this.#former.delete(violin)
+    }
     const again = verdicts.flatMap((verdict) => (verdict.againInMs === null ? [] : [verdict.againInMs]))
     return {
       claims: new Map(violins.map(({ id }) => [id, this.#runningOf(id)])),
@@ -128,13 +134,19 @@ export class Claims {
     held?.set(status.name, holdingOf(status, known))
   }
 
-  /** Its slice is gone: what it ran is to be started again. */
+  /** Its slice is gone: what it ran is to be started again, or never. */
   ended(violin: ViolinId): void {
     for (const [peer, trunk] of this.#trunks) if (trunk.up.has(violin)) this.trunk(violin, peer, false)
     const held = this.#held.get(violin)
-    for (const [name, holding] of held ?? [])
-      if (holding.state === 'running' || holding.state === 'booting')
-        held?.set(name, { ...holding, state: 'pending' })
+    const entities = this.#records.view.violins.get(violin)?.spec?.entities
+    for (const [name, holding] of held ?? []) {
+      if (holding.state !== 'running' && holding.state !== 'booting') continue
+      const isOver = entities?.find((entity) => entity.name === name)?.restart === 'never'
+      held?.set(
+        name,
+        isOver ? { ...holding, state: 'failed', reason: neverAgain } : { ...holding, state: 'pending' }
+      )
+    }
   }
 
   trunk(violin: ViolinId, peer: HostId, isUp: boolean): void {
@@ -151,14 +163,8 @@ export class Claims {
 
   /** What the `runs` record says of the VIOLIN's entities; it counts as told. */
   tell(violin: ViolinId): RunsBody['entities'] {
-    const held = this.#heldOf(violin)
     this.#told.set(violin, this.#newsOf(violin))
-    return Array.from(held, ([name, { claim, state, reason }]) => ({
-      name,
-      claim,
-      state,
-      reason: printable(reason, bodyLimits.reason)
-    }))
+    return this.#rowsOf(violin)
   }
 
   #sight(): Sight {
@@ -199,6 +205,17 @@ export class Claims {
     )
     // A host that holds the records may be listed for none of it any more.
     for (const name of held.keys()) if (!listed.some((entity) => entity.name === name)) held.delete(name)
+    const former = this.#former.get(violin.id)
+    for (const [name, claim] of former ?? []) {
+      const entity = listed.find((one) => one.name === name)
+      const mayStart = entity?.restart === 'on-failure' && entity.generation === generationOf(claim)
+      if (!mayStart || held.has(name)) former?.delete(name)
+      else
+        rows.set(
+          name,
+          (rows.get(name) ?? new Map<HostId, Told>()).set(sight.self, { claim, state: 'stopped' })
+        )
+    }
     return listed.map((entity): Asked => {
       const { name, hosts, generation, restart } = entity
       const own = held.get(name) ?? null
@@ -287,13 +304,29 @@ export class Claims {
 
   /** What others wait for: who has which claim, and whether it is ready. */
   #newsOf(violin: ViolinId): string {
-    return JSON.stringify(
-      Array.from(this.held(violin), ([name, { claim, state }]) => [
-        name,
-        claim,
-        state === 'pending' || state === 'booting' ? 'starting' : state
-      ])
-    )
+    const rows = this.#rowsOf(violin).map(({ name, claim, state }) => [
+      name,
+      claim,
+      state === 'pending' || state === 'booting' ? 'starting' : state
+    ])
+    return JSON.stringify(rows)
+  }
+
+  #rowsOf(violin: ViolinId): RunsBody['entities'] {
+    const held = this.#heldOf(violin)
+    const rows = Array.from(held, ([name, { claim, state, reason }]) => ({
+      name,
+      claim,
+      state,
+      reason: printable(reason, bodyLimits.reason)
+    }))
+    const former = Array.from(this.#former.get(violin) ?? [], ([name, claim]) => ({
+      name,
+      claim,
+      state: 'stopped' as const,
+      reason: 'its host began anew'
+    }))
+    return [...rows, ...former.filter(({ name }) => !held.has(name))]
   }
 
   #heldOf(violin: ViolinId): Map<string, Holding> {
@@ -305,15 +338,18 @@ export class Claims {
     const former = runs.get(violin)?.get(this.#host.identity.id)
     for (const { name, claim, state, reason } of former?.body.entities ?? []) {
       const spec = violins.get(violin)?.spec?.entities.find((entity) => entity.name === name)
-      const ended =
-        spec?.restart === 'never' && state !== 'refused' ? 'it ended, and its restart is never' : null
+      const ended = spec?.restart === 'never' && state !== 'refused' ? neverAgain : null
       if (state === 'failed' || ended !== null)
         made.set(name, { claim, state: 'failed', reason: ended ?? reason, superseded: 0, shut: null })
+      else if (spec?.restart === 'on-failure' && state !== 'refused')
+        this.#former.set(violin, (this.#former.get(violin) ?? new Map<string, number>()).set(name, claim))
     }
     this.#held.set(violin, made)
     return made
   }
 }
+
+const neverAgain = 'it ended, and its restart is never'
 
 /** Whether it is to run here, as opposed to what this host refused or could not start. */
 function isWanted({ state }: Holding): boolean {

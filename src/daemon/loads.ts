@@ -1,6 +1,6 @@
 /** What changes by the second on a host: asked when it is needed, never spread. */
 import * as z from 'zod'
-import { keeperOf, type Told } from '#core/claims.ts'
+import { keeperIn } from '#core/claims.ts'
 import { type Limits, freeMemoryMiB } from '#core/limits.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { PlacementHost } from '#core/placement.ts'
@@ -94,11 +94,6 @@ export class Loads {
 
   /** Whether an entity is this host's, as far as records tell. */
   #keeps(violin: ViolinId, entity: SpecEntity): boolean {
-    const told = new Map<HostId, Told>()
-    for (const [host, { body }] of this.#records.view.runs.get(violin) ?? []) {
-      const said = body.entities.find(({ name }) => name === entity.name)
-      if (said !== undefined) told.set(host, said)
-    }
-    return keeperOf(entity, told) === this.#host.identity.id
+    return keeperIn(this.#records.view.runs.get(violin), entity) === this.#host.identity.id
   }
 }

@@ -167,8 +167,10 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
   }
   if (isAttached(entity))
     return { host: first, state: 'stopped', reason: 'nobody holds it there: violin detach', ...none }
-  if (first !== hosts[0] && entity.restart !== 'failover')
-    return { host: hosts[0] ?? null, state: 'unreachable', reason: 'its host does not answer', ...none }
+  // Where it runs only where it ran, that is one of those that do not answer.
+  const silent = hosts.find((host) => statuses.get(host) == null)
+  if (silent !== undefined && entity.restart !== 'failover')
+    return { host: silent, state: 'unreachable', reason: 'its host does not answer', ...none }
   const trouble = statuses.get(first)?.trouble ?? ''
   const reason =
     failure !== undefined

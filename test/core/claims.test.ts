@@ -84,6 +84,37 @@ test('what does not fail over is taken over by nobody, however long its host is 
     )
 })
 
+test('what does not fail over stays where it ran last, wherever that host stands in the list', () => {
+  const isB = (host: HostId): boolean => host === B
+  for (const restart of ['on-failure', 'never'] as const) {
+    const onB = question({ restart, told: told([A, 1, 'stopped'], [B, 2, 'running']) })
+    assert.equal(runs(decide(onB, sightOf(A, { lostForMs: lost(B) }))), null)
+    assert.equal(runs(decide(onB, sightOf(A, { isDraining: isB }))), 3, 'it is given up')
+    const failed = question({ restart, told: told([B, 2, 'failed']) })
+    for (const self of [A, C]) {
+      assert.equal(runs(decide(failed, sightOf(self))), null)
+      assert.equal(
+        runs(decide(failed, sightOf(self, { isDraining: isB }))),
+        null,
+        'what is over is not moved'
+      )
+    }
+    // It began anew there.
+    const again = question({ restart, told: told([B, 2, 'stopped']) })
+    assert.equal(runs(decide(again, sightOf(A))), null)
+    assert.equal(runs(decide(again, sightOf(B))), 3)
+  }
+})
+
+test('what is given up passes over hosts that are lost, also where it does not fail over', () => {
+  const isA = (host: HostId): boolean => host === A
+  for (const restart of restarts) {
+    const seen = question({ restart, told: told([A, 1, 'running']) })
+    assert.equal(runs(decide(seen, sightOf(C, { isDraining: isA, lostForMs: lost(B) }))), 2)
+    assert.equal(runs(decide(seen, sightOf(C, { isDraining: isA }))), null)
+  }
+})
+
 test('who took over keeps the entity when an earlier host is back', () => {
   const both = told([A, 1, 'running'], [B, 2, 'running'])
   assert.equal(
@@ -296,8 +327,10 @@ class Town {
   readonly startedAt = new Map<HostId, number>()
   group = new Map<HostId, number>()
   readonly list = [A, B, C]
+  readonly restart: Question['restart']
 
-  constructor() {
+  constructor(restart: Question['restart'] = 'failover') {
+    this.restart = restart
     for (const host of this.list) this.start(host)
   }
 
@@ -305,8 +338,10 @@ class Town {
     this.dead.delete(host)
     this.own.set(host, null)
     this.startedAt.set(host, this.now)
-    // What it told in a former life it takes back before anybody hears of it.
-    this.rows.set(host, new Map(this.rows.get(host)).set(host, { claim: 0, state: 'stopped' }))
+    const rows = new Map(this.rows.get(host))
+    // What it told in a former life it takes back before anybody hears of it, but for what starts nowhere else.
+    const claim = this.restart === 'failover' ? 0 : (rows.get(host)?.claim ?? 0)
+    this.rows.set(host, rows.set(host, { claim, state: 'stopped' }))
   }
 
   reach(a: HostId, b: HostId): boolean {
@@ -342,7 +377,7 @@ class Town {
     const answered = others.some((other) => this.reach(self, other))
     const settled = answered || this.now - (this.startedAt.get(self) as number) >= lostMs
     const verdict = decide(
-      question({ told: mine, own, settled }),
+      question({ restart: this.restart, told: mine, own, settled }),
       sightOf(self, {
         lostForMs: (host) => {
           const at = this.lostAt.get(`${self} ${host}`)
@@ -355,7 +390,8 @@ class Town {
     else if (verdict.fresh)
       this.own.set(self, { claim: verdict.claim, state: 'pending', superseded: 0, sinceMs: this.now })
     const now = this.own.get(self) ?? null
-    mine.set(self, now === null ? { claim: 0, state: 'stopped' } : { claim: now.claim, state: now.state })
+    if (now !== null) mine.set(self, { claim: now.claim, state: now.state })
+    else if (this.restart === 'failover') mine.set(self, { claim: 0, state: 'stopped' })
   }
 }
 
@@ -394,6 +430,37 @@ test('whatever befell the hosts, when it is quiet one of them runs the entity, a
         assert.deepEqual(town.keepers(), [keeper], 'who comes back takes nothing back')
       }
     ),
+    { numRuns: 300 }
+  )
+})
+
+test('whatever befell the hosts, what does not fail over runs on its host or nowhere', () => {
+  const event = fc.record({
+    kind: fc.constantFrom('kill', 'start', 'cut', 'heal', 'wait'),
+    host: fc.constantFrom(A, B, C),
+    forMs: fc.integer({ min: 0, max: 25_000 })
+  })
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 15 }), (events) => {
+      const town = new Town('on-failure')
+      const pass = (forMs: number): void => {
+        for (let ms = 0; ms < forMs; ms += 500) {
+          town.step(500)
+          assert.ok(town.keepers().every((host) => host === A))
+        }
+      }
+      for (const { kind, host, forMs } of events) {
+        if (kind === 'kill') town.dead.add(host)
+        else if (kind === 'start' && town.dead.has(host)) town.start(host)
+        else if (kind === 'cut') town.group.set(host, (town.group.get(host) ?? 0) + 1)
+        else if (kind === 'heal') town.group = new Map()
+        pass(forMs)
+      }
+      town.group = new Map()
+      for (const host of town.list) if (town.dead.has(host)) town.start(host)
+      pass(60_000)
+      assert.deepEqual(town.keepers(), [A])
+    }),
     { numRuns: 300 }
   )
 })

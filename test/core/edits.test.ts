@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { HostId } from '#core/ids.ts'
 import { withLink, withPower } from '#core/edits.ts'
 import { planChanges } from '#core/plan.ts'
 import { place } from '#core/placement.ts'
-import type { Spec } from '#core/spec.ts'
-import { entity, host, lan, rank, settle, topology } from './topologies.ts'
+import type { Spec, SpecEntity } from '#core/spec.ts'
+import { entity, host, id, lan, rank, settle, topology } from './topologies.ts'
 
 const hosts = [host('A'), host('B')]
 const wanted = topology(
@@ -33,6 +34,16 @@ test('an entity that is stopped keeps all that it was, and is the same when it i
   assert.deepEqual(withPower(stopped, 'x', true), spec)
   const [, x, y] = planChanges(stopped, settle(wanted, hosts, stopped), place(wanted, hosts, stopped, rank))
   assert.deepEqual([x?.kind, x?.why, y?.kind], ['restart', 'it was stopped', 'keep'])
+})
+
+test('an entity that ran elsewhere than on the first of its list starts again where it ran', () => {
+  const [entity] = spec.entities
+  const [one, two] = ['A', 'B'].map(id) as [HostId, HostId]
+  const both = { ...spec, entities: [{ ...(entity as SpecEntity), hosts: [one, two] }] }
+  const stopped = withPower(both, 'x', false, two)
+  assert.deepEqual(stopped.entities[0]?.hosts, [two, one])
+  assert.deepEqual(withPower(stopped, 'x', false, one), stopped, 'it is stopped already')
+  assert.deepEqual(withPower(both, 'x', false, id('Z')).entities[0]?.hosts, [one, two])
 })
 
 test('what is not there is told with what is', () => {
