@@ -21,7 +21,7 @@ import type { Images } from './images.ts'
 import type { Loads } from './loads.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import type { Waiting } from './waiting.ts'
+import { changedMeanwhile, type Waiting } from './waiting.ts'
 import { entityState } from './show.ts'
 import { ownerShutOut } from './shut-out.ts'
 import type { Violins } from './violins.ts'
@@ -115,24 +115,40 @@ export class Changes {
    * Changes a VIOLIN of this host's owner, one change after the other; gives what stands then. Throws ViolinError
    * `not-owner`, `unknown-violin`, and what `edit` throws.
    */
-  change(name: string, edit: (spec: Spec) => Spec | Promise<Spec>): Promise<ViolinView> {
+  change(name: string, edit: (spec: Spec, violin: ViolinView) => Spec | Promise<Spec>): Promise<ViolinView> {
     return this.#inTurn(async () => {
-      const before = this.#violins.findOwned(name)
-      const spec = await edit(before.spec as Spec)
-      return same(before.spec, spec) ? before : this.#publish(before, { spec, ended: null })
+      for (;;) {
+        const before = this.#violins.findOwned(name)
+        const spec = await edit(before.spec as Spec, before)
+        if (same(before.spec, spec)) return before
+        if (this.#stands(before, before.name)) return this.#publish(before, { spec, ended: null })
+      }
     })
+  }
+
+  /** Throws ViolinError `refused` where another host with this owner's key signed the same version, and that one counts. */
+  mustCount({ id, record }: ViolinView): void {
+    const now = this.#records.view.violins.get(id)
+    if (now !== undefined && now.version === record.version && now.record.hash !== record.hash)
+      throw changedMeanwhile(now)
+  }
+
+  /** Whether what was read still stands: another host with this owner's key may have signed since. */
+  #stands(before: ViolinView | null, name: string): boolean {
+    return this.#before(name)?.record.hash === before?.record.hash
   }
 
   /** Plans and signs. */
   #settle(topology: Topology): Promise<{ readonly planned: Planned; readonly violin: ViolinView }> {
     return this.#inTurn(async () => {
-      const planned = await this.#planned(topology)
-      const { before, spec } = planned
-      if (before === null || before.spec === null)
-        return { planned, violin: await this.#publish(before, { spec, ended: null }) }
-      const again = await this.#triedAgain(before, spec)
-      if (same(before.spec, again)) return { planned, violin: before }
-      return { planned, violin: await this.#publish(before, { spec: again, ended: null }) }
+      for (;;) {
+        const planned = await this.#planned(topology)
+        const { before } = planned
+        const spec = before === null ? planned.spec : await this.#triedAgain(before, planned.spec)
+        if (before !== null && same(before.spec, spec)) return { planned, violin: before }
+        if (this.#stands(before, topology.name))
+          return { planned, violin: await this.#publish(before, { spec, ended: null }) }
+      }
     })
   }
 
@@ -253,7 +269,7 @@ export class Changes {
     return { name: topology.name, steps }
   }
 
-  /** Signs and stores a version, or the end. */
+  /** Signs and stores a version, or the end. Throws ViolinError `refused` where another's counts. */
   async #publish(
     before: ViolinView | null,
     content: { spec: Spec; ended: null } | { spec: null; ended: NonNullable<ViolinView['ended']> }
@@ -271,7 +287,7 @@ export class Changes {
         `${content.spec.name} stands in version ${maxVersion}, above which there is none`,
         'delete it and apply it again; if you did not count so far, somebody else signs with your owner key'
       )
-    await this.#records.publish(
+    const record = await this.#records.publish(
       {
         kind: 'violin',
         // The end beats every version, whatever its own.
@@ -284,6 +300,7 @@ export class Changes {
       identity.owner
     )
     const violin = this.#records.view.violins.get(id) as ViolinView
+    if (violin.record.hash !== record.hash && content.spec !== null) throw changedMeanwhile(violin)
     this.#journal.note(
       content.spec === null ? 'deleted' : before === null ? 'created' : 'changed',
       violin,

@@ -1,4 +1,5 @@
 /** Changes of one entity by its owner: versions of the record, waited for until its host acts on them. */
+import { keeperIn } from '#core/claims.ts'
 import { entityOf, nicOf, withLink, withPower } from '#core/edits.ts'
 import { ViolinError } from '#core/errors.ts'
 import { formatLink } from '#core/link.ts'
@@ -10,11 +11,13 @@ import type { EntityStatus } from '#slice/contract.ts'
 import type { Progress, Service } from '#api/contract.ts'
 import type { Changes } from './changes.ts'
 import type { Journal } from './events.ts'
+import type { Records } from './records.ts'
 import { seconds } from './waiting.ts'
 import { entityState, type StatusMap } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
 
 export interface EntityChangesParts {
+  readonly records: Records
   readonly changes: Changes
   readonly statuses: Statuses
   readonly journal: Journal
@@ -36,6 +39,7 @@ export class EntityChanges {
     void this.#tell(violin)
     for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
       if (!actsOn(violin.version, entity, said)) continue
+      changes.mustCount(violin)
       return { version: violin.version, link: formatLink(nicOf(entity, request.nic).link ?? {}) }
     }
     throw new ViolinError(
@@ -47,15 +51,19 @@ export class EntityChanges {
 
   /** Stops an entity or starts it again. Throws ViolinError. */
   async power(request: Parameters<Service['power']>[0]): ReturnType<Service['power']> {
-    const { changes, statuses } = this.#parts
+    const { records, changes, statuses } = this.#parts
     const { on, timeoutMs } = request
     const deadline = AbortSignal.timeout(timeoutMs)
-    const violin = await changes.change(request.violin, (spec) => withPower(spec, request.entity, on))
+    const violin = await changes.change(request.violin, (spec, { id }) => {
+      const ranOn = keeperIn(records.view.runs.get(id), entityOf(spec, request.entity))
+      return withPower(spec, request.entity, on, ranOn)
+    })
     const { version } = violin
     const entity = entityOf(violin.spec as Spec, request.entity)
     void this.#tell(violin)
     for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
       const { state, reason, again } = entityState(violin, entity, said)
+      changes.mustCount(violin)
       if (on && state === 'running') return { version }
       if (on && ((state === 'failed' && !again) || state === 'refused'))
         throw new ViolinError(
@@ -94,6 +102,7 @@ export class EntityChanges {
     for await (const said of statuses.follow(namedHosts(violin.spec as Spec), violin.id, deadline)) {
       const own = [...said.values()].flatMap((status) => status?.entities ?? [])
       if (!own.some((one) => one.name === entity && hasTaken(one, removed, added))) continue
+      changes.mustCount(violin)
       const text =
         added === null
           ? `${entity} has no ${removed} any more`

@@ -53,7 +53,15 @@ export class Moves {
     const hosts = namedHosts(violin.spec as Spec)
     yield* changes.tell(violin)
     const where = peers.nameOf(target.id)
+    if (entityOf(violin.spec as Spec, what).stopped === true) {
+      yield {
+        kind: 'done',
+        text: `${what} is stopped: it starts on ${where} (violin start ${violin.name}/${what})`
+      }
+      return
+    }
     for await (const said of statuses.follow(hosts, violin.id, deadline)) {
+      changes.mustCount(violin)
       const runsOn = (host: HostId): boolean =>
         said.get(host)?.entities.some((one) => one.name === what && one.state === 'running') === true
       const own = said.get(target.id)?.entities.find((one) => one.name === what)

@@ -82,13 +82,7 @@ export class Waiting {
       if (stateOf(violin, statuses) === 'running') return
       missing = missingOf(violin, statuses, (host) => this.#peers.nameOf(host))
       const now = this.#records.view.violins.get(violin.id)
-      if (now !== undefined && now.record.hash !== violin.record.hash) {
-        throw new ViolinError(
-          'refused',
-          `${violin.name} was changed again meanwhile (version ${now.version})`,
-          `see \`violin show ${violin.name}\``
-        )
-      }
+      if (now !== undefined && now.record.hash !== violin.record.hash) throw changedMeanwhile(now)
     }
     throw new ViolinError(
       'timeout',
@@ -127,7 +121,7 @@ export class Waiting {
     )
   }
 
-  /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing. */
+  /** Resolves when the VIOLIN is in that state. Throws `timeout`, saying what is missing, and `unknown-violin`. */
   async wait(name: string, state: 'running' | 'gone', timeoutMs: number): Promise<{ state: ViolinState }> {
     const deadline = AbortSignal.timeout(timeoutMs)
     const violin = this.#violins.find(name, state === 'gone')
@@ -136,9 +130,14 @@ export class Waiting {
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       // The record may have changed since.
       const now = this.#records.view.violins.get(violin.id)
-      if (now === undefined) return { state: 'gone' }
-      const reached = stateOf(now, statuses)
+      const reached = now === undefined ? 'gone' : stateOf(now, statuses)
       if (reached === state) return { state: reached }
+      if (now === undefined || (now.spec === null && state === 'running'))
+        throw new ViolinError(
+          'unknown-violin',
+          `${violin.name} was deleted meanwhile`,
+          'see what there is: violin list'
+        )
       missing = missingOf(now, statuses, (host) => this.#peers.nameOf(host))
     }
     throw new ViolinError(
@@ -147,6 +146,15 @@ export class Waiting {
       `see \`violin show ${violin.name}\``
     )
   }
+}
+
+/** Another version counts than the one that was signed here: of this host, or of another with its owner's key. */
+export function changedMeanwhile({ name, version }: ViolinView): ViolinError {
+  return new ViolinError(
+    'refused',
+    `${name} was changed again meanwhile (version ${version})`,
+    `see \`violin show ${name}\`, and say again what is missing`
+  )
 }
 
 /** What of a VIOLIN is waited for: neither entities on hosts that are away, nor vLANs that only those have. */

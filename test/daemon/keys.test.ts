@@ -10,7 +10,8 @@ import { rootKeyFile } from '#daemon/identity.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import type { ViolinView } from '#core/records/view.ts'
-import type { Topology, TopologyEntity } from '#core/spec.ts'
+import { withLink } from '#core/edits.ts'
+import type { Spec, SpecEntity, SpecNic, Topology, TopologyEntity } from '#core/spec.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
 type Three = [TestHost, TestHost, TestHost]
@@ -174,6 +175,48 @@ test('two versions that an owner signed on two hosts, each away for the other, b
   await (winner === one ? two : one).reconciled(() => runners().length === 1)
   assert.deepEqual(runners(), [winner])
   for (const host of both) assert.equal((await host.violins.show('net')).signedTwice.length, 1)
+})
+
+test('of two changes that an owner makes on two hosts at once each is there, or whoever made it is told', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [laptop, desk] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(laptop.changes.apply(oneLan('net', ['princeton', 'purdue']), true, 20_000))
+  const hosts = [laptop, await copyOwner(laptop, desk, stack)]
+  await until(hosts, () => hosts.every(({ mesh }) => mesh.members().length === 1))
+  const delayOf = (spec: Spec, place: number): number | undefined =>
+    spec.entities[place]?.nics[0]?.link?.delayUs
+  for (let delayUs = 1; delayUs <= 8; delayUs++) {
+    const made = await Promise.allSettled(
+      hosts.map(({ changes }, place) =>
+        changes.change('net', (spec) => {
+          const { name, nics } = spec.entities[place] as SpecEntity
+          return withLink(spec, { entity: name, nic: (nics[0] as SpecNic).name, set: { delayUs } })
+        })
+      )
+    )
+    const hashes = (): Set<string> =>
+      new Set(
+        hosts.flatMap(({ records }) => [...records.view.violins.values()].map(({ record }) => record.hash))
+      )
+    await until(hosts, () => hashes().size === 1)
+    const [standing] = laptop.records.view.violins.values()
+    let counting = 0
+    for (const [place, one] of made.entries()) {
+      const { changes, host } = hosts[place] as TestHost
+      if (one.status === 'rejected') assert.match(String(one.reason), /net was changed again meanwhile/)
+      else {
+        assert.equal(one.value.ownerHost, host.identity.id, 'what it made itself')
+        try {
+          changes.mustCount(one.value)
+        } catch {
+          continue
+        }
+        assert.equal(delayOf(standing?.spec as Spec, place), delayUs)
+        counting++
+      }
+    }
+    assert.ok(counting > 0)
+  }
 })
 
 test('who leaves ends only VIOLINs whose owner key lies on no other host', async () => {

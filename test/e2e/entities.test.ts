@@ -83,6 +83,15 @@ test('when everything on its host is killed it comes up on the next, which keeps
   await home.violin('wait', 'net', '--for', 'running')
   assert.equal(await whereX(), next)
   await answers()
+  // Nor does it go back when it is started anew.
+  succeeded(await home.try(['restart', 'net/x']))
+  assert.equal(await whereX(), next)
+  succeeded(await home.try(['stop', 'net/x']))
+  const moved = succeeded(await home.try(['migrate', 'net/x', '--to', dead.name]))
+  assert.match(moved.stdout + moved.stderr, /x is stopped: it starts on p2/)
+  succeeded(await home.try(['start', 'net/x']))
+  assert.equal(await whereX(), dead.name)
+  await answers()
 })
 
 test('after a partition one of the two that run it goes on, and no ping is answered twice', async (t) => {
@@ -125,6 +134,28 @@ test('after a partition one of the two that run it goes on, and no ping is answe
     (text) => text.includes('x is stopped')
   )
   await answers()
+})
+
+test('what runs only where it ran, or never again, starts nowhere else when its host dies', async () => {
+  await apply(
+    home,
+    `${topology}  y: { lan: lan1, restart: on-failure }\n  z: { lan: lan1, restart: never }\n`
+  )
+  const [drained, dies] = [lab.host('p2'), lab.host('p3')]
+  // So the one that dies is the second of their lists.
+  for (const to of [dies, drained])
+    for (const name of ['x', 'y', 'z']) succeeded(await home.try(['migrate', `net/${name}`, '--to', to.name]))
+  succeeded(await drained.try(['drain']))
+  succeeded(await drained.try(['drain', '--off']))
+  const rows = async (): Promise<string[]> =>
+    (await show(home, 'net')).entities.slice(1).map(({ name, host, state }) => `${name} ${host} ${state}`)
+  assert.deepEqual(await rows(), ['x p3 running', 'y p3 running', 'z p3 running'])
+  await dies.kill9()
+  await until('x on another host', whereX, (host) => host !== null && host !== dies.name, takeoverMs)
+  assert.deepEqual((await rows()).slice(1), ['y p3 unreachable', 'z p3 unreachable'])
+  await dies.startDaemon()
+  await until('y where it ran', rows, ([, y, z]) => y === 'y p3 running' && z === 'z p3 failed')
+  await apply(home, topology)
 })
 
 test('a host that is drained, or leaves, hands its entities over first', async () => {
