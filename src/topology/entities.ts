@@ -6,7 +6,7 @@ import { changeLink, type Link, linkWords, type LinkWord, parseLinkWord, someLin
 import { type EntityKind, maxNicsPerEntity, type TopologyEntity, type TopologyNic } from '#core/spec.ts'
 import type { LocalFiles } from './files.ts'
 import { checkLan, checkName, claim } from './names.ts'
-import { needsRouterImage, readWords } from './networking.ts'
+import { imageOf, readWords } from './networking.ts'
 import type { FileEntity, FileLink, FileNic, FileSettings, TopologyFile } from './schema.ts'
 import type { Path, Source } from './source.ts'
 
@@ -64,8 +64,7 @@ function readEntity(
   }
   const driver = entity.driver ?? file.defaults?.driver ?? file.driver ?? 'uml'
   const words = readWords(source, kind, path, entity, file.defaults)
-  const image =
-    settings.image ?? (needsRouterImage(file, base, entity, words, nics, driver) ? 'router' : tinyImage.name)
+  const image = imageOf(source, file, path, entity, words, nics, driver)
   checkName(source, [...path, 'image'], image, 'an image')
   const memoryMiB = memoryOf(settings.memory, image)
   if (driver === 'uml' && memoryMiB < defaultMemoryMiB) {

@@ -139,25 +139,47 @@ function readProgram(source: Source, path: Path, program: string): string {
   )
 }
 
-/** Whether what an entity does takes programs that the image `tiny` does not have. */
-export function needsRouterImage(
+/**
+ * The image that an entity begins with where the file does not say another. Throws ViolinError `topology-invalid` where the
+ * file says `tiny`, and what the entity does takes programs that this does not have.
+ */
+export function imageOf(
+  source: Source,
   file: TopologyFile,
-  name: string,
+  path: Path,
   entity: FileEntity,
-  { routing, multicast, nat, rules, click, anycast }: Words,
+  words: Words,
   nics: readonly TopologyNic[],
   driver: DriverName
-): boolean {
-  const speaks = routing !== undefined && routing !== 'none' && routing !== 'static'
-  const words = [entity.frr, entity.firewall, multicast, nat, rules, click, anycast]
+): string {
+  const word = wordForRouter(file, path[1] as string, entity, words, nics)
+  const said = entity.image ?? file.defaults?.image
+  if (said === tinyImage.name && word !== null)
+    throw source.refuse(
+      [...(entity.image === undefined ? ['defaults'] : path), 'image'],
+      `${path[1]} has ${word}, for which ${tinyImage.name} has no programs`,
+      'leave `image` out, or say `image: router`'
+    )
+  if (said !== undefined) return said
   // The kernel of a virtual machine has IPv6 as a module, which `tiny` is too small for.
   const ipv6 = driver === 'uml' && nics.some(({ lan }) => file.lans[lan]?.ipv6 !== undefined)
-  return (
-    speaks ||
-    ipv6 ||
-    words.some((word) => word !== undefined) ||
-    nics.some(({ lan }) => serves(file, lan, name))
-  )
+  return word !== null || words.click !== undefined || ipv6 ? 'router' : tinyImage.name
+}
+
+/** A word of an entity's that takes programs of the image `router`; null: none does. */
+function wordForRouter(
+  file: TopologyFile,
+  name: string,
+  { frr, firewall }: FileEntity,
+  { routing, multicast, nat, rules, anycast }: Words,
+  nics: readonly TopologyNic[]
+): string | null {
+  if (routing !== undefined && routing !== 'none' && routing !== 'static') return `\`routing: ${routing}\``
+  const words = Object.entries({ frr, firewall, multicast, nat, rules, anycast })
+  const [word] = words.find(([, value]) => value !== undefined) ?? []
+  if (word !== undefined) return `\`${word}:\``
+  const served = nics.find(({ lan }) => serves(file, lan, name))
+  return served === undefined ? null : `a service of ${served.lan}`
 }
 
 /** Whether an entity does a service of a vLAN that it is on. */
@@ -182,6 +204,16 @@ export function readNetworks(
       'add `subnet: 192.168.1.0/24` or `ipv6: fd00:1::/64`',
       'key'
     )
+  for (const [word, text, least] of [
+    ['subnet', subnet, 30],
+    ['ipv6', ipv6, 126]
+  ] as const)
+    if (text !== undefined && parseNetwork(text) !== null && Number(text.split('/')[1] ?? least) > least)
+      throw source.refuse(
+        [...path, word],
+        `${text} is too small for a vLAN`,
+        `use a /${least} or a wider one: not all of its addresses are machines'`
+      )
   if (subnet !== undefined && parseSubnet(subnet) === null) {
     throw source.refuse(
       [...path, 'subnet'],
@@ -396,6 +428,9 @@ function checkAnycast(
     if (isInside(address, lan))
       throw source.refuse(path, `${address} is one of ${lan.name}`, 'choose one that is on no vLAN')
   }
+  const why = whyUnusable(parseNetwork(address) as Network)
+  if (why !== null)
+    throw source.refuse(path, `${address} is no machine's: ${why}`, 'choose one such as 10.99.0.1 or fd99::1')
   const speaks = topology.entities.some(
     ({ kind, routing, nics }) =>
       kind === 'router' &&

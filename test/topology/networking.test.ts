@@ -66,6 +66,16 @@ describe('a vLAN', () => {
       't.yaml:4:14: fd00::1/64 is no IPv6 network; write it as fd00:1::/64, host bits zero'
     ],
     [
+      'of two addresses, as routers have them between them (RFC 3021)',
+      ['  a: { subnet: 10.2.0.0/31 }'],
+      "t.yaml:4:16: 10.2.0.0/31 is too small for a vLAN; use a /30 or a wider one: not all of its addresses are machines'"
+    ],
+    [
+      'of two addresses of IPv6',
+      ['  a: { ipv6: "fd00::2/127" }'],
+      "t.yaml:4:14: fd00::2/127 is too small for a vLAN; use a /126 or a wider one: not all of its addresses are machines'"
+    ],
+    [
       'whose machine has an address of a family that it has not',
       ['  a: { ipv6: "fd00::/64" }', 'hosts: { x: { lan: a, ip: 10.0.0.1 } }'],
       't.yaml:5:27: a has no IPv4 network; add `subnet:` to it'
@@ -209,6 +219,26 @@ describe('what a router does', () => {
       'an anycast address of a vLAN',
       ['hosts: { x: { lan: a, anycast: 10.0.2.9 } }'],
       /10\.0\.2\.9 is one of b; /
+    ],
+    [
+      'an anycast address of no machine',
+      ['hosts: { x: { lan: a, anycast: [127.0.0.1, 10.9.0.1] } }'],
+      /^t\.yaml:4:32: 127\.0\.0\.1 is no machine's: 127\.0\.0\.0\/8 is loopback; choose/
+    ],
+    [
+      'a multicast address for anycast',
+      ['hosts: { x: { lan: a, anycast: "ff05::1" } }'],
+      /ff05::1 is no machine's: ff00::\/8 is multicast; /
+    ],
+    [
+      'a routing protocol without its programs',
+      ['routers: { r: { lan: a, routing: ospf, image: tiny } }'],
+      /^t\.yaml:4:47: r has `routing: ospf`, for which tiny has no programs; leave `image` out, or say `image: router`$/
+    ],
+    [
+      'rules without their programs, by what all begin with',
+      ['defaults: { image: tiny }', 'routers: { r: { lan: a, rules: [{ via: 10.0.1.9 }] } }'],
+      /^t\.yaml:4:20: r has `rules:`, for which tiny/
     ],
     ['an anycast address that is none', ['hosts: { x: { lan: a, anycast: nine } }'], /nine is no address; /],
     [
