@@ -8,6 +8,7 @@ import { type ImageHash, type ImageRef, isImageHash, tinyImage } from '#core/ima
 import type { Limits } from '#core/limits.ts'
 import type { Spec } from '#core/spec.ts'
 import type { ImageRow, Progress } from '#api/contract.ts'
+import { endable } from '#api/endable.ts'
 import { pullImage, type PullOptions, type PullProgress } from '#images/pull.ts'
 import type { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
@@ -37,6 +38,20 @@ interface Fetching {
   retry: NodeJS.Timeout | null
 }
 
+/** One under way. Invariant: somebody waits for it, or it is stopped. */
+interface Pull {
+  readonly done: Promise<void>
+  readonly stop: AbortController
+  readonly waiting: Set<Waiter>
+  progress: PullProgress | null
+}
+
+/** Who waits for an image; the signal: no longer. */
+interface Waiter {
+  readonly told: (progress: PullProgress) => void
+  readonly signal: AbortSignal
+}
+
 export interface ImagesParts {
   readonly store: ImageStore
   readonly mesh: Mesh
@@ -51,8 +66,7 @@ export class Images {
   readonly #store: ImageStore
   readonly #exchange: ImageExchange
   readonly #fetching = new Map<ImageHash, Fetching>()
-  /** Pulls under way, for whoever waits for one. */
-  readonly #pulls = new Map<ImageHash, Promise<void>>()
+  readonly #pulls = new Map<ImageHash, Pull>()
   readonly #closing = new AbortController()
   #changed: () => void = () => undefined
 
@@ -122,14 +136,27 @@ export class Images {
     return [...rows, ...coming]
   }
 
-  /** Fetches an image that members have, by its name there or its hash, and gives it the name here. */
-  async *pull(what: string, from: string | undefined): AsyncGenerator<Progress, void, void> {
+  /**
+   * Fetches an image that members have, by its name there or its hash, and gives it the name here; ends when the
+   * reader returns.
+   */
+  pull(what: string, from: string | undefined): AsyncIterableIterator<Progress> {
+    return endable(({ signal }) => this.#pulled(what, from, signal))
+  }
+
+  async *#pulled(
+    what: string,
+    from: string | undefined,
+    signal: AbortSignal
+  ): AsyncGenerator<Progress, void, void> {
     const { image, name, host } = await this.#look(what, from)
     const hosts = host === null ? [] : [host]
     const told = new Told()
-    const done = this.#pull(image, hosts, { told: (progress) => told.tell(progress) }).finally(() =>
+    const done = this.#pull(image, hosts, { told: (progress) => told.tell(progress), signal }).finally(() =>
       told.end()
     )
+    // A reader that goes meanwhile never comes to where it is awaited.
+    done.catch(() => undefined)
     for await (const progress of told) yield { kind: 'step', text: progressText(image, progress) }
     await done
     if (name !== null) await this.#store.name(name, image)
@@ -166,16 +193,15 @@ export class Images {
     const { name } = fetching.wanted
     let toldAt = -Infinity
     try {
-      await this.#pull(image, fetching.wanted.hosts, {
-        accept: (totalBytes) => this.#accept(totalBytes),
-        told: ({ bytes, totalBytes }) => {
-          fetching.reason = `fetches the image ${name} (${short(image)}): ${mib(bytes)} of ${mib(totalBytes)} MiB`
-          if (performance.now() - toldAt < tellEveryMs) return
-          toldAt = performance.now()
-          this.#changed()
-        },
-        signal: fetching.stop.signal
-      })
+      const told = ({ bytes, totalBytes }: PullProgress): void => {
+        fetching.reason = `fetches the image ${name} (${short(image)}): ${mib(bytes)} of ${mib(totalBytes)} MiB`
+        if (performance.now() - toldAt < tellEveryMs) return
+        toldAt = performance.now()
+        this.#changed()
+      }
+      await this.#pull(image, fetching.wanted.hosts, { told, signal: fetching.stop.signal }, (totalBytes) =>
+        this.#accept(totalBytes)
+      )
       this.#parts.journal.note('image-fetched', null, `the image ${name} (${short(image)}) is here`)
       this.#fetching.delete(image)
     } catch (error: unknown) {
@@ -199,17 +225,36 @@ export class Images {
     this.#changed()
   }
 
-  /** One pull of an image at a time; a second caller waits for the first one's. */
-  #pull(
+  /** Resolves when an image is here. One pull of it at a time, which ends when nobody waits for it any more. */
+  async #pull(
     image: ImageHash,
     firstHosts: readonly HostId[],
-    options: Pick<PullOptions, 'accept' | 'told'> & Partial<Pick<PullOptions, 'signal'>>
+    waiter: Waiter,
+    accept?: PullOptions['accept']
   ): Promise<void> {
-    const running = this.#pulls.get(image)
-    if (running !== undefined) return running
-    const stops = options.signal === undefined ? [] : [options.signal]
-    const signal = AbortSignal.any([this.#closing.signal, ...stops])
-    const pull = async (): Promise<void> => {
+    let pull = this.#pulls.get(image)
+    for (; pull?.stop.signal.aborted === true; pull = this.#pulls.get(image))
+      await pull.done.catch(() => undefined)
+    waiter.signal.throwIfAborted()
+    pull ??= this.#beginPull(image, firstHosts, accept)
+    pull.waiting.add(waiter)
+    if (pull.progress !== null) waiter.told(pull.progress)
+    try {
+      await Promise.race([pull.done, rejected(waiter.signal)])
+    } finally {
+      pull.waiting.delete(waiter)
+      if (pull.waiting.size === 0) pull.stop.abort(new Error('nobody waits for it any more'))
+    }
+  }
+
+  #beginPull(image: ImageHash, firstHosts: readonly HostId[], accept: PullOptions['accept']): Pull {
+    const stop = new AbortController()
+    const signal = AbortSignal.any([this.#closing.signal, stop.signal])
+    const told = (progress: PullProgress): void => {
+      pull.progress = progress
+      for (const waiter of pull.waiting) waiter.told(progress)
+    }
+    const pulled = async (): Promise<void> => {
       const { mesh, peers } = this.#parts
       await Promise.all(firstHosts.map((host) => peers.reach(host).catch(() => undefined)))
       const hosts = (): HostId[] => {
@@ -218,11 +263,17 @@ export class Images {
         return [...first, ...there.filter((host) => !first.includes(host))]
       }
       const fetch = this.#exchange.partsOf(image, hosts)
-      await pullImage(this.#store, image, { ...options, fetch, signal })
+      await pullImage(this.#store, image, {
+        fetch,
+        told,
+        signal,
+        ...(accept === undefined ? {} : { accept })
+      })
     }
-    const pulling = pull().finally(() => this.#pulls.delete(image))
-    this.#pulls.set(image, pulling)
-    return pulling
+    const done = pulled().finally(() => this.#pulls.delete(image))
+    const pull: Pull = { done, stop, waiting: new Set(), progress: null }
+    this.#pulls.set(image, pull)
+    return pull
   }
 
   /** What others begin with fills no disk beyond what the operator gives. */
@@ -319,6 +370,15 @@ class Told {
       } else await new Promise<void>((resolve) => (this.#wake = resolve))
     }
   }
+}
+
+/** Rejects with the signal's reason when it aborts. */
+function rejected(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason as Error)
+    if (signal.aborted) giveUp()
+    else signal.addEventListener('abort', giveUp, { once: true })
+  })
 }
 
 function progressText(image: ImageHash, { bytes, totalBytes }: PullProgress): string {
