@@ -121,7 +121,7 @@ export class Changes {
         const before = this.#violins.findOwned(name)
         const spec = await edit(before.spec as Spec, before)
         if (same(before.spec, spec)) return before
-        if (this.#stands(before, before.name)) return this.#publish(before, { spec, ended: null })
+        if (this.#stands(before)) return this.#publish(before, { spec, ended: null })
       }
     })
   }
@@ -134,8 +134,8 @@ export class Changes {
   }
 
   /** Whether what was read still stands: another host with this owner's key may have signed since. */
-  #stands(before: ViolinView | null, name: string): boolean {
-    return this.#before(name)?.record.hash === before?.record.hash
+  #stands({ id, record }: ViolinView): boolean {
+    return this.#records.view.violins.get(id)?.record.hash === record.hash
   }
 
   /** Plans and signs. */
@@ -146,7 +146,7 @@ export class Changes {
         const { before } = planned
         const spec = before === null ? planned.spec : await this.#triedAgain(before, planned.spec)
         if (before !== null && same(before.spec, spec)) return { planned, violin: before }
-        if (this.#stands(before, topology.name))
+        if (before === null ? this.#before(topology.name) === null : this.#stands(before))
           return { planned, violin: await this.#publish(before, { spec, ended: null }) }
       }
     })
