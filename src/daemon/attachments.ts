@@ -133,15 +133,24 @@ export class Attachments {
     this.#held.add(held)
     doors.hold(id, entity)
     let isIn = false
+    const gone = new AbortController()
+    let unlisten = (): void => undefined
     try {
       const guest = { ...guestOf(request), name: entity, driver: 'tap' as const }
       const version = await offers.put(violins.find(id), guest)
       isIn = true
+      unlisten = this.#onGone(id, entity, version, () => gone.abort())
       yield { kind: 'step', text: `version ${version} is signed and stored` }
-      const signal = AbortSignal.any([over.signal, AbortSignal.timeout(openMs)])
-      yield await this.#attached(id, entity, signal)
-      await this.#whileThere(id, entity, over.signal)
+      const ends = AbortSignal.any([over.signal, gone.signal])
+      const attached = await this.#attached(id, entity, ends)
+      if (attached !== null) {
+        yield attached
+        await aborted(ends)
+      }
+      if (!over.signal.aborted)
+        throw new ViolinError('refused', 'its owner took this host off', 'ask its owner for an offer')
     } finally {
+      unlisten()
       doors.letGo(id, entity)
       this.#held.delete(held)
       try {
@@ -190,8 +199,10 @@ export class Attachments {
     )
   }
 
-  async #attached(id: ViolinId, name: string, signal: AbortSignal): Promise<AttachRow> {
+  /** Resolves when this host is on; null: that ended before. Throws ViolinError. */
+  async #attached(id: ViolinId, name: string, ends: AbortSignal): Promise<AttachRow | null> {
     const { statuses, host, doors } = this.#parts
+    const signal = AbortSignal.any([ends, AbortSignal.timeout(openMs)])
     for await (const said of statuses.follow([host.identity.id], id, signal)) {
       const now = this.#entityOf(id, name)
       // Of another owner's VIOLIN it is on its way.
@@ -219,6 +230,7 @@ export class Attachments {
         ips
       }
     }
+    if (ends.aborted) return null
     throw new ViolinError(
       'timeout',
       `this host is not attached after ${openMs / 1_000} s`,
@@ -226,20 +238,19 @@ export class Attachments {
     )
   }
 
-  /** Resolves when the signal aborts. Throws ViolinError when the record no longer has the entity. */
-  async #whileThere(id: ViolinId, name: string, signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const unlisten = this.#parts.records.onChange(() => {
-      if (this.#entityOf(id, name) === null) resolve()
-    })
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    try {
-      if (!signal.aborted && this.#entityOf(id, name) !== null) await promise
-    } finally {
-      unlisten()
+  /** Calls back when the record, which had an entity in that version, has it no more. Gives what ends that. */
+  #onGone(id: ViolinId, name: string, version: number, gone: () => void): () => void {
+    const { records } = this.#parts
+    let wasIn = false
+    const look = (): void => {
+      const violin = records.view.violins.get(id)
+      if (this.#entityOf(id, name) !== null) wasIn = true
+      // Of another owner's VIOLIN that version is on its way.
+      else if (wasIn || violin === undefined || violin.version > version) gone()
     }
-    if (!signal.aborted)
-      throw new ViolinError('refused', 'its owner took this host off', 'ask its owner for an offer')
+    const unlisten = records.onChange(look)
+    look()
+    return unlisten
   }
 
   #entityOf(id: ViolinId, name: string): { readonly violin: ViolinView; readonly entity: SpecEntity } | null {

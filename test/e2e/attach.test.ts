@@ -179,7 +179,24 @@ routers: { r: { nics: [{ lan: lan1, ip: 10.10.0.1 }, { lan: lan2 }], on: h2 } }
     (n) => n === 0
   )
   await h1.startDaemon()
+  // Nobody answers, and the owner has done with all of it meanwhile.
+  await h1.violin('stop', 'served/r')
+  const waiting = h1.spawn(h1.command('attach', 'served/lan1', '--ip', 'dhcp'))
+  const over = once(waiting, 'exit')
+  let complaint = ''
+  waiting.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
+  await until(
+    'a client',
+    () => Promise.resolve(clients()),
+    (n) => n === 1
+  )
   await remove(h1, 'served')
+  assert.deepEqual(
+    [(await over)[0], complaint.includes('its owner took this host off')],
+    [1, true],
+    complaint
+  )
+  await isClean()
 })
 
 test('nobody inside gets through the host to its other networks', async () => {
