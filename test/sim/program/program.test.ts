@@ -1,24 +1,10 @@
 /** The simulator as a user runs it: what it prints where, and its exit status. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { lineOf } from '../../../sim/program/rows.ts'
 import { upperBound } from '../../../sim/program/sections/runs.ts'
 import { exponent } from '../../../sim/program/sections/section.ts'
-
-const program = new URL('../../../bin/violin-sim', import.meta.url).pathname
-// A run that fails leaves its scenario for people in the temporary folder.
-const folder = mkdtempSync(join(tmpdir(), 'violin-sim-test-'))
-after(() => rmSync(folder, { recursive: true }))
-
-function run(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, TMPDIR: folder }
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env })
-  return { status, out: stdout, err: stderr }
-}
+import { run } from './run.ts'
 
 test('wrong usage is one line that says what was meant, with exit status 2', () => {
   for (const [args, told] of [

@@ -1,28 +1,18 @@
 /** What people write of worlds: every scenario that there is passes, and what is wrong is said with its place. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { checkScenario, readScenario } from '../../../sim/program/scenario-file.ts'
 import { Random } from '../../../sim/random.ts'
 import type { Scenario } from '../../../sim/scenario.ts'
 import { families } from '../../../sim/scenarios/list.ts'
 import { randomScenario } from '../../../sim/swarm.ts'
+import { folder, type Run, run } from './run.ts'
 
-const program = new URL('../../../bin/violin-sim', import.meta.url).pathname
 const found = new URL('../found/', import.meta.url)
-const folder = mkdtempSync(join(tmpdir(), 'violin-sim-test-'))
-after(() => rmSync(folder, { recursive: true }))
 
-function run(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, TMPDIR: folder }
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env })
-  return { status, out: stdout, err: stderr }
-}
-
-function runText(text: string, ...args: string[]): ReturnType<typeof run> & { file: string } {
+function runText(text: string, ...args: string[]): Run & { file: string } {
   const file = join(folder, 'scenario.json')
   writeFileSync(file, text)
   return { ...run(file, ...args), file }
