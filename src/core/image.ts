@@ -73,6 +73,11 @@ export function isImageHash(text: string): text is ImageHash {
   return /^[0-9a-f]{64}$/.test(text)
 }
 
+/** Whether a text may mean a hash by its first digits: as many as people are shown. */
+export function isImageHashStart(text: string): boolean {
+  return /^[0-9a-f]{12,64}$/.test(text)
+}
+
 /** Bytes of all files together. */
 export function contentBytesOf(entries: readonly ImageEntry[]): number {
   return entries.reduce((sum, entry) => sum + (entry.kind === 'file' ? entry.bytes : 0), 0)

@@ -199,6 +199,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     say().catch((error: unknown) => log('own record not published', { reason: errorData(error).message }))
     void seat.look(mesh.members().length === 0)
     void renewal.look()
+    void images.sweep(Date.now())
     rereadSettings(refusing).catch((error: unknown) =>
       journal.note('settings', null, errorData(error).message)
     )
@@ -209,6 +210,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   undo.defer(() => clearInterval(refresh))
   reconciler.kick()
   void attachments.sweep()
+  void images.sweep(Date.now())
   void pointers.putAll()
   const owned = undo.move()
   const entrance = door.move()

@@ -9,25 +9,26 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { Extents, type ImageHash, imageLimits, pieceBytes } from '#core/image.ts'
 import type { FetchPart } from '#images/pull.ts'
-import type { ImageStore } from '#images/store.ts'
+import type { ImageStore, Meaning } from '#images/store.ts'
 import { readExtents } from '#images/tree.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { answer, ask, decodeJson, encodeJson } from './wire.ts'
 
 /** One part, on a path of 100 kB/s. */
 const partMs = 30_000
-const namesMs = 3_000
+const meaningMs = 3_000
 /** Layouts of images that are asked for, kept between the parts. */
 const maxLayouts = 4
-const maxNames = 64
+/** Images that one word means at a host. */
+const maxMeanings = 8
 
 const [compress, decompress] = [promisify(zstdCompress), promisify(zstdDecompress)]
 const imageHash = z.string().regex(/^[0-9a-f]{64}$/) as unknown as z.ZodType<ImageHash>
 const partQuestion = z.strictObject({ image: imageHash, piece: z.int().min(0).nullable() })
-const nameRows = z.array(z.strictObject({ name: z.string().max(64), hash: imageHash })).max(maxNames)
-
-/** What a host calls its images. */
-export type ImageNames = readonly { readonly name: string; readonly hash: ImageHash }[]
+const meaningQuestion = z.strictObject({ word: z.string().max(64) })
+const meanings: z.ZodType<readonly Meaning[]> = z
+  .array(z.strictObject({ hash: imageHash, name: z.string().max(64).nullable() }))
+  .max(maxMeanings)
 
 export class ImageExchange {
   readonly #mesh: Mesh
@@ -41,12 +42,16 @@ export class ImageExchange {
       const { image, piece } = decodeJson(body, partQuestion, from)
       return compress(await this.#part(image, piece))
     })
-    answer(mesh, 'image-names', z.strictObject({}), async () => this.#names())
+    answer(mesh, 'image-meaning', meaningQuestion, async ({ word }) =>
+      (await store.meant(word)).slice(0, maxMeanings)
+    )
   }
 
-  /** What a member calls its images. Throws ViolinError. */
-  namesAt(host: HostId): Promise<ImageNames> {
-    return ask(this.#mesh, host, 'image-names', {}, nameRows, AbortSignal.timeout(namesMs))
+  /** What a word, a name or the start of a hash, means at a member. Throws ViolinError. */
+  async meantAt(host: HostId, word: string): Promise<readonly Meaning[]> {
+    const signal = AbortSignal.timeout(meaningMs)
+    const told = await ask(this.#mesh, host, 'image-meaning', { word }, meanings, signal)
+    return told.filter(({ hash, name }) => (name === null ? hash.startsWith(word) : name === word))
   }
 
   /** Fetches parts of an image from one of the hosts, as long as it gives what is right, and then from the next. */
@@ -85,10 +90,5 @@ export class ImageExchange {
     if (this.#layouts.size >= maxLayouts && oldest !== undefined) this.#layouts.delete(oldest)
     this.#layouts.set(image, layout)
     return readExtents(this.#store.rootOf(image), layout.of(piece))
-  }
-
-  async #names(): Promise<ImageNames> {
-    const rows = await this.#store.list()
-    return rows.flatMap(({ hash, names }) => names.map((name) => ({ name, hash }))).slice(0, maxNames)
   }
 }

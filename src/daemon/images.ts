@@ -4,16 +4,17 @@
  */
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
-import { type ImageHash, type ImageRef, isImageHash, tinyImage } from '#core/image.ts'
+import { type ImageHash, type ImageRef, isImageHash, isImageHashStart, tinyImage } from '#core/image.ts'
 import type { Limits } from '#core/limits.ts'
 import type { Spec } from '#core/spec.ts'
 import type { ImageRow, Progress } from '#api/contract.ts'
 import { endable } from '#api/endable.ts'
+import { keptDays, listPartials, type PartialImage, removePartial, sweepPartials } from '#images/partial.ts'
 import { pullImage, type PullOptions, type PullProgress } from '#images/pull.ts'
 import type { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Journal } from './events.ts'
-import { ImageExchange, type ImageNames } from './image-exchange.ts'
+import { ImageExchange } from './image-exchange.ts'
 import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 
@@ -21,8 +22,6 @@ import type { Records } from './records.ts'
 const retryMs = 10_000
 /** How far a pull is, is told at most this often. */
 const tellEveryMs = 500
-/** Digits by which people call an image, at least. */
-const minDigits = 8
 
 /** An image that entities wait for. */
 export interface WantedImage {
@@ -48,6 +47,8 @@ interface Pull {
 
 /** Who waits for an image; the signal: no longer. */
 interface Waiter {
+  /** What it calls the image; null: nothing. */
+  readonly name: string | null
   readonly told: (progress: PullProgress) => void
   readonly signal: AbortSignal
 }
@@ -125,15 +126,35 @@ export class Images {
       usedBy: this.#usersOf(image.hash),
       reason: ''
     }))
-    const coming = [...this.#fetching].map(([hash, { wanted, reason }]): ImageRow => ({
+    const partials = new Map((await listPartials(this.#store)).map((partial) => [partial.hash, partial]))
+    const hashes = new Set([...this.#fetching.keys(), ...this.#pulls.keys(), ...partials.keys()])
+    for (const { hash } of stored) hashes.delete(hash)
+    const coming = Array.from(hashes, (hash): ImageRow => ({
       hash,
-      names: [wanted.name],
+      names: this.#namesOf(hash),
       bytes: null,
       files: null,
       usedBy: this.#usersOf(hash),
-      reason
+      reason: this.#fetching.get(hash)?.reason ?? this.#whyNotHere(hash, partials.get(hash) ?? null)
     }))
     return [...rows, ...coming]
+  }
+
+  /** What those who wait for an image call it. */
+  #namesOf(image: ImageHash): string[] {
+    const fetched = this.#fetching.get(image)
+    const waiting = [...(this.#pulls.get(image)?.waiting ?? [])].map(({ name }) => name)
+    const names = new Set([...(fetched === undefined ? [] : [fetched.wanted.name]), ...waiting])
+    return [...names].filter((name) => name !== null)
+  }
+
+  #whyNotHere(image: ImageHash, partial: PartialImage | null): string {
+    const pull = this.#pulls.get(image)
+    if (pull !== undefined)
+      return pull.progress === null ? 'is pulled' : `is pulled: ${parted(pull.progress)}`
+    const { bytes = 0, totalBytes = null } = partial ?? {}
+    const where = totalBytes === null ? 'at its beginning' : `at ${parted({ bytes, totalBytes })}`
+    return `its pull broke off ${where}: violin image pull ${short(image)} goes on with it`
   }
 
   /**
@@ -152,8 +173,8 @@ export class Images {
     const { image, name, host } = await this.#look(what, from)
     const hosts = host === null ? [] : [host]
     const told = new Told()
-    const done = this.#pull(image, hosts, { told: (progress) => told.tell(progress), signal }).finally(() =>
-      told.end()
+    const done = this.#pull(image, hosts, { name, told: (progress) => told.tell(progress), signal }).finally(
+      () => told.end()
     )
     // A reader that goes meanwhile never comes to where it is awaited.
     done.catch(() => undefined)
@@ -164,9 +185,12 @@ export class Images {
     this.#changed()
   }
 
-  /** Removes an image that no VIOLIN which this host has to do with begins with. Throws ViolinError. */
+  /**
+   * Removes an image that no VIOLIN which this host has to do with begins with, or what a pull that broke off left of
+   * one. Throws ViolinError.
+   */
   async remove(what: string): Promise<{ readonly hash: string }> {
-    const image = await this.#stored(what)
+    const image = await this.#here(what)
     const users = this.#usersOf(image)
     if (users.length > 0)
       throw new ViolinError(
@@ -174,8 +198,27 @@ export class Images {
         `${what} is in use: entities of ${users.join(', ')} begin with it`,
         'delete them first, or apply them with another image'
       )
-    await this.#store.remove(image)
+    if (this.#pulls.has(image))
+      throw new ViolinError('refused', `${what} is pulled at present`, 'break that off first: Ctrl-C')
+    if (this.#store.has(image)) await this.#store.remove(image)
+    await removePartial(this.#store, image)
     return { hash: image }
+  }
+
+  /** Removes what pulls that broke off left, where nobody went on with them for days. */
+  async sweep(nowMs: number): Promise<void> {
+    const { journal } = this.#parts
+    const isUsed = (image: ImageHash): boolean => this.#pulls.has(image) || this.#fetching.has(image)
+    try {
+      for (const image of await sweepPartials(this.#store, nowMs, isUsed))
+        journal.note(
+          'image-dropped',
+          null,
+          `what was here of the image ${short(image)} is removed: its pull broke off ${keptDays} days ago`
+        )
+    } catch (error: unknown) {
+      journal.note('image-not-dropped', null, errorData(error).message)
+    }
   }
 
   #begin(image: ImageHash, wanted: WantedImage): void {
@@ -193,14 +236,17 @@ export class Images {
     const { name } = fetching.wanted
     let toldAt = -Infinity
     try {
-      const told = ({ bytes, totalBytes }: PullProgress): void => {
-        fetching.reason = `fetches the image ${name} (${short(image)}): ${mib(bytes)} of ${mib(totalBytes)} MiB`
+      const told = (progress: PullProgress): void => {
+        fetching.reason = `fetches the image ${name} (${short(image)}): ${parted(progress)}`
         if (performance.now() - toldAt < tellEveryMs) return
         toldAt = performance.now()
         this.#changed()
       }
-      await this.#pull(image, fetching.wanted.hosts, { told, signal: fetching.stop.signal }, (totalBytes) =>
-        this.#accept(totalBytes)
+      await this.#pull(
+        image,
+        fetching.wanted.hosts,
+        { name, told, signal: fetching.stop.signal },
+        (totalBytes) => this.#accept(image, totalBytes)
       )
       this.#parts.journal.note('image-fetched', null, `the image ${name} (${short(image)}) is here`)
       this.#fetching.delete(image)
@@ -243,7 +289,10 @@ export class Images {
       await Promise.race([pull.done, rejected(waiter.signal)])
     } finally {
       pull.waiting.delete(waiter)
-      if (pull.waiting.size === 0) pull.stop.abort(new Error('nobody waits for it any more'))
+      if (pull.waiting.size === 0) {
+        pull.stop.abort(new Error('nobody waits for it any more'))
+        await pull.done.catch(() => undefined)
+      }
     }
   }
 
@@ -277,9 +326,12 @@ export class Images {
   }
 
   /** What others begin with fills no disk beyond what the operator gives. */
-  async #accept(totalBytes: number): Promise<void> {
-    const stored = await this.#store.list()
-    const all = stored.reduce((sum, { bytes }) => sum + bytes, totalBytes)
+  async #accept(image: ImageHash, totalBytes: number): Promise<void> {
+    const partials = (await listPartials(this.#store)).filter(({ hash }) => hash !== image)
+    const all = [...(await this.#store.list()), ...partials].reduce(
+      (sum, { bytes }) => sum + bytes,
+      totalBytes
+    )
     const { imagesMiB } = this.#parts.limits()
     if (mib(all) <= imagesMiB) return
     throw new ViolinError(
@@ -299,8 +351,8 @@ export class Images {
     const asked = host === null ? this.#parts.mesh.members() : [host]
     const answers = await Promise.all(
       asked.map(async (one) => {
-        const names = await this.#exchange.namesAt(one).catch((): ImageNames => [])
-        return names.flatMap(({ name, hash }) => (name === what ? [{ one, hash }] : []))
+        const meant = await this.#exchange.meantAt(one, what).catch(() => [])
+        return meant.map((meaning) => ({ one, ...meaning }))
       })
     )
     const found = answers.flat()
@@ -320,17 +372,26 @@ export class Images {
         `choose one with --from HOST: ${ways.join(', ')}`
       )
     }
-    return { image: first.hash, name: what, host: first.one }
+    return { image: first.hash, name: first.name, host: first.one }
   }
 
-  /** An image of this host, by name, hash, or the hash's first digits. Throws `image-missing`. */
-  async #stored(what: string): Promise<ImageHash> {
-    const named = await this.#store.find(what)
-    if (named !== null) return named
-    const rows = await this.#store.list()
-    const found = what.length >= minDigits ? rows.filter(({ hash }) => hash.startsWith(what)) : []
-    if (found.length === 1 && found[0] !== undefined) return found[0].hash
-    throw new ViolinError('image-missing', `this host has no image ${what}`, 'see violin image list')
+  /** An image of this host, whole or not, by its name or the start of its hash. Throws `image-missing`, `ambiguous-name`. */
+  async #here(what: string): Promise<ImageHash> {
+    const meant = await this.#store.meant(what)
+    const partials = isImageHashStart(what) ? await listPartials(this.#store) : []
+    const found = new Set([
+      ...meant.map(({ hash }) => hash),
+      ...partials.map(({ hash }) => hash).filter((hash) => hash.startsWith(what))
+    ])
+    const [image] = found
+    if (image === undefined)
+      throw new ViolinError('image-missing', `this host has no image ${what}`, 'see violin image list')
+    if (found.size === 1) return image
+    throw new ViolinError(
+      'ambiguous-name',
+      `${what} means ${found.size} images`,
+      `choose one: ${[...found].join(', ')}`
+    )
   }
 
   /** Names of the VIOLINs whose entities begin with an image. */
@@ -381,8 +442,13 @@ function rejected(signal: AbortSignal): Promise<never> {
   })
 }
 
-function progressText(image: ImageHash, { bytes, totalBytes }: PullProgress): string {
-  return `${short(image)}: ${mib(bytes)} of ${mib(totalBytes)} MiB`
+function progressText(image: ImageHash, progress: PullProgress): string {
+  return `${short(image)}: ${parted(progress)}`
+}
+
+/** What is here and all of it. */
+function parted({ bytes, totalBytes }: PullProgress): string {
+  return `${mib(bytes)} of ${mib(totalBytes)} MiB`
 }
 
 function mib(bytes: number): number {

@@ -1,8 +1,6 @@
 /**
  * An image fetched from elsewhere: its manifest, then the pieces of its contents in order, some on their way at a
- * time. Every byte is checked when it comes; what was fetched before a break is checked and kept.
- *
- *     FOLDER/.pull-HASH/manifest, content     until it is whole
+ * time. Every byte is checked when it comes; what was fetched before a break is checked and kept (partial.ts).
  */
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
@@ -17,6 +15,7 @@ import {
   pieceBytes
 } from '#core/image.ts'
 import { sameBytes } from '#core/records/cbor.ts'
+import { partialFolder, removePartial } from './partial.ts'
 import type { ImageStore } from './store.ts'
 import { modeOf } from './tree.ts'
 
@@ -51,8 +50,7 @@ const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(by
 export async function pullImage(store: ImageStore, image: ImageHash, options: PullOptions): Promise<void> {
   const { fetch, accept, signal } = options
   if (store.has(image)) return
-  const folder = join(store.folder, `.pull-${image}`)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const folder = await partialFolder(store, image)
   const { bytes, manifest } = await manifestOf(folder, image, fetch, signal)
   await accept?.(contentBytesOf(manifest.entries))
   await fetchContent(join(folder, 'content'), manifest, options)
@@ -64,7 +62,7 @@ export async function pullImage(store: ImageStore, image: ImageHash, options: Pu
   } finally {
     await rm(staging, { recursive: true, force: true })
   }
-  await rm(folder, { recursive: true, force: true })
+  await removePartial(store, image)
 }
 
 async function manifestOf(

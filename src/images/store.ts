@@ -6,6 +6,7 @@
  *     FOLDER/HASH/manifest     what is in it, and the hashes of all of it
  *     FOLDER/HASH/root/…       the tree itself, which slices and machines see read-only
  *     FOLDER/.new-…            one that is being made
+ *     FOLDER/.pull-HASH/…      one that is being fetched (partial.ts)
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -18,7 +19,8 @@ import {
   type ImageHash,
   imageHashOf,
   type ImageManifest,
-  isImageHash
+  isImageHash,
+  isImageHashStart
 } from '#core/image.ts'
 import { isName } from '#core/records/name.ts'
 import { sealTree } from './tree.ts'
@@ -32,6 +34,13 @@ export interface StoredImage {
   /** Contents of its files. */
   readonly bytes: number
   readonly files: number
+}
+
+/** What a word means. */
+export interface Meaning {
+  readonly hash: ImageHash
+  /** Null: the word is the start of the hash. */
+  readonly name: string | null
 }
 
 export class ImageStore {
@@ -58,6 +67,15 @@ export class ImageStore {
     return isImageHash(image) && this.has(image) ? image : null
   }
 
+  /** What a word means here: the image of that name, else those whose hash begins with it. */
+  async meant(word: string): Promise<Meaning[]> {
+    const named = await this.find(word)
+    if (named !== null) return [{ hash: named, name: word }]
+    if (!isImageHashStart(word)) return []
+    const found = (await this.#images()).filter((image) => image.startsWith(word) && this.has(image))
+    return found.map((hash) => ({ hash, name: null }))
+  }
+
   /** Its manifest as it travels, checked against its hash; null: it is not here. Throws `store-damaged`. */
   async manifest(
     image: ImageHash
@@ -75,10 +93,8 @@ export class ImageStore {
 
   async list(): Promise<StoredImage[]> {
     const names = await this.#names()
-    const found = await readdir(this.folder).catch(ifThere)
-    const images = (found ?? []).filter(isImageHash)
     const rows = await Promise.all(
-      images.map(async (image): Promise<StoredImage[]> => {
+      (await this.#images()).map(async (image): Promise<StoredImage[]> => {
         const read = await this.manifest(image).catch(() => null)
         if (read === null) return []
         const { entries } = read.manifest
@@ -131,6 +147,10 @@ export class ImageStore {
     const staging = await this.staging()
     await rename(join(this.folder, image), join(staging, 'old'))
     await rm(staging, { recursive: true, force: true })
+  }
+
+  async #images(): Promise<ImageHash[]> {
+    return ((await readdir(this.folder).catch(ifThere)) ?? []).filter(isImageHash)
   }
 
   async #names(): Promise<[string, string][]> {

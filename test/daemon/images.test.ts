@@ -1,7 +1,7 @@
 /** Images between daemons: whoever pulls one, and whoever stops waiting for it. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -173,4 +173,90 @@ test('a source that goes away is told to who waits', options, async (t) => {
   await assert.rejects(async () => {
     while ((await rows.next()).done !== true);
   }, /no member in reach has it/)
+})
+
+/** A pull that broke off after three of its pieces. */
+async function brokenOff({ images, holdFrom }: World): Promise<void> {
+  const held = holdFrom(3)
+  const rows = images.pull('lab', undefined)
+  await rows.next()
+  await held.asked
+  await rows.return?.()
+  held.letGo()
+}
+
+test('an image is pulled by as much of its hash as people are shown', options, async (t) => {
+  const { image, images, store, source } = await world(t)
+  rmSync(join(source.folder, 'names'), { recursive: true })
+  await assert.rejects(async () => {
+    for await (const _ of images.pull(image.slice(0, 11), undefined));
+  }, /no member in reach has an image/)
+  for await (const _ of images.pull(image.slice(0, 12), undefined));
+  assert.deepEqual([store.has(image), await store.list().then((rows) => rows[0]?.names)], [true, []])
+})
+
+test('a pull under way is listed by its name, and is not removed', options, async (t) => {
+  const { image, images, holdFrom } = await world(t)
+  const held = holdFrom(3)
+  const rows = images.pull('lab', undefined)
+  await rows.next()
+  await held.asked
+  const listed = { hash: image, names: ['lab'], bytes: null, files: null, usedBy: [] }
+  assert.deepEqual(await images.rows(), [{ ...listed, reason: 'is pulled: 1 of 2 MiB' }])
+  await assert.rejects(images.remove(image), /is pulled at present/)
+  await rows.return?.()
+})
+
+test('what a broken pull left is listed and removed', options, async (t) => {
+  const one = await world(t)
+  const { image, images, store } = one
+  await brokenOff(one)
+  const short = image.slice(0, 12)
+  assert.deepEqual(await images.rows(), [
+    {
+      hash: image,
+      names: [],
+      bytes: null,
+      files: null,
+      usedBy: [],
+      reason: `its pull broke off at 1 of 2 MiB: violin image pull ${short} goes on with it`
+    }
+  ])
+  assert.deepEqual(await images.remove(short), { hash: image })
+  assert.deepEqual([await images.rows(), existsSync(join(store.folder, `.pull-${image}`))], [[], false])
+  await assert.rejects(images.remove(short), /this host has no image/)
+})
+
+test('what a broken pull left goes by itself after days, unless it is wanted', options, async (t) => {
+  const one = await world(t)
+  const { image, images, store, holdFrom } = one
+  await brokenOff(one)
+  const folder = join(store.folder, `.pull-${image}`)
+  const dayMs = 24 * 60 * 60 * 1_000
+  const at = (days: number): number => statSync(join(folder, 'content')).mtimeMs + days * dayMs
+  await images.sweep(at(6.9))
+  assert.ok(existsSync(folder))
+  const held = holdFrom(3)
+  images.want(wanted(image))
+  await held.asked
+  await images.sweep(at(7.1))
+  assert.ok(existsSync(folder))
+  images.want(new Map())
+  while (!/broke off/.test((await images.rows())[0]?.reason ?? '')) t.signal.throwIfAborted()
+  await images.sweep(at(7.1))
+  assert.deepEqual([await images.rows(), existsSync(folder)], [[], false])
+})
+
+test('what broken pulls left counts among the images that a host allows', options, async (t) => {
+  const { image, images, store } = await world(t)
+  const other = join(store.folder, `.pull-${'0'.repeat(64)}`)
+  mkdirSync(other, { recursive: true })
+  writeFileSync(join(other, 'content'), '')
+  truncateSync(join(other, 'content'), 99 * 2 ** 20)
+  const refused = /with its 2 MiB the images here were 101, and 100 are allowed/
+  images.want(wanted(image))
+  while (!refused.test(images.want(wanted(image)).get(image) ?? '')) {
+    t.signal.throwIfAborted()
+    await setImmediate()
+  }
 })
