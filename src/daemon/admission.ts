@@ -13,7 +13,8 @@ import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#c
 import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
-import { type Draft, maxLifeMs, sealRecord } from '#core/records/record.ts'
+import { printable } from '#core/printable.ts'
+import { type Draft, maxLifeMs, sealRecord, type SignedRecord } from '#core/records/record.ts'
 import type { InviteRequest, Revoked } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
@@ -26,6 +27,8 @@ import { memberNamed } from './peers.ts'
 import type { Records } from './records.ts'
 import { encodeJson, parseJson } from './wire.ts'
 
+/** Of a host, as people are told it. */
+const maxName = 64
 /** A revocation outlasts every chain that it cuts by this much. */
 const outlastsMs: number = 90 * 24 * 3600 * 1000
 
@@ -62,6 +65,24 @@ export class Admission {
     mesh.serve('join', { strangers: true, maxRequestBytes: maxJoinBytes }, (body, from) =>
       Promise.resolve(this.#answer(body, from))
     )
+    records.onChange((changed) => this.#lookForLate(changed))
+  }
+
+  /** Tells of hosts that came in by an invite which was taken back here, where that was not known yet. */
+  #lookForLate(changed: readonly SignedRecord[]): void {
+    const { set } = this.#records
+    const own = this.#host.identity.host.publicKey
+    for (const record of changed) {
+      if (record.kind !== 'host' || set.get('host', record.author, '') !== record) continue
+      const isNew = changed.every((one) => one === record || one.author !== record.author)
+      const tookBack = record.chain?.path.some(
+        ({ kind, subject }) => kind === 'token' && set.get('revocation', own, subject) !== null
+      )
+      if (!isNew || tookBack !== true) continue
+      const name = printable(record.body.name, maxName)
+      const text = `${name} used an invite that was taken back here, where that was not known yet`
+      this.#journal.note('invite-used', null, `${text}: violin revoke ${name} shuts it out`)
+    }
   }
 
   /** Makes an invite. Throws ViolinError `refused` when this host may not, or the wish is out of bounds. */

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
 import { found, identifyBeforeJoin, join } from '#daemon/founding.ts'
 import { rootKeyFile } from '#daemon/identity.ts'
-import { meshOf, type TestHost, until } from './hosts.ts'
+import { meshOf, startHost, type TestHost, until } from './hosts.ts'
 
 function refusal(code: string): (error: unknown) => boolean {
   return (error) => error instanceof ViolinError && error.code === code && !error.message.includes('\n')
@@ -101,6 +101,34 @@ test('an invite is taken back by who made it or stands above, and another is tol
   const dir = joinPath(await folder(stack), 'host')
   await until([inviter], () => inviter.records.view.revoked.size === 1)
   await assert.rejects(join(dir, token, { name: 'a' }), refusal('token-revoked'))
+})
+
+test('who took an invite back hears of a host that used it where that was not known yet', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [inviter, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const { token } = await inviter.admission.invite({ expiresMs: 60_000, uses: 5, role: 'member' })
+  const again = async ({ dir }: { dir: string }): Promise<TestHost> => {
+    const host = await startHost(dir)
+    stack.defer(() => host.close())
+    return host
+  }
+  await inviter.close()
+  const dir = joinPath(await folder(stack), 'host')
+  await join(dir, token, { name: 'late' })
+  const late = await again({ dir })
+  await late.mesh.dial(member.mesh.addresses(), AbortSignal.timeout(10_000))
+  await until([member], () => member.records.view.members.size === 3)
+  await late.close()
+  await member.close()
+  const back = await again(inviter)
+  await back.admission.cancel(token)
+  const knows = await again(member)
+  await knows.mesh.dial(back.mesh.addresses(), AbortSignal.timeout(10_000))
+  await until([back], () => back.records.view.members.size === 3)
+  const told = []
+  for await (const { kind, text } of back.journal.read(false)) if (kind === 'invite-used') told.push(text)
+  assert.equal(told.length, 1)
+  assert.match(told[0] as string, /^late used an invite that was taken back here/)
 })
 
 test("an invite's end is strict by the clock of the member that is asked", async () => {
