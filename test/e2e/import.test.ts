@@ -41,6 +41,26 @@ test('a Kathará lab is imported and runs: routes, files, scripts and variables'
   assert.match(await inside(home, 'shop/pc2', 'ip', 'addr', 'show', 'eth0'), /200\.1\.1\.8\/24/)
 })
 
+test('a Kathará lab with a switch is imported, and its hosts hear each other through that', async () => {
+  const files = {
+    'lab.conf': 'pc1[0]=A\npc2[0]=B\nsw[0]=A\nsw[1]=B\n',
+    'pc1.startup': 'ip addr add 10.0.0.1/24 dev eth0\n',
+    'pc2.startup': 'ip addr add 10.0.0.2/24 dev eth0\n',
+    'sw.startup': `ip link add name mainbridge type bridge
+ip link set dev eth0 master mainbridge
+ip link set dev eth1 master mainbridge
+ip link set up dev mainbridge
+`
+  }
+  await run(lay('stp', files), 'stp')
+  // Its ports learn before they forward.
+  await until(
+    'pc1 reaches pc2',
+    () => exec(home, 'stp/pc1', 'ping', '-c', '1', '-W', '1', '10.0.0.2'),
+    ({ status }) => status === 0
+  )
+})
+
 test('a containerlab file is imported and runs, through two routers', async () => {
   const folder = lay('frr', { 'frr01.clab.yml': containerlab, ...containerlabFiles })
   await run(join(folder, 'frr01.clab.yml'), 'frr01')

@@ -71,7 +71,7 @@ export function chooseSubnets(wanted: readonly Wanted[], small: boolean): Map<st
   return chosen
 }
 
-function rangeOf({ base, size }: Subnet): Network {
+export function rangeOf({ base, size }: Subnet): Network {
   return { isIpv6: false, first: BigInt(base), last: BigInt(base + size - 1) }
 }
 

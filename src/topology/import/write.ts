@@ -10,8 +10,9 @@ import { maxEntities } from '../schema.ts'
 import { type Commands, isForBash, sortCommands } from './commands.ts'
 import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
 import { findFrr } from './frr.ts'
+import { Given } from './given.ts'
 import { Naming } from './naming.ts'
-import { type Address, chooseSubnets, formatAddress, formatSubnet } from './subnets.ts'
+import { type Address, chooseSubnets, formatAddress, formatSubnet, rangeOf } from './subnets.ts'
 
 /** Files of one entity at most, as the record has it. */
 const maxFilesPerEntity = 64
@@ -81,6 +82,7 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
   }
   const subnets = subnetsOf(nodes)
   const files = new Files(options.filesFolder, notes)
+  const given = new Given(lab, addressesOf(nodes, lanNames))
   const gateways = chooseGateways(nodes)
   const lans = Object.fromEntries(
     Array.from(subnets, ([network, subnet]) => {
@@ -95,7 +97,7 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
     Object.fromEntries(
       nodes
         .filter((node) => node.kind === kind)
-        .map((node) => [node.name, entityOf(node, subnets, lanNames, files, notes)])
+        .map((node) => [node.name, entityOf(node, subnets, lanNames, given, files, notes)])
     )
   const [routers, hosts] = [section('router'), section('host')]
   const renamed = nodes.filter((node) => node.name !== node.foreign.name)
@@ -177,6 +179,20 @@ function nameLans(nodes: readonly Node[], naming: Naming): Map<string, string> {
   return names
 }
 
+/** By vLAN: what scripts and FRR give its vNICs. */
+function addressesOf(
+  nodes: readonly Node[],
+  lanNames: ReadonlyMap<string, string>
+): Map<string, Set<string>> {
+  const known = new Map(Array.from(lanNames.values(), (lan) => [lan, new Set<string>()]))
+  for (const { nics, addresses } of nodes)
+    for (const { foreign, network } of nics) {
+      const address = addresses.get(foreign)
+      if (address !== undefined) known.get(lanNames.get(network) as string)?.add(formatIpv4(address.ip))
+    }
+  return known
+}
+
 function subnetsOf(nodes: readonly Node[]): Map<string, Subnet> {
   const wanted = new Map<string, { network: string; addresses: Address[]; nics: number }>()
   for (const { nics, addresses } of nodes) {
@@ -220,11 +236,12 @@ function entityOf(
   node: Node,
   subnets: ReadonlyMap<string, Subnet>,
   lanNames: ReadonlyMap<string, string>,
+  given: Given,
   files: Files,
   notes: Notes
 ): Record<string, unknown> {
   const { foreign } = node
-  const given = new Set<string>()
+  const taken = new Set<string>()
   const nics = node.nics.map((nic, place) => {
     const address = node.addresses.get(nic.foreign)
     const by = node.commands.addresses.has(nic.foreign) ? 'the script' : 'FRR'
@@ -232,8 +249,9 @@ function entityOf(
     const lan = lanNames.get(nic.network) as string
     const fits =
       address !== undefined && address.prefix === subnet.prefix && isHostAddress(subnet, address.ip)
-    const free = fits && files.takeAddress(lan, address.ip)
-    if (free) given.add(nic.foreign)
+    const free = fits && given.take(lan, formatIpv4(address.ip))
+    const ip = free ? formatIpv4(address.ip) : given.choose(lan, rangeOf(subnet))
+    if (free) taken.add(nic.foreign)
     else if (address !== undefined)
       notes.add(
         foreign.place,
@@ -242,7 +260,7 @@ function entityOf(
     return {
       ...(nic.name === `eth${place}` ? {} : { name: nic.name }),
       lan,
-      ...(free ? { ip: formatIpv4(address.ip) } : {}),
+      ...(ip === null ? {} : { ip }),
       ...(Object.keys(nic.link).length === 0 ? {} : { link: formatLink(nic.link) })
     }
   })
@@ -265,7 +283,7 @@ function entityOf(
     )
   if (env.length > 0) entity['env'] = Object.fromEntries(env.slice(0, maxEnv))
   const script = node.commands.lines
-    .filter(({ takes }) => takes === null || !given.has(takes))
+    .filter(({ takes }) => takes === null || !taken.has(takes))
     .map(({ text }) => text)
   const run = script.some(doesSomething) ? files.script(node, script) : null
   const frr = node.frr === null ? null : files.frr(node, node.frr)
@@ -290,25 +308,16 @@ function isVariable(key: string, value: string): boolean {
   )
 }
 
-/** What lies beside the topology file, within the bounds of one, and which addresses are given away. */
+/** What lies beside the topology file, within the bounds of one. */
 class Files {
   readonly all = new Map<string, { readonly data: Uint8Array; readonly mode: number }>()
   readonly #folder: string
   readonly #notes: Notes
-  readonly #addresses = new Set<string>()
   #left = maxFilesBytes
 
   constructor(folder: string, notes: Notes) {
     this.#folder = folder
     this.#notes = notes
-  }
-
-  /** False: another vNIC of the vLAN has it. */
-  takeAddress(lan: string, ip: number): boolean {
-    const key = `${lan} ${ip}`
-    if (this.#addresses.has(key)) return false
-    this.#addresses.add(key)
-    return true
   }
 
   /** The start-up script of a node; null: there is no room for it. */

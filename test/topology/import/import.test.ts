@@ -182,6 +182,23 @@ true
       assert.ok(script.split('\n').includes(line), `${line} in\n${script}`)
   })
 
+  it('with a switch gives this none of the addresses that others have', () => {
+    const lab = {
+      'lab.conf': 'pc1[0]=A\npc2[0]=B\nsw[0]=A\nsw[1]=B\npc3[0]=A\n',
+      'pc1.startup': 'ip addr add 10.0.0.1/24 dev eth0\n',
+      'pc2.startup': 'ip addr add 10.0.0.254/24 dev eth0\n',
+      'pc3/etc/hosts': '10.0.0.2 elsewhere\n',
+      'sw.startup': 'ip link add name br0 type bridge\nip link set dev eth0 master br0\n'
+    }
+    const { file, topology } = imported((all) => readKathara(folderOf(lab), 'lab', all))
+    assert.deepEqual(file.routers['sw']?.nics, [{ lan: 'a', ip: '10.0.0.253' }, { lan: 'b' }])
+    assert.deepEqual(file.hosts['pc3']?.nics, [{ lan: 'a', ip: '10.0.0.252' }])
+    assert.deepEqual(
+      topology.lans.map(({ subnet }) => subnet),
+      ['10.0.0.0/24', '10.128.0.0/24']
+    )
+  })
+
   it('that has no device is refused', () => {
     assert.throws(() => readKathara(folderOf({ 'lab.conf': '# nothing\n' }), 'x', new Notes()), {
       code: 'topology-invalid'
