@@ -61,6 +61,27 @@ ip link set up dev mainbridge
   )
 })
 
+test('a Kathará lab of IPv6 is imported and runs, through its router', async () => {
+  const files = {
+    'lab.conf': 'pc1[0]=A\nr1[0]=A\nr1[1]=B\npc2[0]=B\n',
+    'pc1.startup': `ip address add 2001:db8:1::1/64 dev eth0
+ip route add default via 2001:db8:1::ff
+`,
+    'r1.startup': `ip address add 2001:db8:1::ff/64 dev eth0
+ip address add 2001:db8:2::ff/64 dev eth1
+`,
+    'pc2.startup': `ip address add 2001:db8:2::1/64 dev eth0
+ip -6 route add default via 2001:db8:2::ff dev eth0
+`
+  }
+  await run(lay('v6', files), 'v6')
+  await until(
+    'pc1 reaches pc2',
+    () => exec(home, 'v6/pc1', 'ping', '-c', '1', '-W', '1', '2001:db8:2::1'),
+    ({ status }) => status === 0
+  )
+})
+
 test('a containerlab file is imported and runs, through two routers', async () => {
   const folder = lay('frr', { 'frr01.clab.yml': containerlab, ...containerlabFiles })
   await run(join(folder, 'frr01.clab.yml'), 'frr01')

@@ -5,11 +5,12 @@
 import { parseIpv4 } from '#core/ipv4.ts'
 import type { ForeignCommand, Notes } from './foreign.ts'
 import { isFrr } from './frr.ts'
-import { type Address, parseAddress } from './subnets.ts'
+import { type Address, type Address6, parseAddress, parseAddress6 } from './subnets.ts'
 
 /** What a line is about. */
 export type Meaning =
   | { readonly kind: 'address'; readonly nic: string; readonly address: Address }
+  | { readonly kind: 'ipv6'; readonly nic: string; readonly address: Address6 }
   /** The driver does it anyway. */
   | { readonly kind: 'up'; readonly nic: string }
   /** Another wording of the same. */
@@ -34,19 +35,20 @@ export function meaningOf(line: string): Meaning {
 }
 
 function ofIp(words: readonly string[]): Meaning {
-  const [object, verb, ...rest] = words[0] === '-4' ? words.slice(1) : words
+  const isTold = words[0] === '-4' || words[0] === '-6'
+  const [object, verb, ...rest] = isTold ? words.slice(1) : words
   if (object === undefined || verb === undefined) return other
   if (/^a(d(d(r(e(ss?)?)?)?)?)?$/.test(object) && ['add', 'a', 'replace'].includes(verb)) {
     const [text = '', ...options] = rest
     const at = options.indexOf('dev')
     const nic = options[at + 1]
-    const address = parseAddress(text)
+    const [address, ipv6] = [parseAddress(text), parseAddress6(text)]
     // Labels, peers and scopes are the script's own affair.
     const plain =
       at >= 0 && options.every((_, place) => place === at || place === at + 1 || isBroadcast(options, place))
-    return plain && nic !== undefined && nic !== 'lo' && address !== null
-      ? { kind: 'address', nic, address }
-      : other
+    if (!plain || nic === undefined || nic === 'lo') return other
+    if (ipv6 !== null) return { kind: 'ipv6', nic, address: ipv6 }
+    return address === null ? other : { kind: 'address', nic, address }
   }
   if (/^l(i(nk?)?)?$/.test(object) && ['set', 's'].includes(verb)) {
     const [nic, state, end] = rest[0] === 'dev' ? rest.slice(1) : rest
@@ -56,7 +58,7 @@ function ofIp(words: readonly string[]): Meaning {
   }
   if (/^r(o(u(te?)?)?)?$/.test(object) && ['add', 'a'].includes(verb)) {
     // A route that the topology gave already is replaced, where a second one of the same kind would be refused.
-    return { kind: 'reworded', text: `ip route replace ${rest.join(' ')}` }
+    return { kind: 'reworded', text: `ip ${words[0] === '-6' ? '-6 ' : ''}route replace ${rest.join(' ')}` }
   }
   return other
 }
@@ -71,6 +73,10 @@ function ofIfconfig(words: readonly string[]): Meaning {
   const [nic, ...rest] = words
   if (nic === undefined || nic === 'lo' || nic.includes(':')) return other
   if (rest.length === 1 && rest[0] === 'up') return { kind: 'up', nic }
+  if (rest[0] === 'inet6' && rest[1] === 'add') {
+    const address = rest.length === 3 ? parseAddress6(rest[2] ?? '') : null
+    return address === null ? other : { kind: 'ipv6', nic, address }
+  }
   const [text = '', ...options] = rest
   let prefix: number | null = null
   for (let place = 0; place < options.length; place++) {
@@ -144,8 +150,9 @@ function withoutBash({ text, place }: ForeignCommand, notes: Notes): string {
 export interface Commands {
   /** First address of each vNIC, by the lab's name for it. */
   readonly addresses: ReadonlyMap<string, Address>
-  /** Lines of the script that is left; `null` stands for an address, which may have to come back. */
-  readonly lines: readonly { readonly text: string; readonly takes: string | null }[]
+  readonly ipv6: ReadonlyMap<string, Address6>
+  /** Lines of the script that is left; `takes` is the address of {@link addresses} or {@link ipv6} that one gives. */
+  readonly lines: readonly { readonly text: string; readonly takes: Address | Address6 | null }[]
 }
 
 /** Sorts out a node's start-up commands; `nics`: the vNICs that it has, by the lab's names; `hasFrr`: FRR is started anyway. */
@@ -156,7 +163,8 @@ export function sortCommands(
   notes: Notes
 ): Commands {
   const addresses = new Map<string, Address>()
-  const lines: { text: string; takes: string | null }[] = []
+  const ipv6 = new Map<string, Address6>()
+  const lines: { text: string; takes: Address | Address6 | null }[] = []
   /** The word that ends the text given to a command (`<< EOF`); null: outside of one. */
   let end: string | null = null
   for (const command of commands) {
@@ -171,7 +179,10 @@ export function sortCommands(
     const always = !/^\s/.test(text)
     if (meaning.kind === 'address' && always && nics.has(meaning.nic) && !addresses.has(meaning.nic)) {
       addresses.set(meaning.nic, meaning.address)
-      lines.push({ text, takes: meaning.nic })
+      lines.push({ text, takes: meaning.address })
+    } else if (meaning.kind === 'ipv6' && always && nics.has(meaning.nic) && !ipv6.has(meaning.nic)) {
+      ipv6.set(meaning.nic, meaning.address)
+      lines.push({ text, takes: meaning.address })
     } else if (meaning.kind === 'reworded') lines.push({ text: meaning.text, takes: null })
     else if (meaning.kind === 'service') {
       if (!(hasFrr && isFrr(meaning.service)))
@@ -179,5 +190,5 @@ export function sortCommands(
       lines.push({ text: `: ${text.trim()}`, takes: null })
     } else if (meaning.kind !== 'up' || !always || !nics.has(meaning.nic)) lines.push({ text, takes: null })
   }
-  return { addresses, lines }
+  return { addresses, ipv6, lines }
 }

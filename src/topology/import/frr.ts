@@ -1,7 +1,14 @@
 /** The configuration of FRR (or of Quagga and Zebra, which it came from) among the files of a node. */
 import { frrPath } from '#core/routing/paths.ts'
 import type { ForeignFile, ForeignNode, Notes, Place } from './foreign.ts'
-import { type Address, formatAddress, parseAddress } from './subnets.ts'
+import {
+  type Address,
+  type Address6,
+  formatAddress,
+  formatAddress6,
+  parseAddress,
+  parseAddress6
+} from './subnets.ts'
 
 /** Folders in which it lies, and daemons whose files make one. */
 const folders = ['/etc/frr', '/etc/quagga', '/etc/zebra'] as const
@@ -33,6 +40,7 @@ export interface FoundFrr {
   readonly conf: ForeignFile | null
   /** First address that it gives each vNIC, by the lab's name for it. */
   readonly addresses: ReadonlyMap<string, Address>
+  readonly ipv6: ReadonlyMap<string, Address6>
   /** Files that are no part of it. */
   readonly rest: readonly ForeignFile[]
 }
@@ -58,11 +66,11 @@ export function findFrr(node: ForeignNode, notes: Notes): FoundFrr {
     const data = joined(taken.map((file) => file.data))
     return {
       conf: { path: frrPath, mode: 0o644, data, place: first.place },
-      addresses: addressesIn(taken, node, notes),
+      ...addressesIn(taken, node, notes),
       rest: files.filter((file) => !own.includes(file))
     }
   }
-  return { conf: null, addresses: new Map(), rest: files }
+  return { conf: null, addresses: new Map(), ipv6: new Map(), rest: files }
 }
 
 /**
@@ -73,25 +81,27 @@ function addressesIn(
   files: readonly ForeignFile[],
   { name, nics }: ForeignNode,
   notes: Notes
-): Map<string, Address> {
+): Pick<FoundFrr, 'addresses' | 'ipv6'> {
   const found = new Map<string, Address>()
+  const found6 = new Map<string, Address6>()
   for (const { nic, text, place } of addressLines(files)) {
-    const address = parseAddress(text)
-    const known = found.get(nic)
-    if (nic === 'lo' || (known !== undefined && formatAddress(known) === text)) continue
+    const [address, ipv6] = [parseAddress(text), parseAddress6(text)]
+    const [v4, v6] = [found.get(nic), found6.get(nic)]
+    const isIpv6 = text.includes(':')
+    const known = isIpv6 ? v6 && formatAddress6(v6) : v4 && formatAddress(v4)
+    if (nic === 'lo' || known === (isIpv6 ? ipv6 && formatAddress6(ipv6) : text)) continue
     const why = !nics.some((one) => one.name === nic)
       ? 'the lab plugs it into no network'
-      : text.includes(':')
-        ? 'a vLAN of an imported lab has no `ipv6:`'
-        : address === null
-          ? 'a vLAN has no such network'
-          : known !== undefined
-            ? `it has ${formatAddress(known)} already`
-            : null
-    if (why === null) found.set(nic, address as Address)
+      : address === null && ipv6 === null
+        ? 'a vLAN has no such network'
+        : known !== undefined
+          ? `it has ${known} already`
+          : null
+    if (why === null && ipv6 !== null) found6.set(nic, ipv6)
+    else if (why === null) found.set(nic, address as Address)
     else notes.add(place, `${name}: FRR alone knows ${text.slice(0, 60)} of ${nic.slice(0, 60)}: ${why}`)
   }
-  return found
+  return { addresses: found, ipv6: found6 }
 }
 
 /** Lines that give an interface an address, of whatever family. */

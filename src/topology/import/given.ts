@@ -3,6 +3,7 @@
  * be what another device has by its script: then it gets one that stands nowhere in the lab.
  */
 import { formatIpv4, parseIpv4 } from '#core/ipv4.ts'
+import { formatIpv6, parseIpv6 } from '#core/ipv6.ts'
 import type { Network } from '#core/networks.ts'
 import type { ForeignLab } from './foreign.ts'
 
@@ -32,24 +33,20 @@ export class Given {
   /** An address for a vNIC of which the lab names none; null: the next free one. */
   choose(lan: string, network: Network): string | null {
     const known = this.#known.get(lan)
-    const isOthers = (text: string): boolean => !known?.has(text) && contains(network, numberOf(text))
+    const isOthers = (text: string): boolean => !known?.has(text) && contains(network, text)
     if (![...this.#mentioned].some(isOthers)) return null
     const size = network.last - network.first + 1n
     for (let ip = network.first + (size - 2n < highest ? size - 2n : highest); ip > network.first; ip--) {
-      const text = formatIpv4(Number(ip))
+      const text = network.isIpv6 ? formatIpv6(ip) : formatIpv4(Number(ip))
       if (!this.#mentioned.has(text) && this.take(lan, text)) return text
     }
     return null
   }
 }
 
-function contains({ first, last }: Network, ip: bigint | null): boolean {
-  return ip !== null && ip >= first && ip <= last
-}
-
-function numberOf(text: string): bigint | null {
-  const ip = parseIpv4(text)
-  return ip === null ? null : BigInt(ip)
+function contains({ isIpv6, first, last }: Network, text: string): boolean {
+  const ip = isIpv6 ? parseIpv6(text) : parseIpv4(text)
+  return ip !== null && BigInt(ip) >= first && BigInt(ip) <= last
 }
 
 function* mentionedIn({ nodes }: ForeignLab): Generator<string> {
@@ -59,6 +56,11 @@ function* mentionedIn({ nodes }: ForeignLab): Generator<string> {
       ...files.map(({ data }) => new TextDecoder().decode(data))
     ])
   )
-  for (const text of texts)
+  for (const text of texts) {
     for (const [ip] of text.matchAll(/(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/g)) yield ip
+    for (const [word] of text.matchAll(/(?<![\da-fA-F:])(?:[\da-fA-F]{0,4}:){2,8}[\da-fA-F]{0,4}/g)) {
+      const ip = parseIpv6(word)
+      if (ip !== null) yield formatIpv6(ip)
+    }
+  }
 }

@@ -2,6 +2,7 @@
 import { ViolinError } from '#core/errors.ts'
 import { type Network, overlaps, whyUnusable } from '#core/networks.ts'
 import { formatIpv4, isHostAddress, parseIpv4, parseSubnet, type Subnet } from '#core/ipv4.ts'
+import { formatIpv6, isHostAddress6, parseIpv6, type Subnet6 } from '#core/ipv6.ts'
 
 /** Networks that named no address get theirs from here: what few labs use themselves comes first. */
 const pools: readonly { readonly base: number; readonly end: number }[] = [
@@ -12,6 +13,7 @@ const pools: readonly { readonly base: number; readonly end: number }[] = [
 ]
 /** The largest subnet that a vLAN is given, as of a prefix length: what is larger is a slip of the pen. */
 const leastPrefix = 8
+const leastPrefix6 = 16
 
 /** An address on a vNIC, `192.168.1.2/24`. */
 export interface Address {
@@ -31,6 +33,56 @@ export function parseAddress(text: string): Address | null {
   if (ip === null || !/^\d{1,2}$/.test(prefixText) || Number(prefixText) < leastPrefix) return null
   const subnet = subnetOf({ ip, prefix: Number(prefixText) })
   return subnet !== null && isHostAddress(subnet, ip) ? { ip, prefix: subnet.prefix } : null
+}
+
+/** An IPv6 address on a vNIC, `fd00::2/64`. */
+export interface Address6 {
+  readonly ip: bigint
+  readonly prefix: number
+}
+
+export function formatAddress6({ ip, prefix }: Address6): string {
+  return `${formatIpv6(ip)}/${prefix}`
+}
+
+/** Null for what is no IPv6 address of a host, or of a network that no vLAN can have. */
+export function parseAddress6(text: string): Address6 | null {
+  const [ipText = '', prefixText = '', rest] = text.split('/')
+  const [ip, prefix] = [parseIpv6(ipText), Number(prefixText)]
+  if (ip === null || rest !== undefined || !/^\d{1,3}$/.test(prefixText)) return null
+  if (prefix < leastPrefix6 || prefix > 126) return null
+  const subnet = subnet6Of({ ip, prefix })
+  return isHostAddress6(subnet, ip) && whyUnusable(range6Of(subnet)) === null ? { ip, prefix } : null
+}
+
+function subnet6Of({ ip, prefix }: Address6): Subnet6 {
+  return { base: ip - BigInt.asUintN(128 - prefix, ip), prefix }
+}
+
+export function formatSubnet6({ base, prefix }: Subnet6): string {
+  return formatAddress6({ ip: base, prefix })
+}
+
+export function isIn(subnet: Subnet6, { ip, prefix }: Address6): boolean {
+  return prefix === subnet.prefix && isHostAddress6(subnet, ip)
+}
+
+export function range6Of({ base, prefix }: Subnet6): Network {
+  return { isIpv6: true, first: base, last: base + (1n << BigInt(128 - prefix)) - 1n }
+}
+
+/** An IPv6 prefix for each network of which an address is known: that of the first one, unless a network before has it. */
+export function choosePrefixes(
+  wanted: readonly { readonly network: string; readonly address: Address6 }[]
+): Map<string, Subnet6> {
+  const chosen = new Map<string, Subnet6>()
+  for (const { network, address } of wanted) {
+    const subnet = subnet6Of(address)
+    if (chosen.has(network)) continue
+    if (![...chosen.values()].some((other) => overlaps(range6Of(other), range6Of(subnet))))
+      chosen.set(network, subnet)
+  }
+  return chosen
 }
 
 /** The subnet that an address is in. */

@@ -1,6 +1,7 @@
 /** From a lab of others to a topology file of ours, with the files that it needs beside it. */
 import { Document, isPair, isSeq, visit } from 'yaml'
 import { formatIpv4, isHostAddress, type Subnet } from '#core/ipv4.ts'
+import { formatIpv6, type Subnet6 } from '#core/ipv6.ts'
 import { formatLink, type Link } from '#core/link.ts'
 import { type DriverName, type EntityKind, maxNicsPerEntity, type Routing } from '#core/spec.ts'
 import { ViolinError } from '#core/errors.ts'
@@ -12,7 +13,19 @@ import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
 import { findFrr } from './frr.ts'
 import { Given } from './given.ts'
 import { Naming } from './naming.ts'
-import { type Address, chooseSubnets, formatAddress, formatSubnet, rangeOf } from './subnets.ts'
+import {
+  type Address,
+  type Address6,
+  choosePrefixes,
+  chooseSubnets,
+  formatAddress,
+  formatAddress6,
+  formatSubnet,
+  formatSubnet6,
+  isIn,
+  range6Of,
+  rangeOf
+} from './subnets.ts'
 
 /** Files of one entity at most, as the record has it. */
 const maxFilesPerEntity = 64
@@ -54,10 +67,18 @@ interface Node {
   readonly commands: Commands
   /** Of vNICs, by the lab's names for them: those of its commands, and those that FRR gives the others. */
   readonly addresses: ReadonlyMap<string, Address>
+  readonly ipv6: ReadonlyMap<string, Address6>
   /** Configuration of FRR; null: it has none. */
   readonly frr: ForeignFile | null
   /** Its other files. */
   readonly files: readonly ForeignFile[]
+}
+
+/** What the networks of a lab have become. */
+interface Networks {
+  readonly subnets: ReadonlyMap<string, Subnet>
+  readonly prefixes: ReadonlyMap<string, Subnet6>
+  readonly lanNames: ReadonlyMap<string, string>
 }
 
 /** Writes the topology file; what of the lab does not stand in it is noted. Throws `topology-invalid`. */
@@ -81,15 +102,28 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
     )
   }
   const subnets = subnetsOf(nodes)
+  const prefixes = choosePrefixes(
+    nodes.flatMap(({ nics, ipv6 }) =>
+      nics.flatMap(({ foreign, network }) => {
+        const address = ipv6.get(foreign)
+        return address === undefined ? [] : [{ network, address }]
+      })
+    )
+  )
   const files = new Files(options.filesFolder, notes)
   const given = new Given(lab, addressesOf(nodes, lanNames))
   const gateways = chooseGateways(nodes)
   const lans = Object.fromEntries(
     Array.from(subnets, ([network, subnet]) => {
       const gateway = gateways.get(network)
+      const prefix = prefixes.get(network)
       return [
         lanNames.get(network) as string,
-        { subnet: formatSubnet(subnet), ...(gateway === undefined ? {} : { gateway }) }
+        {
+          subnet: formatSubnet(subnet),
+          ...(prefix === undefined ? {} : { ipv6: formatSubnet6(prefix) }),
+          ...(gateway === undefined ? {} : { gateway })
+        }
       ]
     })
   )
@@ -97,7 +131,7 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
     Object.fromEntries(
       nodes
         .filter((node) => node.kind === kind)
-        .map((node) => [node.name, entityOf(node, subnets, lanNames, given, files, notes)])
+        .map((node) => [node.name, entityOf(node, { subnets, prefixes, lanNames }, given, files, notes)])
     )
   const [routers, hosts] = [section('router'), section('host')]
   const renamed = nodes.filter((node) => node.name !== node.foreign.name)
@@ -106,7 +140,7 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
       node.foreign.place,
       `${JSON.stringify(node.foreign.name.slice(0, 100))} is called ${node.name} here`
     )
-  const routing = routingOf(nodes, subnets.size)
+  const routing = routingOf(nodes, subnets.size + prefixes.size)
   if (routing === 'ospf')
     notes.add(
       { file: lab.title, line: 0 },
@@ -127,7 +161,8 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
 function routingOf(nodes: readonly Node[], networks: number): Routing | null {
   const itself = nodes.some(
     ({ kind, frr, commands }) =>
-      kind === 'router' && (frr !== null || commands.lines.some(({ text }) => /^\s*ip route /.test(text)))
+      kind === 'router' &&
+      (frr !== null || commands.lines.some(({ text }) => /^\s*ip (-6 )?route /.test(text)))
   )
   if (itself) return 'none'
   return networks > maxStaticNetworks ? 'ospf' : null
@@ -148,7 +183,7 @@ function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
     return { foreign: nic.name, name, network: nic.network, link: nic.link ?? {} }
   })
   const networks = new Set(nics.map(({ network }) => network))
-  const { conf, addresses, rest } = findFrr(foreign, notes)
+  const { conf, addresses, ipv6, rest } = findFrr(foreign, notes)
   const names = new Set(nics.filter((nic) => nic.name === nic.foreign).map(({ foreign: one }) => one))
   const commands = sortCommands(foreign.commands, names, conf !== null, notes)
   for (const [nic, address] of commands.addresses) {
@@ -166,6 +201,7 @@ function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
     nics,
     commands,
     addresses: new Map([...addresses, ...commands.addresses]),
+    ipv6: new Map([...ipv6, ...commands.ipv6]),
     frr: conf,
     files: rest
   }
@@ -185,10 +221,12 @@ function addressesOf(
   lanNames: ReadonlyMap<string, string>
 ): Map<string, Set<string>> {
   const known = new Map(Array.from(lanNames.values(), (lan) => [lan, new Set<string>()]))
-  for (const { nics, addresses } of nodes)
+  for (const { nics, addresses, ipv6 } of nodes)
     for (const { foreign, network } of nics) {
-      const address = addresses.get(foreign)
-      if (address !== undefined) known.get(lanNames.get(network) as string)?.add(formatIpv4(address.ip))
+      const [v4, v6] = [addresses.get(foreign), ipv6.get(foreign)]
+      const own = known.get(lanNames.get(network) as string)
+      if (v4 !== undefined) own?.add(formatIpv4(v4.ip))
+      if (v6 !== undefined) own?.add(formatIpv6(v6.ip))
     }
   return known
 }
@@ -227,21 +265,28 @@ function chooseGateways(nodes: readonly Node[]): Map<string, string> {
 function leadsTo(host: Node, router: Node, network: string): boolean {
   const nic = router.nics.find((one) => one.network === network)
   const address = nic === undefined ? undefined : router.addresses.get(nic.foreign)
-  if (address === undefined) return false
-  const via = `via ${formatIpv4(address.ip)}`
+  const address6 = nic === undefined ? undefined : router.ipv6.get(nic.foreign)
+  if (address === undefined) return address6 !== undefined && leadsBy(host, formatIpv6(address6.ip))
+  return (
+    leadsBy(host, formatIpv4(address.ip)) ||
+    (address6 !== undefined && leadsBy(host, formatIpv6(address6.ip)))
+  )
+}
+
+function leadsBy(host: Node, address: string): boolean {
+  const via = `via ${address}`
   return host.commands.lines.some(({ text }) => `${text} `.includes(`default ${via} `))
 }
 
 function entityOf(
   node: Node,
-  subnets: ReadonlyMap<string, Subnet>,
-  lanNames: ReadonlyMap<string, string>,
+  { subnets, prefixes, lanNames }: Networks,
   given: Given,
   files: Files,
   notes: Notes
 ): Record<string, unknown> {
   const { foreign } = node
-  const taken = new Set<string>()
+  const taken = new Set<Address | Address6>()
   const nics = node.nics.map((nic, place) => {
     const address = node.addresses.get(nic.foreign)
     const by = node.commands.addresses.has(nic.foreign) ? 'the script' : 'FRR'
@@ -251,16 +296,19 @@ function entityOf(
       address !== undefined && address.prefix === subnet.prefix && isHostAddress(subnet, address.ip)
     const free = fits && given.take(lan, formatIpv4(address.ip))
     const ip = free ? formatIpv4(address.ip) : given.choose(lan, rangeOf(subnet))
-    if (free) taken.add(nic.foreign)
+    if (free) taken.add(address)
     else if (address !== undefined)
       notes.add(
         foreign.place,
         `${node.name}: ${formatIpv4(address.ip)} of ${nic.name} ${fits ? `is taken on ${lan}` : `is outside of ${formatSubnet(subnet)}`}: ${nic.name} has an address of ${lan}, and ${by} adds this one`
       )
+    const ipv6 = ipv6Of(node, nic, prefixes.get(nic.network), lan, given, notes)
+    if (ipv6.takes !== null) taken.add(ipv6.takes)
     return {
       ...(nic.name === `eth${place}` ? {} : { name: nic.name }),
       lan,
       ...(ip === null ? {} : { ip }),
+      ...(ipv6.text === null ? {} : { ipv6: ipv6.text }),
       ...(Object.keys(nic.link).length === 0 ? {} : { link: formatLink(nic.link) })
     }
   })
@@ -285,6 +333,12 @@ function entityOf(
   const script = node.commands.lines
     .filter(({ takes }) => takes === null || !taken.has(takes))
     .map(({ text }) => text)
+  const isWithout = node.nics.every(({ network }) => !prefixes.has(network))
+  if (isWithout && script.some(isOfIpv6))
+    notes.add(
+      foreign.place,
+      `IPv6 of ${node.name} is left to its script: no vLAN of it has \`ipv6:\`, so a virtual machine knows none without \`image: router\`, and a router forwards none`
+    )
   const run = script.some(doesSomething) ? files.script(node, script) : null
   const frr = node.frr === null ? null : files.frr(node, node.frr)
   if (frr !== null) entity['frr'] = frr
@@ -292,6 +346,38 @@ function entityOf(
   if (Object.keys(laid).length > 0) entity['files'] = laid
   if (run !== null) entity['run'] = run
   return entity
+}
+
+/** A vNIC's IPv6 address in the topology, and which of the lab's it stands for. */
+function ipv6Of(
+  { name, foreign, commands, ipv6 }: Node,
+  nic: Node['nics'][number],
+  prefix: Subnet6 | undefined,
+  lan: string,
+  given: Given,
+  notes: Notes
+): { readonly text: string | null; readonly takes: Address6 | null } {
+  const address = ipv6.get(nic.foreign)
+  const fits = address !== undefined && prefix !== undefined && isIn(prefix, address)
+  if (fits && given.take(lan, formatIpv6(address.ip))) return { text: formatIpv6(address.ip), takes: address }
+  if (address !== undefined) {
+    const by = commands.ipv6.has(nic.foreign) ? 'the script' : 'FRR'
+    const why = fits
+      ? `is taken on ${lan}`
+      : prefix === undefined
+        ? `is of a network that another vLAN has`
+        : `is outside of ${formatSubnet6(prefix)}`
+    notes.add(foreign.place, `${name}: ${formatAddress6(address)} of ${nic.name} ${why}: ${by} adds it`)
+  }
+  return { text: prefix === undefined ? null : given.choose(lan, range6Of(prefix)), takes: null }
+}
+
+/** Whether a command that is left gives or asks for IPv6. */
+function isOfIpv6(line: string): boolean {
+  return (
+    doesSomething(line) &&
+    /\s-6\s|inet6|\bipv6\b|\s[\da-fA-F]{0,4}:[\da-fA-F:]*:[\da-fA-F]{0,4}\/\d/.test(line)
+  )
 }
 
 /** Neither empty nor a comment nor a command that was taken out. */

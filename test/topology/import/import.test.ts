@@ -199,6 +199,39 @@ true
     )
   })
 
+  it('of IPv6 keeps its addresses and prefixes, and what stays in a script is named', () => {
+    const lab = {
+      'lab.conf': 'pc1[0]=A\nr1[0]=A\nr1[1]=B\npc2[0]=B\npc3[0]=C\npc4[0]=D\n',
+      'pc1.startup':
+        'ip address add 2001:DB8:1::1/64 dev eth0\nip -6 route add default via 2001:db8:1::ff dev eth0\n',
+      'r1.startup': 'ip -6 addr add 2001:db8:1::ff/64 dev eth0\nifconfig eth1 inet6 add 2001:db8:2::ff/64\n',
+      'pc2.startup': 'ip address add 2001:db8:2::1/64 dev eth0\nip address add 2001:db8:2::7/64 dev eth0\n',
+      'pc3.startup': 'ip address add fe80::7/64 dev eth0\n',
+      'pc4.startup': 'ip address add 2001:db8:2::9/64 dev eth0\n'
+    }
+    const { file, topology, notes, scripts } = imported((all) => readKathara(folderOf(lab), 'lab', all))
+    assert.deepEqual(
+      topology.lans.map(({ ipv6 }) => ipv6),
+      ['2001:db8:1::/64', '2001:db8:2::/64', undefined, undefined]
+    )
+    assert.deepEqual(file.hosts['pc1']?.nics, [{ lan: 'a', ipv6: '2001:db8:1::1' }])
+    assert.deepEqual(file.routers['r1']?.nics, [
+      { lan: 'a', ipv6: '2001:db8:1::ff' },
+      { lan: 'b', ipv6: '2001:db8:2::ff' }
+    ])
+    assert.equal(scripts['lab.files/r1/startup.sh'], undefined)
+    assert.equal(
+      scripts['lab.files/pc1/startup.sh'],
+      'ip -6 route replace default via 2001:db8:1::ff dev eth0\ntrue\n'
+    )
+    assert.equal(scripts['lab.files/pc2/startup.sh'], 'ip address add 2001:db8:2::7/64 dev eth0\ntrue\n')
+    noted(notes, [
+      /IPv6 of pc3 is left to its script: no vLAN of it has `ipv6:`/,
+      /pc4: 2001:db8:2::9\/64 of eth0 is of a network that another vLAN has: the script adds it/,
+      /IPv6 of pc4 is left to its script/
+    ])
+  })
+
   it('that has no device is refused', () => {
     assert.throws(() => readKathara(folderOf({ 'lab.conf': '# nothing\n' }), 'x', new Notes()), {
       code: 'topology-invalid'
@@ -303,7 +336,6 @@ router ospf
   const other = 'interface eth1\nip address 10.2.0.2/30\n!\ninterface eth0\n ip address 10.9.0.1/31\n'
   const told = [
     /10\.3\.0\.1\/24 of eth1: it has 10\.2\.0\.1\/30 already/,
-    /fd00::1\/64 of eth1: a vLAN of an imported lab has no `ipv6:`/,
     /10\.7\.0\.1\/24 of eth7: the lab plugs it into no network/,
     /10\.9\.0\.1\/31 of eth0: a vLAN has no such network/
   ]
@@ -318,12 +350,12 @@ router ospf
     const { file, notes } = imported((all) => readKathara(folderOf(lab), 'lab', all))
     assert.deepEqual(file.lans, {
       a: { subnet: '10.1.0.0/24' },
-      b: { subnet: '10.2.0.0/30' },
+      b: { subnet: '10.2.0.0/30', ipv6: 'fd00::/64' },
       c: { subnet: '10.128.0.0/24' }
     })
     assert.deepEqual(file.routers['r1']?.nics, [
       { lan: 'a', ip: '10.1.0.2' },
-      { lan: 'b', ip: '10.2.0.1' }
+      { lan: 'b', ip: '10.2.0.1', ipv6: 'fd00::1' }
     ])
     assert.deepEqual(file.routers['r2']?.nics?.[1], { lan: 'b', ip: '10.2.0.2' })
     noted(notes, told)
