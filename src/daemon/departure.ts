@@ -148,16 +148,20 @@ export class Departure {
     }
     const { draining } = this
     this.draining = true
+    let isOver = false
     try {
       await this.#tell()
       yield* this.#moveAway(stop)
       this.#reconciler.leave()
       await this.#stopped()
-    } catch (error: unknown) {
-      this.draining = draining
-      this.#reconciler.stay()
-      await this.#tell()
-      throw error
+      isOver = true
+    } finally {
+      // It failed, or whoever asked for it went away.
+      if (!isOver) {
+        this.draining = draining
+        this.#reconciler.stay()
+        await this.#tell()
+      }
     }
     yield { kind: 'step', text: 'nothing runs here any more' }
     this.left = true

@@ -11,16 +11,19 @@ import { hosts } from '#daemon/service.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
-/** A host leaves with `--yes`, and its daemon ends. */
-async function leaves(host: TestHost): Promise<Progress[]> {
-  const departure = new Departure({
+function departureOf(host: TestHost): Departure {
+  return new Departure({
     ...host,
     slices: host.slices as unknown as Slices,
     reconciler: host.refusing.reconciler,
     gone: () => Promise.resolve(),
     end: () => undefined
   })
-  const said = await collect(departure.leave(true))
+}
+
+/** A host leaves with `--yes`, and its daemon ends. */
+async function leaves(host: TestHost): Promise<Progress[]> {
+  const said = await collect(departureOf(host).leave(true))
   await host.close()
   return said
 }
@@ -66,6 +69,22 @@ test('where nobody is there to tell, leaving says who stops what is left, and th
   await back.reconciled(() => back.slices.wishes.size === 1)
   await refuseOwner(back.refusing, { owner: 'net', undo: false, everywhere: false })
   await back.reconciled(() => back.slices.wishes.size === 0)
+})
+
+test('a host stays whose leave is broken off, and takes part again', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await collect(owner.changes.apply(oneLan('net', ['purdue']), true, 20_000))
+  const departure = departureOf(host)
+  const { id } = host.host.identity
+  const drains = (): boolean => host.records.view.members.get(id)?.body.draining === true
+  for await (const row of departure.leave(true)) {
+    assert.match(texts([row]), /net\/vhost1 cannot move: it is pinned here/)
+    assert.ok(departure.draining && drains())
+    break
+  }
+  assert.ok(!departure.draining && !drains())
+  assert.equal(host.slices.wishes.size, 1)
 })
 
 test('who would change the VIOLIN of an owner that left is told how to stop it here', async () => {
