@@ -7,7 +7,7 @@ import { linkWords, type LinkWord, formatLinkWord, parseLinkWord } from '#core/l
 import { Malformed } from '#core/records/cbor.ts'
 import { Notes } from '#topology/import/foreign.ts'
 import { readGraphml } from '#topology/import/graphml.ts'
-import { parseAddress } from '#topology/import/subnets.ts'
+import { formatAddress6, parseAddress, parseAddress6 } from '#topology/import/subnets.ts'
 import { parseTopology } from '#topology/parse.ts'
 import { parseScenario } from '#topology/scenario.ts'
 import { graphml } from '../../topology/import/samples.ts'
@@ -90,14 +90,20 @@ const graphs: Target = {
 
 const words: Target = {
   name: 'words of a link, and addresses of other labs',
-  enters: ['core/link.ts parseLinkWord', 'topology/import/subnets.ts parseAddress'],
+  enters: [
+    'core/link.ts parseLinkWord',
+    'topology/import/subnets.ts parseAddress',
+    'topology/import/subnets.ts parseAddress6'
+  ],
   form: 'text',
-  samples: ['20ms', '1.5%', '10mbit', '100', '10.0.0.1/24'].map(bytesOf),
+  samples: ['20ms', '1.5%', '10mbit', '100', '10.0.0.1/24', 'fd00:1::2/64'].map(bytesOf),
   maxBytes: 128,
   weight: 3,
   decode(bytes) {
     const line = text(bytes)
-    let isTaken = parseAddress(line) !== null
+    const ipv6 = parseAddress6(line)
+    if (ipv6 !== null) assert.deepEqual(parseAddress6(formatAddress6(ipv6)), ipv6)
+    let isTaken = parseAddress(line) !== null || ipv6 !== null
     for (const word of Object.keys(linkWords) as LinkWord[]) {
       const value = parseLinkWord(word, line)
       if (value === null) continue
