@@ -176,13 +176,14 @@ test('a source that goes away is told to who waits', options, async (t) => {
 })
 
 /** A pull that broke off after three of its pieces. */
-async function brokenOff({ images, holdFrom }: World): Promise<void> {
+async function brokenOff({ images, holdFrom }: World, { signal }: TestContext): Promise<void> {
   const held = holdFrom(3)
   const rows = images.pull('lab', undefined)
   await rows.next()
   await held.asked
   await rows.return?.()
   held.letGo()
+  while (!/broke off/.test((await images.rows())[0]?.reason ?? '')) signal.throwIfAborted()
 }
 
 test('an image is pulled by as much of its hash as people are shown', options, async (t) => {
@@ -210,7 +211,7 @@ test('a pull under way is listed by its name, and is not removed', options, asyn
 test('what a broken pull left is listed and removed', options, async (t) => {
   const one = await world(t)
   const { image, images, store } = one
-  await brokenOff(one)
+  await brokenOff(one, t)
   const short = image.slice(0, 12)
   assert.deepEqual(await images.rows(), [
     {
@@ -230,7 +231,7 @@ test('what a broken pull left is listed and removed', options, async (t) => {
 test('what a broken pull left goes by itself after days, unless it is wanted', options, async (t) => {
   const one = await world(t)
   const { image, images, store, holdFrom } = one
-  await brokenOff(one)
+  await brokenOff(one, t)
   const folder = join(store.folder, `.pull-${image}`)
   const dayMs = 24 * 60 * 60 * 1_000
   const at = (days: number): number => statSync(join(folder, 'content')).mtimeMs + days * dayMs
