@@ -344,6 +344,13 @@ class Town {
     this.rows.set(host, rows.set(host, { claim, state: 'stopped' }))
   }
 
+  befall(kind: string, host: HostId): void {
+    if (kind === 'kill') this.dead.add(host)
+    else if (kind === 'start' && this.dead.has(host)) this.start(host)
+    else if (kind === 'cut') this.group.set(host, (this.group.get(host) ?? 0) + 1)
+    else if (kind === 'heal') this.group = new Map()
+  }
+
   reach(a: HostId, b: HostId): boolean {
     return !this.dead.has(a) && !this.dead.has(b) && this.group.get(a) === this.group.get(b)
   }
@@ -395,53 +402,45 @@ class Town {
   }
 }
 
-test('whatever befell the hosts, when it is quiet one of them runs the entity, and it stays there', () => {
-  const event = fc.record({
+const townEvents = fc.array(
+  fc.record({
     kind: fc.constantFrom('kill', 'start', 'cut', 'heal', 'wait'),
     host: fc.constantFrom(A, B, C),
     forMs: fc.integer({ min: 0, max: 25_000 })
-  })
+  }),
+  { maxLength: 15 }
+)
+
+test('whatever befell the hosts, when it is quiet one of them runs the entity, and it stays there', () => {
   fc.assert(
-    fc.property(
-      fc.array(event, { maxLength: 15 }),
-      fc.subarray([A, B, C], { minLength: 2 }),
-      (events, living) => {
-        const town = new Town()
-        for (const { kind, host, forMs } of events) {
-          if (kind === 'kill') town.dead.add(host)
-          else if (kind === 'start' && town.dead.has(host)) town.start(host)
-          else if (kind === 'cut') town.group.set(host, (town.group.get(host) ?? 0) + 1)
-          else if (kind === 'heal') town.group = new Map()
-          for (let ms = 0; ms < forMs; ms += 500) town.step(500)
-        }
-        town.group = new Map()
-        for (const host of [A, B, C]) {
-          if (!living.includes(host)) town.dead.add(host)
-          else if (town.dead.has(host)) town.start(host)
-        }
-        for (let ms = 0; ms < 60_000; ms += 500) town.step(500)
-        const [keeper, ...more] = town.keepers()
-        assert.ok(
-          keeper !== undefined && more.length === 0,
-          `kept by ${town.keepers().join(' and ') || 'nobody'}`
-        )
-        for (const host of [A, B, C]) if (town.dead.has(host)) town.start(host)
-        for (let ms = 0; ms < 60_000; ms += 500) town.step(500)
-        assert.deepEqual(town.keepers(), [keeper], 'who comes back takes nothing back')
+    fc.property(townEvents, fc.subarray([A, B, C], { minLength: 2 }), (events, living) => {
+      const town = new Town()
+      for (const { kind, host, forMs } of events) {
+        town.befall(kind, host)
+        for (let ms = 0; ms < forMs; ms += 500) town.step(500)
       }
-    ),
+      town.group = new Map()
+      for (const host of [A, B, C]) {
+        if (!living.includes(host)) town.dead.add(host)
+        else if (town.dead.has(host)) town.start(host)
+      }
+      for (let ms = 0; ms < 60_000; ms += 500) town.step(500)
+      const [keeper, ...more] = town.keepers()
+      assert.ok(
+        keeper !== undefined && more.length === 0,
+        `kept by ${town.keepers().join(' and ') || 'nobody'}`
+      )
+      for (const host of [A, B, C]) if (town.dead.has(host)) town.start(host)
+      for (let ms = 0; ms < 60_000; ms += 500) town.step(500)
+      assert.deepEqual(town.keepers(), [keeper], 'who comes back takes nothing back')
+    }),
     { numRuns: 300 }
   )
 })
 
 test('whatever befell the hosts, what does not fail over runs on its host or nowhere', () => {
-  const event = fc.record({
-    kind: fc.constantFrom('kill', 'start', 'cut', 'heal', 'wait'),
-    host: fc.constantFrom(A, B, C),
-    forMs: fc.integer({ min: 0, max: 25_000 })
-  })
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 15 }), (events) => {
+    fc.property(townEvents, (events) => {
       const town = new Town('on-failure')
       const pass = (forMs: number): void => {
         for (let ms = 0; ms < forMs; ms += 500) {
@@ -450,10 +449,7 @@ test('whatever befell the hosts, what does not fail over runs on its host or now
         }
       }
       for (const { kind, host, forMs } of events) {
-        if (kind === 'kill') town.dead.add(host)
-        else if (kind === 'start' && town.dead.has(host)) town.start(host)
-        else if (kind === 'cut') town.group.set(host, (town.group.get(host) ?? 0) + 1)
-        else if (kind === 'heal') town.group = new Map()
+        town.befall(kind, host)
         pass(forMs)
       }
       town.group = new Map()
