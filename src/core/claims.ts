@@ -180,12 +180,15 @@ function reclaim(question: Question, sight: Sight, own: Own): Verdict {
 function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdict {
   const { hosts, generation, restart, own, settled } = question
   const { self } = sight
+  let seen = sight
   if (own?.state === 'failed' && generationOf(own.claim) === generation) return rest('it failed here')
   if (hosts.length > 1 && !settled) return rest('no other host of it has answered since the start', lostMs)
   if (sight.isDraining(self)) return rest('this host is being drained')
-  if (rival !== null) {
-    const relieved = generationOf(rival.claim) < generation || sight.isDraining(rival.host)
-    if (!relieved) return rest(`${rival.host} has claim ${rival.claim}`, lossOf(rival.host, sight))
+  if (rival !== null && !sight.isDraining(rival.host)) {
+    const isMoving = generationOf(rival.claim) < generation
+    if (!isMoving) return rest(`${rival.host} has claim ${rival.claim}`, lossOf(rival.host, sight))
+    // It runs until the first of its new list takes it; that this one is lost or drains may be old news.
+    seen = { ...sight, lostForMs: () => null, isDraining: () => false }
   }
   const last = restart === 'failover' ? null : lastKeeper(question, self)
   const stays =
@@ -197,8 +200,8 @@ function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdic
   let againInMs: number | null = null
   let byLoss = false
   for (const host of before) {
-    if (cannot(host, question, sight)) continue
-    const lostForMs = mayPass ? sight.lostForMs(host) : null
+    if (cannot(host, question, seen)) continue
+    const lostForMs = mayPass ? seen.lostForMs(host) : null
     // No event tells of a silence that begins: whoever would end it is asked for again.
     if (lostForMs === null) return rest(`${host} comes before`, mayPass ? lostMs : null)
     byLoss = true

@@ -53,6 +53,20 @@ test('the first of the list claims, the others wait for it', () => {
   assert.equal(runs(decide(question(), sightOf(Z))), null)
 })
 
+test('while an entity runs where it was, nobody hurries past the host that it is moved to', () => {
+  const moved = question({ hosts: [A, B, C], generation: 1, told: told([C, 3, 'running']) })
+  // Both may be old news of a host that is back.
+  const isA = (host: HostId): boolean => host === A
+  const wait = decide(moved, sightOf(B, { lostForMs: lost(A), isDraining: isA }))
+  assert.deepEqual([wait.kind, wait.againInMs], ['rest', lostMs])
+  assert.equal(generationOf(runs(decide(moved, sightOf(A))) as number), 1)
+  assert.equal(generationOf(runs(decide(moved, sightOf(B, { isGone: isA }))) as number), 1)
+  const refused = question({ ...moved, told: told([C, 3, 'running'], [A, (1 << 16) | 1, 'refused']) })
+  assert.equal(generationOf(runs(decide(refused, sightOf(B))) as number), 1)
+  // When it is lost where it was, too, it is taken over.
+  assert.equal(generationOf(runs(decide(moved, sightOf(B, { lostForMs: lost(A, C) }))) as number), 1)
+})
+
 test('a host takes over when it has lost every host before it for ten seconds, and not before', () => {
   const seen = question({ told: told([A, 1, 'running']) })
   assert.equal(runs(decide(seen, sightOf(B, { lostForMs: lost(A) }))), 2)

@@ -85,7 +85,6 @@ const nothing: readonly Effect[] = []
 
 export class Liveness {
   readonly #with: LivenessOptions
-  readonly #startedAt: Instant
   #watched = new Map<HostId, Watch>()
   /** Their names, made anew only when they change. */
   #watchedHosts: readonly HostId[] = []
@@ -104,12 +103,14 @@ export class Liveness {
   /** Added to the silence that this host takes for a loss: it may be its own. */
   #patienceMs = 0
   #isolatedSince: Instant | null = null
+  /** Silence before this was this host's own. */
+  #soundSince: Instant
   #holdsBack = false
   #effects: Effect[] = []
 
   constructor(options: LivenessOptions) {
     this.#with = options
-    this.#startedAt = options.now
+    this.#soundSince = options.now
     this.#tickedAt = options.now
   }
 
@@ -139,12 +140,13 @@ export class Liveness {
   }
 
   /**
-   * For how long this host itself has not heard that one: its own evidence, no hearsay; null: it hears it. Of
-   * one that was never heard the time runs from the start.
+   * For how long this host itself has not heard that one: its own evidence, no hearsay; null: it hears it. The
+   * time runs from the start at the earliest, and from when this host was last cut off or stood still.
    */
   lostForMs(host: HostId, now: Instant): number | null {
-    const silence = now - (this.#with.heardAt(host) ?? this.#startedAt)
-    return this.#with.heardAt(host) !== null && silence < silenceMs ? null : silence
+    const heardAt = this.#with.heardAt(host)
+    if (heardAt !== null && now - heardAt < silenceMs) return null
+    return now - Math.max(heardAt ?? -Infinity, this.#soundSince)
   }
 
   /** Members came or went: whom this host watches may have changed. */
@@ -176,7 +178,7 @@ export class Liveness {
     const elapsedMs = now - this.#tickedAt
     this.#tickedAt = now
     const late = elapsedMs - tickMs > lateMs
-    this.#doubt(elapsedMs - tickMs)
+    this.#doubt(elapsedMs - tickMs, now)
     if (this.#cases.size + this.#justDied.size > 0) {
       for (const host of [...this.#cases.keys(), ...this.#justDied.keys()]) this.#lookAgain(host, now)
     }
@@ -249,7 +251,8 @@ export class Liveness {
   // What this host hears itself.
 
   /** The time for which this host stood still is nobody's silence. */
-  #doubt(stoodMs: number): void {
+  #doubt(stoodMs: number, now: Instant): void {
+    if (stoodMs >= silenceMs) this.#soundSince = now
     if (stoodMs <= lateMs) {
       this.#patienceMs = Math.max(0, this.#patienceMs - tickMs / 2)
       return
@@ -310,6 +313,8 @@ export class Liveness {
     // One who lost all that it watched holds them dead in the end, and still hears nobody.
     else if (heard > lost) this.#isolatedSince = null
     this.#holdsBack = many && now - (this.#isolatedSince ?? now) < isolationMs
+    // Of those that are not heard again yet nothing is known.
+    if (was && !this.isolated) this.#soundSince = now
     if (was !== this.isolated) this.#effects.push({ kind: 'isolated', isolated: this.isolated })
     const hearsAll = lost === 0 && heard === this.#watched.size
     this.#soundUntil = hearsAll ? earliest + freshMs : -Infinity

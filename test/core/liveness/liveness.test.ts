@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { HostId } from '#core/ids.ts'
 import { sealRefutation, sealSuspicion } from '#core/liveness/message.ts'
-import { maxMuteMs } from '#core/liveness/settings.ts'
+import { maxMuteMs, tickMs } from '#core/liveness/settings.ts'
 import { root } from '../admission/keys.ts'
 import { Virtual, type VirtualHost } from './virtual.ts'
 
@@ -102,6 +102,33 @@ test('who loses all that it hears at once takes itself for the lost one and hold
   world.run(3_000)
   assert.equal(lonely.liveness.isolated, false)
   for (const host of world.hosts) assert.deepEqual(host.liveness.dead, [])
+})
+
+test('the silence of a time in which a host was cut off, or stood still, is the loss of nobody', () => {
+  const world = new Virtual(20)
+  world.run(5_000)
+  const [lonely, first, silent] = world.hosts as [VirtualHost, VirtualHost, VirtualHost]
+  const lostForMs = (): number => lonely.liveness.lostForMs(silent.id, world.instant) as number
+  world.reaches = (from, to) => from !== lonely.id && to !== lonely.id
+  world.run(60_000)
+  assert.ok(lostForMs() >= 59_000)
+  // All but one are heard again.
+  world.reaches = (from, to) => ![from, to].includes(silent.id) || ![from, to].includes(lonely.id)
+  for (const { id } of world.hosts.slice(1).filter((host) => host !== silent)) {
+    lonely.heard.set(id, world.instant)
+    world.carry(lonely, lonely.liveness.connected(id, world.instant))
+  }
+  world.run(2_000)
+  assert.deepEqual(
+    [lonely.liveness.isolated, lonely.liveness.lostForMs(first.id, world.instant)],
+    [false, null]
+  )
+  assert.ok(lostForMs() <= 2_000, `${lostForMs()}`)
+  world.run(10_000)
+  assert.ok(lostForMs() >= 10_000)
+  world.run(20_000, (host) => host === lonely)
+  world.run(tickMs)
+  assert.ok(lostForMs() <= 2 * tickMs, `${lostForMs()}`)
 })
 
 test('a rack that dies together is held dead by all others', () => {
