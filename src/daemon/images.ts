@@ -10,11 +10,12 @@ import type { Spec } from '#core/spec.ts'
 import type { ImageRow, Progress } from '#api/contract.ts'
 import { endable } from '#api/endable.ts'
 import { keptDays, listPartials, type PartialImage, removePartial, sweepPartials } from '#images/partial.ts'
-import { pullImage, type PullOptions, type PullProgress } from '#images/pull.ts'
+import type { PullProgress } from '#images/pull.ts'
 import type { ImageStore } from '#images/store.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import type { Journal } from './events.ts'
 import { ImageExchange } from './image-exchange.ts'
+import { ImagePulls } from './image-pulls.ts'
 import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 
@@ -37,22 +38,6 @@ interface Fetching {
   retry: NodeJS.Timeout | null
 }
 
-/** One under way. Invariant: somebody waits for it, or it is stopped. */
-interface Pull {
-  readonly done: Promise<void>
-  readonly stop: AbortController
-  readonly waiting: Set<Waiter>
-  progress: PullProgress | null
-}
-
-/** Who waits for an image; the signal: no longer. */
-interface Waiter {
-  /** What it calls the image; null: nothing. */
-  readonly name: string | null
-  readonly told: (progress: PullProgress) => void
-  readonly signal: AbortSignal
-}
-
 export interface ImagesParts {
   readonly store: ImageStore
   readonly mesh: Mesh
@@ -66,15 +51,16 @@ export class Images {
   readonly #parts: ImagesParts
   readonly #store: ImageStore
   readonly #exchange: ImageExchange
+  readonly #pulls: ImagePulls
   readonly #fetching = new Map<ImageHash, Fetching>()
-  readonly #pulls = new Map<ImageHash, Pull>()
-  readonly #closing = new AbortController()
+  #closed = false
   #changed: () => void = () => undefined
 
   constructor(parts: ImagesParts) {
     this.#parts = parts
     this.#store = parts.store
     this.#exchange = new ImageExchange(parts.mesh, parts.store)
+    this.#pulls = new ImagePulls({ ...parts, exchange: this.#exchange })
     parts.mesh.on(({ kind }) => {
       if (kind === 'member-connected') this.#again()
     })
@@ -86,7 +72,8 @@ export class Images {
   }
 
   close(): void {
-    this.#closing.abort(new Error('the daemon ends'))
+    this.#closed = true
+    this.#pulls.close()
     for (const { retry } of this.#fetching.values()) if (retry !== null) clearTimeout(retry)
   }
 
@@ -127,7 +114,7 @@ export class Images {
       reason: ''
     }))
     const partials = new Map((await listPartials(this.#store)).map((partial) => [partial.hash, partial]))
-    const hashes = new Set([...this.#fetching.keys(), ...this.#pulls.keys(), ...partials.keys()])
+    const hashes = new Set([...this.#fetching.keys(), ...this.#pulls.images(), ...partials.keys()])
     for (const { hash } of stored) hashes.delete(hash)
     const coming = Array.from(hashes, (hash): ImageRow => ({
       hash,
@@ -143,15 +130,13 @@ export class Images {
   /** What those who wait for an image call it. */
   #namesOf(image: ImageHash): string[] {
     const fetched = this.#fetching.get(image)
-    const waiting = [...(this.#pulls.get(image)?.waiting ?? [])].map(({ name }) => name)
-    const names = new Set([...(fetched === undefined ? [] : [fetched.wanted.name]), ...waiting])
-    return [...names].filter((name) => name !== null)
+    const own = fetched === undefined ? [] : [fetched.wanted.name]
+    return [...new Set([...own, ...this.#pulls.namesOf(image)])]
   }
 
   #whyNotHere(image: ImageHash, partial: PartialImage | null): string {
-    const pull = this.#pulls.get(image)
-    if (pull !== undefined)
-      return pull.progress === null ? 'is pulled' : `is pulled: ${parted(pull.progress)}`
+    const progress = this.#pulls.progressOf(image)
+    if (this.#pulls.has(image)) return progress === null ? 'is pulled' : `is pulled: ${parted(progress)}`
     const { bytes = 0, totalBytes = null } = partial ?? {}
     const where = totalBytes === null ? 'at its beginning' : `at ${parted({ bytes, totalBytes })}`
     return `its pull broke off ${where}: violin image pull ${short(image)} goes on with it`
@@ -173,9 +158,8 @@ export class Images {
     const { image, name, host } = await this.#look(what, from)
     const hosts = host === null ? [] : [host]
     const told = new Told()
-    const done = this.#pull(image, hosts, { name, told: (progress) => told.tell(progress), signal }).finally(
-      () => told.end()
-    )
+    const waiter = { name, told: (progress: PullProgress) => told.tell(progress), signal }
+    const done = this.#pulls.wait(image, hosts, waiter).finally(() => told.end())
     // A reader that goes meanwhile never comes to where it is awaited.
     done.catch(() => undefined)
     for await (const progress of told) yield { kind: 'step', text: progressText(image, progress) }
@@ -242,7 +226,7 @@ export class Images {
         toldAt = performance.now()
         this.#changed()
       }
-      await this.#pull(
+      await this.#pulls.wait(
         image,
         fetching.wanted.hosts,
         { name, told, signal: fetching.stop.signal },
@@ -251,7 +235,7 @@ export class Images {
       this.#parts.journal.note('image-fetched', null, `the image ${name} (${short(image)}) is here`)
       this.#fetching.delete(image)
     } catch (error: unknown) {
-      if (fetching.stop.signal.aborted || this.#closing.signal.aborted) return
+      if (fetching.stop.signal.aborted || this.#closed) return
       fetching.reason = `waits for the image ${name} (${short(image)}): ${errorData(error).message}`
       fetching.retry = setTimeout(() => this.#retry(image, fetching), retryMs)
     }
@@ -269,60 +253,6 @@ export class Images {
     if (this.#store.has(image)) this.#fetching.delete(image)
     else void this.#fetch(image, fetching)
     this.#changed()
-  }
-
-  /** Resolves when an image is here. One pull of it at a time, which ends when nobody waits for it any more. */
-  async #pull(
-    image: ImageHash,
-    firstHosts: readonly HostId[],
-    waiter: Waiter,
-    accept?: PullOptions['accept']
-  ): Promise<void> {
-    let pull = this.#pulls.get(image)
-    for (; pull?.stop.signal.aborted === true; pull = this.#pulls.get(image))
-      await pull.done.catch(() => undefined)
-    waiter.signal.throwIfAborted()
-    pull ??= this.#beginPull(image, firstHosts, accept)
-    pull.waiting.add(waiter)
-    if (pull.progress !== null) waiter.told(pull.progress)
-    try {
-      await Promise.race([pull.done, rejected(waiter.signal)])
-    } finally {
-      pull.waiting.delete(waiter)
-      if (pull.waiting.size === 0) {
-        pull.stop.abort(new Error('nobody waits for it any more'))
-        await pull.done.catch(() => undefined)
-      }
-    }
-  }
-
-  #beginPull(image: ImageHash, firstHosts: readonly HostId[], accept: PullOptions['accept']): Pull {
-    const stop = new AbortController()
-    const signal = AbortSignal.any([this.#closing.signal, stop.signal])
-    const told = (progress: PullProgress): void => {
-      pull.progress = progress
-      for (const waiter of pull.waiting) waiter.told(progress)
-    }
-    const pulled = async (): Promise<void> => {
-      const { mesh, peers } = this.#parts
-      await Promise.all(firstHosts.map((host) => peers.reach(host).catch(() => undefined)))
-      const hosts = (): HostId[] => {
-        const there = mesh.members()
-        const first = firstHosts.filter((host) => there.includes(host))
-        return [...first, ...there.filter((host) => !first.includes(host))]
-      }
-      const fetch = this.#exchange.partsOf(image, hosts)
-      await pullImage(this.#store, image, {
-        fetch,
-        told,
-        signal,
-        ...(accept === undefined ? {} : { accept })
-      })
-    }
-    const done = pulled().finally(() => this.#pulls.delete(image))
-    const pull: Pull = { done, stop, waiting: new Set(), progress: null }
-    this.#pulls.set(image, pull)
-    return pull
   }
 
   /** What others begin with fills no disk beyond what the operator gives. */
@@ -431,15 +361,6 @@ class Told {
       } else await new Promise<void>((resolve) => (this.#wake = resolve))
     }
   }
-}
-
-/** Rejects with the signal's reason when it aborts. */
-function rejected(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const giveUp = (): void => reject(signal.reason as Error)
-    if (signal.aborted) giveUp()
-    else signal.addEventListener('abort', giveUp, { once: true })
-  })
 }
 
 function progressText(image: ImageHash, progress: PullProgress): string {

@@ -9,8 +9,7 @@ import { join } from 'node:path'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { Link } from '#core/link.ts'
-import { resolvPath } from '#core/routing/paths.ts'
-import { same, withoutLinks } from '#core/same.ts'
+import { same } from '#core/same.ts'
 import type { SessionRequest } from '#core/session.ts'
 import type { DriverName } from '#core/spec.ts'
 import {
@@ -21,7 +20,8 @@ import {
   type SliceWish
 } from './contract.ts'
 import type { PortSource } from './forwarder/contract.ts'
-import { type Machine, nicChanges, type StartMachine } from './machines/contract.ts'
+import { isLiveChange, nicChanges, sameMachine } from './machines/change.ts'
+import type { Machine, StartMachine } from './machines/contract.ts'
 
 /** Machines that boot at once: booting is all CPU, and more only makes each slower. */
 const maxBoots = 4
@@ -246,7 +246,8 @@ export class Entities {
     const { run } = entry
     const isDoor = (entry.want ?? run?.spec)?.driver === 'tap'
     const want = isDoor && !this.#attended ? null : entry.want
-    if (run !== null && want !== null && !entry.died && isLiveChange(run, want)) {
+    const runs = run !== null && !entry.died && run.runningSince !== null
+    if (runs && want !== null && isLiveChange(run.spec, want)) {
       await this.#adjust(entry, run, want)
       return true
     }
@@ -458,40 +459,4 @@ export class Entities {
     const claim = entry.want?.claim ?? entry.run?.spec.claim ?? 0
     return { name, state, reason, claim, superseded, again: entry.retry !== null, bootMs, nics }
   }
-}
-
-/** Nothing changed that a machine is made of: where else it may run, and how frames fare outside of it, is not its business. */
-function sameMachine(a: SliceEntity, b: SliceEntity): boolean {
-  const made = (entity: SliceEntity): unknown => ({
-    ...entity,
-    ...elsewhere,
-    nics: withoutLinks(entity.nics)
-  })
-  return same(made(a), made(b))
-}
-
-/** What a machine that runs can take on: other vNICs, other ways, and what its services are told of others. */
-function isLiveChange({ spec, runningSince }: Run, want: SliceEntity): boolean {
-  const isTold = (path: string): boolean =>
-    [spec, want].every(({ retold, files }) => {
-      if (retold?.includes(path) === true) return true
-      // It comes and goes with the vLANs on which somebody serves names; nothing is started for it.
-      return path === resolvPath && !files.some((file) => file.path === path)
-    })
-  // Rules are what a file is made of.
-  const rest = ({ rules: _rules, retold: _retold, ...one }: SliceEntity): SliceEntity => ({
-    ...one,
-    nics: [],
-    routes: [],
-    files: one.files.filter(({ path }) => !isTold(path))
-  })
-  return runningSince !== null && !sameMachine(spec, want) && sameMachine(rest(spec), rest(want))
-}
-
-const elsewhere: Partial<SliceEntity> = {
-  hosts: [],
-  pinned: false,
-  restart: 'failover',
-  generation: 0,
-  claim: 0
 }

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import { ViolinError } from '#core/errors.ts'
 import type { Mac, ViolinId } from '#core/ids.ts'
 import type { SessionRequest } from '#core/session.ts'
-import type { SpecEntity, SpecNic } from '#core/spec.ts'
+import type { SpecEntity } from '#core/spec.ts'
 import type { EntityState, SliceEntity, SliceWish } from '#slice/contract.ts'
 import type { PortSource } from '#slice/forwarder/contract.ts'
 
@@ -76,17 +76,4 @@ export function imageFolder({
     `the image ${name} (${hash.slice(0, 12)}) is not on this host`,
     'fetch it: violin image pull NAME'
   )
-}
-
-/** vNICs by what becomes of them: one of the same name on another vLAN is another. */
-export function nicChanges(
-  before: Pick<SpecEntity, 'nics'>,
-  after: Pick<SpecEntity, 'nics'>
-): { readonly gone: readonly SpecNic[]; readonly added: readonly SpecNic[] } {
-  const isIn = (nics: readonly SpecNic[], nic: SpecNic): boolean =>
-    nics.some(({ name, lan }) => name === nic.name && lan === nic.lan)
-  return {
-    gone: before.nics.filter((nic) => !isIn(after.nics, nic)),
-    added: after.nics.filter((nic) => !isIn(before.nics, nic))
-  }
 }
