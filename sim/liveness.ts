@@ -84,7 +84,7 @@ export class Watching {
       this.#waits = true
       this.#host.daemon.do('command', tick)
     }
-    clock.after(random.mesh.next() * tickMs, turn)
+    clock.after(this.#world.phaseOf(this.#host.place) * tickMs, turn)
   }
 
   get #now(): Instant {

@@ -35,13 +35,13 @@ export class Repair {
     this.#repairing.clear()
     this.answered.clear()
     const { life } = this.#host
-    const { clock, random } = this.#world
+    const { clock } = this.#world
     const turn = (): void => {
       if (life !== this.#host.life || !this.#host.running) return
       this.#host.daemon.do('command', () => this.#turn())
       clock.after(repairEveryMs, turn)
     }
-    clock.after(random.mesh.next() * repairEveryMs, turn)
+    clock.after(this.#world.phaseOf(this.#host.place) * repairEveryMs, turn)
   }
 
   #turn(): void {
