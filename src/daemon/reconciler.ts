@@ -76,7 +76,7 @@ export class Reconciler {
       running: (violin) => this.running(violin)
     })
     records.onChange(() => this.kick())
-    doors.onTrouble((violin) => this.#changed(violin))
+    doors.onChange((violin) => this.#changed(violin))
   }
 
   /** Compares and starts whatever steps there are. Cheap when nothing changed. */
@@ -118,12 +118,13 @@ export class Reconciler {
         nics: []
       })
     }
-    // It runs, but nobody gets through.
     return Array.from(known.values(), (one) => {
+      if (one.state !== 'running') return one
       const trouble = this.#doors.troubleOf(violin, one.name)
-      return trouble === '' || one.state !== 'running'
-        ? one
-        : { ...one, state: 'failed', reason: trouble, again: true }
+      // It runs, but nobody gets through.
+      if (trouble !== '') return { ...one, state: 'failed', reason: trouble, again: true }
+      const given = this.#doors.givenBy(violin, one.name)
+      return given.length === 0 ? one : { ...one, nics: one.nics.map((nic) => ({ ...nic, given })) }
     })
   }
 

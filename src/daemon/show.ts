@@ -10,6 +10,7 @@ import { servicesOf } from '#core/routing/services.ts'
 import type { Jetway, Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { EntityConfig, Show, ShowEntity, ShowJetway, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
+import type { EntityStatus } from '#slice/contract.ts'
 import type { HostStatus } from './statuses.ts'
 
 export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
@@ -120,7 +121,8 @@ export function stateOf(violin: ViolinView, statuses: StatusMap): ViolinState {
 /** What is known of an entity: of the hosts that may run it, the one that does, or should. */
 export interface EntityState extends Pick<ShowEntity, 'state' | 'reason' | 'bootMs'> {
   readonly host: HostId | null
-  readonly up: ReadonlyMap<string, boolean>
+  /** What its host says of its vNICs, by name. */
+  readonly nics: ReadonlyMap<string, EntityStatus['nics'][number]>
   /** It failed, and its host is about to start it again. */
   readonly again: boolean
 }
@@ -128,7 +130,7 @@ export interface EntityState extends Pick<ShowEntity, 'state' | 'reason' | 'boot
 /** One entity's state, as its hosts say: the highest claim of those that answer counts. */
 export function entityState(violin: ViolinView, entity: SpecEntity, statuses: StatusMap): EntityState {
   const { hosts } = entity
-  const none = { bootMs: null, up: new Map<string, boolean>(), again: false }
+  const none = { bootMs: null, nics: new Map<string, never>(), again: false }
   const said = hosts.flatMap((host) => {
     const status = statuses.get(host) ?? null
     const own = status?.entities.find(({ name }) => name === entity.name)
@@ -146,9 +148,9 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
       Number(b.own.state === 'running') - Number(a.own.state === 'running') || b.own.claim - a.own.claim
   )
   if (best !== undefined) {
-    const { state, reason, bootMs, nics, again } = best.own
-    const up = new Map(nics.map((nic) => [nic.name, nic.up]))
-    return { host: best.host, state, reason, bootMs, up, again: state === 'failed' && again }
+    const { state, reason, bootMs, again } = best.own
+    const nics = new Map(best.own.nics.map((nic) => [nic.name, nic]))
+    return { host: best.host, state, reason, bootMs, nics, again: state === 'failed' && again }
   }
   const first = hosts.find((host) => statuses.get(host) != null) ?? hosts[0] ?? null
   if (first === null) return { host: null, state: 'pending', reason: 'no host was chosen', ...none }
@@ -207,7 +209,7 @@ function showEntity(
   statuses: StatusMap,
   nameOf: (host: HostId) => string
 ): ShowEntity {
-  const { state, reason, bootMs, up, host } = entityState(violin, entity, statuses)
+  const { state, reason, bootMs, nics, host } = entityState(violin, entity, statuses)
   return {
     name: entity.name,
     kind: entity.kind === 'router' ? 'router' : 'host',
@@ -225,8 +227,8 @@ function showEntity(
       name: nic.name,
       lan: nic.lan,
       mac: macOf(crypto, violin.id, entity.name, nic.name),
-      ips: nic.ips,
-      up: (up.get(nic.name) ?? false) && nic.link?.down !== true,
+      ips: [...(nics.get(nic.name)?.given ?? []), ...nic.ips],
+      up: nics.get(nic.name)?.up === true && nic.link?.down !== true,
       link: formatLink(nic.link ?? {})
     }))
   }

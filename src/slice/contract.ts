@@ -110,6 +110,8 @@ export interface EntityStatus {
     readonly lan: string
     readonly mac: string
     readonly up: boolean
+    /** Addresses that it was given there, beside those in its record; absent: none. */
+    readonly given?: readonly string[]
   }[]
 }
 

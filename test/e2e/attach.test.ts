@@ -154,6 +154,11 @@ routers: { r: { nics: [{ lan: lan1, ip: 10.10.0.1 }, { lan: lan2 }], on: h2 } }
   const [given = '', ipv6 = ''] = row.ips
   assert.match(given, /^10\.10\.0\.(1[5-9]\d|2\d\d)\/24$/)
   assert.match(ipv6, /^fd00:10::[0-9a-f]+\/64$/)
+  const rows = (await show(h1, 'served')).entities.filter(({ name }) => name === row.entity)
+  assert.deepEqual(
+    rows.map(({ nics }) => nics.map(({ ips }) => ips)),
+    [[[given, ipv6]]]
+  )
   const { stdout } = succeeded(await h1.run(['ip', '-brief', 'address', 'show', 'dev', row.device]))
   for (const address of row.ips) assert.ok(stdout.includes(address), stdout)
   for (const address of ['10.10.0.2', '10.10.1.1', 'fd00:10::2', 'fd00:11::1'])

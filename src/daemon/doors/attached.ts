@@ -51,7 +51,15 @@ export async function freeRoutes(entity: SpecEntity, lan: SpecLan): Promise<Spec
 }
 
 /** Opens it. Throws ViolinError, SyscallError. */
-export async function openAttached({ entity, lan, device, mac, mtu, folder }: DoorPlan): Promise<Door> {
+export async function openAttached({
+  entity,
+  lan,
+  device,
+  mac,
+  mtu,
+  folder,
+  given
+}: DoorPlan): Promise<Door> {
   const routes = await freeRoutes(entity, lan)
   const ips = entity.nics.flatMap((nic) => nic.ips)
   const asks = asksForAddress(entity, [lan])
@@ -91,6 +99,7 @@ export async function openAttached({ entity, lan, device, mac, mtu, folder }: Do
   const changed = async (address: string | null, former: string | null): Promise<void> => {
     // What led over an address that went, goes with it.
     if (former !== null) await ip([`address delete ${former} dev ${device}`])
+    given(address === null ? [] : [address])
     if (address === null) return
     await ip([`address add ${address} dev ${device}`, ...ways])
     has([address, ...ips])

@@ -16,6 +16,8 @@ export interface DoorPlan {
   readonly folder: string
   /** Nothing passes for now, and why, though it is open; empty: all is well again. */
   readonly troubled: (why: string) => void
+  /** Of this host itself on a vLAN: the addresses that it was given there, with their prefix lengths. */
+  readonly given: (addresses: readonly string[]) => void
 }
 
 /** An open one. */

@@ -45,6 +45,8 @@ export class Doors {
   readonly #open = new Map<string, OpenDoor>()
   /** Why nothing passes, of those that are open. */
   readonly #troubles = new Map<string, string>()
+  /** Addresses that this host was given by those that are open. */
+  readonly #given = new Map<string, readonly string[]>()
   #told: (violin: ViolinId) => void = () => undefined
   /** The last thing that was begun for a door: one after the other. Never rejects. */
   readonly #turns = new Map<string, Promise<unknown>>()
@@ -81,8 +83,13 @@ export class Doors {
     return this.#troubles.get(keyOf(violin, entity)) ?? ''
   }
 
-  /** Calls back when {@link troubleOf} changed. */
-  onTrouble(changed: (violin: ViolinId) => void): void {
+  /** Addresses that this host was given by an entity's open door, with their prefix lengths. */
+  givenBy(violin: ViolinId, entity: string): readonly string[] {
+    return this.#given.get(keyOf(violin, entity)) ?? []
+  }
+
+  /** Calls back when {@link troubleOf} or {@link givenBy} changed. */
+  onChange(changed: (violin: ViolinId) => void): void {
     this.#told = changed
   }
 
@@ -136,7 +143,11 @@ export class Doors {
       mac: wanted.mac,
       mtu: wanted.mtu,
       reach: this.#reachOf(violin),
-      troubled: (why) => this.#troubled(violin, entity.name, why)
+      troubled: (why) => this.#troubled(violin, entity.name, why),
+      given: (addresses) => {
+        this.#given.set(key, addresses)
+        this.#told(violin)
+      }
     }
     const door = await openDoor(plan, new DataView(digest.buffer, digest.byteOffset).getUint32(8))
     this.#open.set(key, Object.assign(door, { reach: plan.reach }))
@@ -172,6 +183,8 @@ export class Doors {
     this.#open.delete(key)
     this.#troubles.delete(key)
     await door.close()
+    // It may have been given one until then.
+    this.#given.delete(key)
     this.#note(violin, 'door-shut', `${name} is shut`)
   }
 

@@ -34,7 +34,17 @@ export const entityStatus: z.ZodType<EntityStatus> = z.object({
   superseded: z.object({ claim: count, by: hostId }).nullable(),
   again: z.boolean(),
   bootMs: z.number().nullable(),
-  nics: z.array(z.object({ name: word, lan: word, mac: word, up: z.boolean() })).max(64)
+  nics: z
+    .array(
+      z.object({
+        name: word,
+        lan: word,
+        mac: word,
+        up: z.boolean(),
+        given: z.array(z.cidrv4()).max(8).exactOptional()
+      })
+    )
+    .max(64)
 })
 
 export const switchStatus: z.ZodType<SwitchStatus> = z.object({
