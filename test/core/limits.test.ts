@@ -11,24 +11,12 @@ import {
   refusals,
   standardLimits
 } from '#core/limits.ts'
-import { type ImageHash, tinyImage } from '#core/image.ts'
+import type { ImageHash } from '#core/image.ts'
 import type { SpecEntity } from '#core/spec.ts'
+import { specEntity } from './topologies.ts'
 
 const entity = (name: string, memoryMiB: number, driver: 'uml' | 'netns' = 'uml'): SpecEntity =>
-  ({
-    name,
-    kind: 'host',
-    driver,
-    image: tinyImage,
-    memoryMiB,
-    nics: [],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [],
-    pinned: false
-  }) as unknown as SpecEntity
+  specEntity(name, { driver, memoryMiB })
 
 const machine = (memoryMiB: number): Limits => standardLimits({ memoryMiB, cpus: 2 })
 

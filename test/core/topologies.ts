@@ -1,12 +1,13 @@
 /** Topologies and hosts for the tests of what settles them: by hand with defaults, or drawn by fast-check. */
 import { createHash } from 'node:crypto'
 import * as fc from 'fast-check'
+import { tinyImage } from '#core/image.ts'
 import { place } from '#core/placement.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import type { HostId } from '#core/ids.ts'
 import type { PlacementHost } from '#core/placement.ts'
 import type { Placement } from '#core/resolve.ts'
-import type { Spec, Topology, TopologyEntity, TopologyLan } from '#core/spec.ts'
+import type { Spec, SpecEntity, Topology, TopologyEntity, TopologyLan } from '#core/spec.ts'
 
 export const id = (name: string): HostId => `12D3KooW${name}` as HostId
 
@@ -30,6 +31,27 @@ export function entity(
     nics,
     env: {},
     files: [],
+    ...more
+  }
+}
+
+/** An entity as a record has it: a namespace with nothing in it but what is said. */
+export function specEntity(name: string, more: Partial<SpecEntity> = {}): SpecEntity {
+  return {
+    name,
+    kind: 'host',
+    driver: 'netns',
+    image: tinyImage,
+    memoryMiB: 64,
+    nics: [],
+    routes: [],
+    env: {},
+    files: [],
+    run: '',
+    hosts: [],
+    pinned: false,
+    restart: 'on-failure',
+    generation: 0,
     ...more
   }
 }

@@ -3,10 +3,10 @@
  * that user.
  */
 import { join } from 'node:path'
-import { tinyImage } from '#core/image.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { Slices } from '#daemon/slices/slices.ts'
 import type { EntityStatus } from '#slice/contract.ts'
+import { specEntity } from '../core/topologies.ts'
 
 const folder = process.argv[2] as string
 const self = '12D3KooWSelf' as HostId
@@ -26,23 +26,8 @@ const slices = new Slices({
 })
 const slice = await slices.ensure(violin)
 try {
-  const entity = {
-    name: 'a',
-    kind: 'host',
-    driver: 'netns',
-    image: tinyImage,
-    memoryMiB: 16,
-    nics: [{ name: 'eth0', lan: 'lan1', ips: ['192.168.5.1/24'] }],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [self],
-    pinned: false,
-    restart: 'on-failure',
-    generation: 0,
-    claim: 1
-  } as const
+  const nics = [{ name: 'eth0', lan: 'lan1', ips: ['192.168.5.1/24'] }]
+  const entity = { ...specEntity('a', { memoryMiB: 16, nics, hosts: [self] }), claim: 1 }
   const lans = [{ name: 'lan1', subnet: '192.168.5.0/24', hosts: [self] }]
   await slice.call('configure', { name: 'demo', version: 1, lans, entities: [entity], names: [], peers: [] })
   const { reason } = await failed.promise

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ViolinError } from '#core/errors.ts'
-import { tinyImage } from '#core/image.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { buildTiny } from '#images/tiny.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
@@ -17,6 +16,7 @@ import type { SliceTold } from '#daemon/slices/connection.ts'
 import type { Slice } from '#daemon/slices/slice.ts'
 import { Slices, type SlicesEvent } from '#daemon/slices/slices.ts'
 import type { EntityStatus, SliceEntity, SliceWish, TrunkHalf } from '#slice/contract.ts'
+import { specEntity } from '../core/topologies.ts'
 
 const root = process.getuid?.() === 0
 const tools = ['/usr/bin/bwrap', '/usr/bin/busybox'].every((path) => existsSync(path))
@@ -118,24 +118,8 @@ class Host {
 }
 
 function entity(name: string, number: number, more: Partial<SliceEntity> = {}): SliceEntity {
-  return {
-    name,
-    kind: 'host',
-    driver: 'netns',
-    image: tinyImage,
-    memoryMiB: 32,
-    nics: [{ name: 'eth0', lan: 'lan1', ips: [`192.168.5.${number}/24`] }],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [self],
-    pinned: false,
-    restart: 'on-failure',
-    generation: 0,
-    claim: 1,
-    ...more
-  }
+  const nics = [{ name: 'eth0', lan: 'lan1', ips: [`192.168.5.${number}/24`] }]
+  return { ...specEntity(name, { memoryMiB: 32, nics, hosts: [self] }), claim: 1, ...more }
 }
 
 function wish(version: number, entities: readonly SliceEntity[]): SliceWish {

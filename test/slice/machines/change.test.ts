@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { tinyImage } from '#core/image.ts'
 import { resolvPath } from '#core/routing/paths.ts'
 import type { SliceEntity } from '#slice/contract.ts'
 import { isLiveChange, nicChanges, sameMachine } from '#slice/machines/change.ts'
-import { id } from '../../core/topologies.ts'
+import { id, specEntity } from '../../core/topologies.ts'
 
 const file = (path: string, text: string): SliceEntity['files'][number] => ({
   path,
@@ -15,22 +14,9 @@ const nic = (name: string, lan: string): SliceEntity['nics'][number] => ({ name,
 const [eth0, eth1] = [nic('eth0', 'lan1'), nic('eth1', 'lan2')]
 const [frr, motd] = [file('/etc/frr/frr.conf', 'one'), file('/etc/motd', 'one')]
 const runs: SliceEntity = {
-  name: 'x',
-  kind: 'router',
-  driver: 'netns',
-  image: tinyImage,
-  memoryMiB: 64,
-  nics: [eth0, eth1],
-  routes: [],
-  env: {},
-  run: '',
-  hosts: [id('A'), id('B')],
-  pinned: false,
-  restart: 'failover',
-  generation: 0,
+  ...specEntity('x', { kind: 'router', nics: [eth0, eth1], hosts: [id('A'), id('B')], files: [frr, motd] }),
   claim: 1,
-  retold: ['/etc/frr/frr.conf'],
-  files: [frr, motd]
+  retold: [frr.path]
 }
 /** 'same': it goes on untouched; 'live': it takes the change on; 'another': it is started anew. */
 const becomes = (more: Partial<SliceEntity>): 'same' | 'live' | 'another' => {

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import type { Mac, ViolinId } from '#core/ids.ts'
-import { tinyImage } from '#core/image.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame, type SessionRequest } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import type { EntityState } from '#slice/contract.ts'
@@ -18,6 +17,7 @@ import { hostsFile, networkScript, quote } from '#slice/machines/netns/setup.ts'
 import { close } from '#syscalls/libc.ts'
 import { inNetworkNamespaceOf } from '#syscalls/netns.ts'
 import { openTap } from '#syscalls/tap.ts'
+import { specEntity } from '../../core/topologies.ts'
 
 const tools = ['/usr/bin/bwrap', '/usr/bin/busybox'].every((path) => existsSync(path))
 const jails = tools && spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', '/bin/true']).status === 0
@@ -38,23 +38,7 @@ async function start(context: TestContext, more: Partial<SpecEntity> = {}, name 
   await mkdir(folder)
   const { promise, resolve } = Promise.withResolvers<{ state: EntityState; reason: string }>()
   const fds: number[] = []
-  const entity: SpecEntity = {
-    name,
-    kind: 'host',
-    driver: 'netns',
-    image: tinyImage,
-    memoryMiB: 32,
-    nics: [],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [],
-    pinned: false,
-    restart: 'on-failure',
-    generation: 0,
-    ...more
-  }
+  const entity = specEntity(name, { memoryMiB: 32, ...more })
   const machine = startNetns({
     violin,
     entity,

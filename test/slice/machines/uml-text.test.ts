@@ -4,31 +4,18 @@ import { PassThrough, Duplex } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
-import { tinyImage } from '#core/image.ts'
 import type { EntityFile, SpecEntity } from '#core/spec.ts'
 import { Agent } from '#slice/machines/uml/agent.ts'
 import { entityArchive } from '#slice/machines/uml/archive.ts'
 import { encodeSize, encodeTelnet, TelnetDecoder } from '#slice/machines/uml/telnet.ts'
-
-function entity(change: Partial<SpecEntity>): SpecEntity {
-  const kinds = { kind: 'host', driver: 'uml' } as const
-  const empty: Omit<SpecEntity, 'name' | 'kind' | 'driver' | 'memoryMiB'> = {
-    image: tinyImage,
-    nics: [],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [],
-    pinned: false,
-    restart: 'on-failure',
-    generation: 0
-  }
-  return { name: 'h1', ...kinds, memoryMiB: 64, ...empty, ...change }
-}
+import { specEntity } from '../../core/topologies.ts'
 
 function listing(change: Partial<SpecEntity>): string[] {
-  const archive = entityArchive({ entity: entity(change), macs: new Map(), names: [] })
+  const archive = entityArchive({
+    entity: specEntity('h1', { driver: 'uml', ...change }),
+    macs: new Map(),
+    names: []
+  })
   const text = execFileSync('/usr/bin/busybox', ['cpio', '-t', '-v', '--quiet'], {
     input: archive
   }).toString()

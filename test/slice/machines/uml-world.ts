@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, PassThrough } from 'node:stream'
 import type { Mac, ViolinId } from '#core/ids.ts'
-import { tinyImage } from '#core/image.ts'
 import { encodeSessionFrame, SessionDecoder, sessionFrame } from '#core/session.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import { buildTiny } from '#images/tiny.ts'
 import type { PortSource } from '#slice/forwarder/contract.ts'
 import type { Machine, StartMachine } from '#slice/machines/contract.ts'
 import { startUml } from '#slice/machines/uml/uml.ts'
+import { specEntity } from '../../core/topologies.ts'
 
 /** What a guest does not say by then it never will. */
 const silentMs = 20_000
@@ -43,30 +43,13 @@ export async function makeWorld(): Promise<World> {
   return {
     folder,
     start: async (change, attach) => {
-      const entity = entityOf(change)
+      const entity = specEntity('h1', { driver: 'uml', ...change })
       const own = join(folder, entity.name)
       await mkdir(own, { mode: 0o700 })
       return startGuest(startUml, entity, own, images, attach)
     },
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true })
   }
-}
-
-export function entityOf(change: Partial<SpecEntity>): SpecEntity {
-  const kinds = { kind: 'host', driver: 'uml' } as const
-  const empty: Omit<SpecEntity, 'name' | 'kind' | 'driver' | 'memoryMiB'> = {
-    image: tinyImage,
-    nics: [],
-    routes: [],
-    env: {},
-    files: [],
-    run: '',
-    hosts: [],
-    pinned: false,
-    restart: 'on-failure',
-    generation: 0
-  }
-  return { name: 'h1', ...kinds, memoryMiB: 64, ...empty, ...change }
 }
 
 function startGuest(
