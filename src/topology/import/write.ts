@@ -1,31 +1,20 @@
 /** From a lab of others to a topology file of ours, with the files that it needs beside it. */
 import { Document, isPair, isSeq, visit } from 'yaml'
-import { formatIpv4, isHostAddress, type Subnet } from '#core/ipv4.ts'
-import { formatIpv6, type Subnet6 } from '#core/ipv6.ts'
-import { formatLink, type Link } from '#core/link.ts'
-import { type DriverName, type EntityKind, maxNicsPerEntity, type Routing } from '#core/spec.ts'
+import { formatIpv4 } from '#core/ipv4.ts'
+import { formatIpv6 } from '#core/ipv6.ts'
+import { formatLink } from '#core/link.ts'
+import type { DriverName, EntityKind, Routing } from '#core/spec.ts'
 import { ViolinError } from '#core/errors.ts'
 import { firewallPath, frrPath } from '#core/routing/paths.ts'
 import { maxFilesBytes } from '../files.ts'
 import { maxEntities } from '../schema.ts'
-import { type Commands, isForBash, sortCommands } from './commands.ts'
-import type { ForeignFile, ForeignLab, ForeignNode, Notes } from './foreign.ts'
-import { findFrr } from './frr.ts'
+import { isForBash } from './commands.ts'
+import type { ForeignFile, ForeignLab, Notes } from './foreign.ts'
 import { Given } from './given.ts'
 import { Naming } from './naming.ts'
-import {
-  type Address,
-  type Address6,
-  choosePrefixes,
-  chooseSubnets,
-  formatAddress,
-  formatAddress6,
-  formatSubnet,
-  formatSubnet6,
-  isIn,
-  range6Of,
-  rangeOf
-} from './subnets.ts'
+import { type Node, readNode } from './node.ts'
+import { addressesOf, ipv4Of, ipv6Of, type Networks, networksOf } from './numbering.ts'
+import { type Address, type Address6, formatSubnet, formatSubnet6 } from './subnets.ts'
 
 /** Files of one entity at most, as the record has it. */
 const maxFilesPerEntity = 64
@@ -54,33 +43,6 @@ export interface Written {
   readonly files: ReadonlyMap<string, { readonly data: Uint8Array; readonly mode: number }>
 }
 
-interface Node {
-  readonly foreign: ForeignNode
-  readonly name: string
-  readonly kind: EntityKind
-  readonly nics: readonly {
-    readonly foreign: string
-    readonly name: string
-    readonly network: string
-    readonly link: Link
-  }[]
-  readonly commands: Commands
-  /** Of vNICs, by the lab's names for them: those of its commands, and those that FRR gives the others. */
-  readonly addresses: ReadonlyMap<string, Address>
-  readonly ipv6: ReadonlyMap<string, Address6>
-  /** Configuration of FRR; null: it has none. */
-  readonly frr: ForeignFile | null
-  /** Its other files. */
-  readonly files: readonly ForeignFile[]
-}
-
-/** What the networks of a lab have become. */
-interface Networks {
-  readonly subnets: ReadonlyMap<string, Subnet>
-  readonly prefixes: ReadonlyMap<string, Subnet6>
-  readonly lanNames: ReadonlyMap<string, string>
-}
-
 /** Writes the topology file; what of the lab does not stand in it is noted. Throws `topology-invalid`. */
 export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptions): Written {
   if (lab.nodes.length > maxEntities) {
@@ -101,26 +63,19 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
       'make several labs of it'
     )
   }
-  const subnets = subnetsOf(nodes)
-  const prefixes = choosePrefixes(
-    nodes.flatMap(({ nics, ipv6 }) =>
-      nics.flatMap(({ foreign, network }) => {
-        const address = ipv6.get(foreign)
-        return address === undefined ? [] : [{ network, address }]
-      })
-    )
-  )
+  const networks = networksOf(nodes)
+  const { subnets, prefixes } = networks
   const files = new Files(options.filesFolder, notes)
   const given = new Given(lab, addressesOf(nodes, lanNames))
   const gateways = chooseGateways(nodes)
   const lans = Object.fromEntries(
-    Array.from(subnets, ([network, subnet]) => {
+    Array.from(lanNames, ([network, lan]) => {
       const gateway = gateways.get(network)
-      const prefix = prefixes.get(network)
+      const [subnet, prefix] = [subnets.get(network), prefixes.get(network)]
       return [
-        lanNames.get(network) as string,
+        lan,
         {
-          subnet: formatSubnet(subnet),
+          ...(subnet === undefined ? {} : { subnet: formatSubnet(subnet) }),
           ...(prefix === undefined ? {} : { ipv6: formatSubnet6(prefix) }),
           ...(gateway === undefined ? {} : { gateway })
         }
@@ -131,7 +86,7 @@ export function writeTopology(lab: ForeignLab, notes: Notes, options: WriteOptio
     Object.fromEntries(
       nodes
         .filter((node) => node.kind === kind)
-        .map((node) => [node.name, entityOf(node, { subnets, prefixes, lanNames }, given, files, notes)])
+        .map((node) => [node.name, entityOf(node, networks, lanNames, given, files, notes)])
     )
   const [routers, hosts] = [section('router'), section('host')]
   const renamed = nodes.filter((node) => node.name !== node.foreign.name)
@@ -168,82 +123,12 @@ function routingOf(nodes: readonly Node[], networks: number): Routing | null {
   return networks > maxStaticNetworks ? 'ospf' : null
 }
 
-function readNode(foreign: ForeignNode, naming: Naming, notes: Notes): Node {
-  const nicNaming = new Naming()
-  const kept = foreign.nics.slice(0, maxNicsPerEntity)
-  for (const { name, place } of foreign.nics.slice(maxNicsPerEntity))
-    notes.add(
-      place,
-      `${name} of ${foreign.name} is left out: an entity has at most ${maxNicsPerEntity} vNICs`
-    )
-  const nics = kept.map((nic) => {
-    const name = nicNaming.nic(nic.name)
-    if (name !== nic.name)
-      notes.add(nic.place, `${nic.name.slice(0, 100)} of ${foreign.name} is called ${name} here`)
-    return { foreign: nic.name, name, network: nic.network, link: nic.link ?? {} }
-  })
-  const networks = new Set(nics.map(({ network }) => network))
-  const { conf, addresses, ipv6, rest } = findFrr(foreign, notes)
-  const names = new Set(nics.filter((nic) => nic.name === nic.foreign).map(({ foreign: one }) => one))
-  const commands = sortCommands(foreign.commands, names, conf !== null, notes)
-  for (const [nic, address] of commands.addresses) {
-    const told = addresses.get(nic)
-    if (told !== undefined && formatAddress(told) !== formatAddress(address))
-      notes.add(
-        foreign.place,
-        `${foreign.name}: FRR alone knows ${formatAddress(told)} of ${nic}: its script says ${formatAddress(address)}`
-      )
-  }
-  return {
-    foreign,
-    name: naming.name(foreign.name, 'node'),
-    kind: conf !== null ? 'router' : (foreign.kind ?? (networks.size > 1 ? 'router' : 'host')),
-    nics,
-    commands,
-    addresses: new Map([...addresses, ...commands.addresses]),
-    ipv6: new Map([...ipv6, ...commands.ipv6]),
-    frr: conf,
-    files: rest
-  }
-}
-
 /** vLANs share one name space with entities, which had the first choice. */
 function nameLans(nodes: readonly Node[], naming: Naming): Map<string, string> {
   const names = new Map<string, string>()
   for (const { network } of nodes.flatMap(({ nics }) => nics))
     if (!names.has(network)) names.set(network, naming.name(network, 'lan'))
   return names
-}
-
-/** By vLAN: what scripts and FRR give its vNICs. */
-function addressesOf(
-  nodes: readonly Node[],
-  lanNames: ReadonlyMap<string, string>
-): Map<string, Set<string>> {
-  const known = new Map(Array.from(lanNames.values(), (lan) => [lan, new Set<string>()]))
-  for (const { nics, addresses, ipv6 } of nodes)
-    for (const { foreign, network } of nics) {
-      const [v4, v6] = [addresses.get(foreign), ipv6.get(foreign)]
-      const own = known.get(lanNames.get(network) as string)
-      if (v4 !== undefined) own?.add(formatIpv4(v4.ip))
-      if (v6 !== undefined) own?.add(formatIpv6(v6.ip))
-    }
-  return known
-}
-
-function subnetsOf(nodes: readonly Node[]): Map<string, Subnet> {
-  const wanted = new Map<string, { network: string; addresses: Address[]; nics: number }>()
-  for (const { nics, addresses } of nodes) {
-    for (const { foreign, network } of nics) {
-      const entry = wanted.get(network) ?? { network, addresses: [], nics: 0 }
-      const address = addresses.get(foreign)
-      if (address !== undefined) entry.addresses.push(address)
-      entry.nics++
-      wanted.set(network, entry)
-    }
-  }
-  const several = [...wanted.values()].some(({ addresses }) => addresses.length > 0)
-  return chooseSubnets([...wanted.values()], !several)
 }
 
 /** Where a vLAN with hosts has several routers: the one most default routes lead to, else the first. */
@@ -280,7 +165,8 @@ function leadsBy(host: Node, address: string): boolean {
 
 function entityOf(
   node: Node,
-  { subnets, prefixes, lanNames }: Networks,
+  { subnets, prefixes }: Networks,
+  lanNames: ReadonlyMap<string, string>,
   given: Given,
   files: Files,
   notes: Notes
@@ -288,26 +174,14 @@ function entityOf(
   const { foreign } = node
   const taken = new Set<Address | Address6>()
   const nics = node.nics.map((nic, place) => {
-    const address = node.addresses.get(nic.foreign)
-    const by = node.commands.addresses.has(nic.foreign) ? 'the script' : 'FRR'
-    const subnet = subnets.get(nic.network) as Subnet
     const lan = lanNames.get(nic.network) as string
-    const fits =
-      address !== undefined && address.prefix === subnet.prefix && isHostAddress(subnet, address.ip)
-    const free = fits && given.take(lan, formatIpv4(address.ip))
-    const ip = free ? formatIpv4(address.ip) : given.choose(lan, rangeOf(subnet))
-    if (free) taken.add(address)
-    else if (address !== undefined)
-      notes.add(
-        foreign.place,
-        `${node.name}: ${formatIpv4(address.ip)} of ${nic.name} ${fits ? `is taken on ${lan}` : `is outside of ${formatSubnet(subnet)}`}: ${nic.name} has an address of ${lan}, and ${by} adds this one`
-      )
+    const ipv4 = ipv4Of(node, nic, subnets.get(nic.network), lan, given, notes)
     const ipv6 = ipv6Of(node, nic, prefixes.get(nic.network), lan, given, notes)
-    if (ipv6.takes !== null) taken.add(ipv6.takes)
+    for (const { takes } of [ipv4, ipv6]) if (takes !== null) taken.add(takes)
     return {
       ...(nic.name === `eth${place}` ? {} : { name: nic.name }),
       lan,
-      ...(ip === null ? {} : { ip }),
+      ...(ipv4.text === null ? {} : { ip: ipv4.text }),
       ...(ipv6.text === null ? {} : { ipv6: ipv6.text }),
       ...(Object.keys(nic.link).length === 0 ? {} : { link: formatLink(nic.link) })
     }
@@ -346,30 +220,6 @@ function entityOf(
   if (Object.keys(laid).length > 0) entity['files'] = laid
   if (run !== null) entity['run'] = run
   return entity
-}
-
-/** A vNIC's IPv6 address in the topology, and which of the lab's it stands for. */
-function ipv6Of(
-  { name, foreign, commands, ipv6 }: Node,
-  nic: Node['nics'][number],
-  prefix: Subnet6 | undefined,
-  lan: string,
-  given: Given,
-  notes: Notes
-): { readonly text: string | null; readonly takes: Address6 | null } {
-  const address = ipv6.get(nic.foreign)
-  const fits = address !== undefined && prefix !== undefined && isIn(prefix, address)
-  if (fits && given.take(lan, formatIpv6(address.ip))) return { text: formatIpv6(address.ip), takes: address }
-  if (address !== undefined) {
-    const by = commands.ipv6.has(nic.foreign) ? 'the script' : 'FRR'
-    const why = fits
-      ? `is taken on ${lan}`
-      : prefix === undefined
-        ? `is of a network that another vLAN has`
-        : `is outside of ${formatSubnet6(prefix)}`
-    notes.add(foreign.place, `${name}: ${formatAddress6(address)} of ${nic.name} ${why}: ${by} adds it`)
-  }
-  return { text: prefix === undefined ? null : given.choose(lan, range6Of(prefix)), takes: null }
 }
 
 /** Whether a command that is left gives or asks for IPv6. */

@@ -214,6 +214,10 @@ true
       topology.lans.map(({ ipv6 }) => ipv6),
       ['2001:db8:1::/64', '2001:db8:2::/64', undefined, undefined]
     )
+    assert.deepEqual(
+      topology.lans.map(({ subnet }) => subnet !== undefined),
+      [false, false, true, true]
+    )
     assert.deepEqual(file.hosts['pc1']?.nics, [{ lan: 'a', ipv6: '2001:db8:1::1' }])
     assert.deepEqual(file.routers['r1']?.nics, [
       { lan: 'a', ipv6: '2001:db8:1::ff' },
