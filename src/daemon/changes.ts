@@ -12,6 +12,7 @@ import { maxLifeMs, maxVersion } from '#core/records/record.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { same } from '#core/same.ts'
+import { unableOfMulticast6 } from '#core/routing/multicast-tree.ts'
 import type { Spec, SpecEntity, Topology } from '#core/spec.ts'
 import type { Plan, Progress } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
@@ -90,6 +91,12 @@ export class Changes {
     const said = violin === planned.before ? 'stands: nothing to change' : 'is signed and stored'
     const text = `version ${violin.version} ${said}${unchanged && violin !== planned.before ? ': what failed is tried again' : ''}`
     yield { kind: 'step', text }
+    const unable = unableOfMulticast6(planned.spec)
+    if (unable.length > 0)
+      yield {
+        kind: 'warning',
+        text: `${unable.join(', ')}: no IPv6 multicast, for which the kernel of virtual machines is not built; say \`driver: netns\``
+      }
     yield* this.tell(violin, planned.before)
     const { away } = planned
     for (const [name, why] of away) {

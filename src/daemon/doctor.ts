@@ -50,6 +50,7 @@ export async function doctor(dir: string): Promise<Check[]> {
     await jails(),
     nested ? noKernel : await guestModules(),
     await tun(),
+    await multicast6(),
     await meshPort(dir),
     await disk(dir),
     clock()
@@ -142,6 +143,15 @@ async function tun(): Promise<Check> {
     return check('tun', true, 'not looked at: only root uses it, for the netns driver', '')
   const there = await readable('/dev/net/tun', constants.R_OK)
   return check('tun', there, there ? '/dev/net/tun' : '/dev/net/tun cannot be opened', 'modprobe tun')
+}
+
+/** No failure: only routers that are to forward it need it. */
+async function multicast6(): Promise<Check> {
+  const there = await readable('/proc/net/ip6_mr_vif', constants.F_OK)
+  const detail = there
+    ? 'netns routers here can forward it'
+    : 'none here: the kernel is built without CONFIG_IPV6_MROUTE (docs/routing.md)'
+  return check('IPv6 multicast', true, detail, '')
 }
 
 async function meshPort(dir: string): Promise<Check> {

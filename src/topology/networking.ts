@@ -284,11 +284,11 @@ export function checkNetworking(
         `it is on ${lansOf(entity)}`
       )
     const hasIpv4 = topology.lans.some((lan) => lan.subnet !== undefined && isOn(entity, lan.name))
-    if (entity.multicast !== undefined && !hasIpv4)
+    if (entity.multicast !== undefined && !hasIpv4 && entity.driver === 'uml')
       throw source.refuse(
         [...path, 'multicast'],
-        `multicast is forwarded in IPv4, which no vLAN of ${entity.name} has`,
-        'add `subnet:` to its vLANs, or leave `multicast` out: within a vLAN IPv6 multicast reaches all'
+        `the kernel of virtual machines forwards no IPv6 multicast, and ${entity.name} has no IPv4`,
+        'say `driver: netns`, or add `subnet:` to its vLANs'
       )
     for (const [place, rule] of (entity.rules ?? []).entries())
       checkRule(source, topology, entity, rule, [...path, 'rules', place])

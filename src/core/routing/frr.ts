@@ -1,4 +1,5 @@
 /** The configuration of FRR that an entity's words in the topology stand for, and the daemons that one needs. Pure. */
+import { addressOf } from '../resolve.ts'
 import type { Spec, SpecEntity } from '../spec.ts'
 import { bgp } from './bgp.ts'
 import { isis } from './isis.ts'
@@ -44,9 +45,10 @@ const daemons: readonly (readonly [name: string, sign: RegExp])[] = [
 export function frrConf(spec: Spec, self: SpecEntity): string | null {
   const protocol = protocolOf(spec, self)
   const links = linksOf(spec, self, (other) => protocol !== null && protocolOf(spec, other) === protocol)
+  const hasIpv4 = self.nics.some((nic) => addressOf(nic, false) !== undefined)
   const sections = [
     ...(protocol === null ? [] : [protocolSection(protocol, spec, self, links)]),
-    ...(self.multicast === undefined ? [] : [pim(spec, self)])
+    ...(self.multicast === undefined || !hasIpv4 ? [] : [pim(spec, self)])
   ]
   if (sections.length === 0) return null
   const names = new Set(sections.flatMap(({ interfaces }) => [...interfaces.keys()]))

@@ -8,6 +8,8 @@ export const dhcpOptionsPath = '/etc/violin/dhcp-options'
 /** Of whom names are asked. */
 export const resolvPath = '/etc/resolv.conf'
 export const rulesPath = '/etc/violin/rules'
+/** A script that passes IPv6 multicast on. */
+export const multicast6Path = '/etc/violin/multicast6'
 export const clickPath = '/etc/click.conf'
 
 export const servicePaths: readonly string[] = [
@@ -16,8 +18,16 @@ export const servicePaths: readonly string[] = [
   natPath,
   dnsmasqPath,
   rulesPath,
+  multicast6Path,
   clickPath
 ]
 
 /** Those that are written into a machine that runs; what goes by them is told. The last comes and goes as well. */
-export const toldPaths: readonly string[] = [frrPath, rulesPath, dhcpHostsPath, dhcpOptionsPath, resolvPath]
+export const toldPaths: readonly string[] = [
+  frrPath,
+  rulesPath,
+  multicast6Path,
+  dhcpHostsPath,
+  dhcpOptionsPath,
+  resolvPath
+]

@@ -1,4 +1,4 @@
-/** PIM sparse mode (RFC 7761) between routers and IGMP (RFC 3376) towards vHosts, for IPv4: this FRR has no pim6d. */
+/** PIM sparse mode (RFC 7761) between routers and IGMP (RFC 3376) towards vHosts, for IPv4: this FRR has no pim6d (multicast6.ts). */
 import { addressOf } from '../resolve.ts'
 import type { Spec, SpecEntity } from '../spec.ts'
 import { linksOf } from './links.ts'

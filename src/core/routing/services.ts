@@ -6,8 +6,18 @@
 import type { EntityFile, Spec, SpecEntity } from '../spec.ts'
 import { dnsmasqFiles, type MacOf } from './dnsmasq.ts'
 import { frrConf, frrDaemons } from './frr.ts'
+import { multicast6Script } from './multicast6.ts'
 import { natCommands, natRules } from './nat.ts'
-import { clickPath, dnsmasqPath, firewallPath, frrPath, natPath, resolvPath, rulesPath } from './paths.ts'
+import {
+  clickPath,
+  dnsmasqPath,
+  firewallPath,
+  frrPath,
+  multicast6Path,
+  natPath,
+  resolvPath,
+  rulesPath
+} from './paths.ts'
 import { resolverConf } from './resolver.ts'
 import { rulesScript } from './rules.ts'
 
@@ -38,6 +48,7 @@ export function servicesOf(spec: Spec, entity: SpecEntity, macOf: MacOf): Servic
     [vtyshPath, conf !== null || entity.files.some(({ path }) => path === frrPath) ? vtyshConf : null],
     [natPath, natRules(entity)],
     [rulesPath, rulesScript(spec, entity)],
+    [multicast6Path, multicast6Script(spec, entity)],
     ...dnsmasqFiles(spec, entity, macOf),
     [resolvPath, resolverConf(spec, entity)]
   ]
@@ -58,6 +69,7 @@ function startScript(entity: SpecEntity, files: readonly EntityFile[]): string {
     ...(has(natPath) ? [`nft -f ${natPath}`] : []),
     ...natCommands(entity),
     ...(has(rulesPath) ? [`sh -e ${rulesPath}`] : []),
+    ...(has(multicast6Path) ? [`sh -e ${multicast6Path}`] : []),
     ...(conf === undefined ? [] : frrStart(frrDaemons(decode(conf.data)))),
     ...(has(dnsmasqPath) ? [`dnsmasq -C ${dnsmasqPath}`] : []),
     ...(entity.click === undefined ? [] : clickStart(entity.click))

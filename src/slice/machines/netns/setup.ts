@@ -3,7 +3,14 @@
  */
 import { isIpv6 } from '#core/addresses.ts'
 import { frrChange } from '#core/routing/frr-change.ts'
-import { dhcpHostsPath, dhcpOptionsPath, frrPath, resolvPath, rulesPath } from '#core/routing/paths.ts'
+import {
+  dhcpHostsPath,
+  dhcpOptionsPath,
+  frrPath,
+  multicast6Path,
+  resolvPath,
+  rulesPath
+} from '#core/routing/paths.ts'
 import type { SpecEntity, SpecNic, SpecRoute } from '#core/spec.ts'
 import type { SliceWish } from '#slice/contract.ts'
 
@@ -60,6 +67,7 @@ export function changeScript(before: SpecEntity, after: SpecEntity): string {
     ...forwardingLines(after),
     ...frrLines(before, after),
     ...rulesLines(after),
+    ...multicast6Lines(before, after),
     ...dhcpLines(before, after),
     ...writeLines(before, after, resolvPath)
   ])
@@ -83,6 +91,12 @@ function rulesLines(entity: SpecEntity): string[] {
   const text = textOf(entity, rulesPath)
   if (text === '') return []
   return [`printf %s ${quote(text)} > ${rulesPath}`, `sh -e ${rulesPath}`]
+}
+
+/** What passes IPv6 multicast on begins anew where the tree has changed: what it learned of the former one is wrong. */
+function multicast6Lines(before: SpecEntity, after: SpecEntity): string[] {
+  const written = writeLines(before, after, multicast6Path)
+  return written.length === 0 ? [] : [...written, `sh -e ${multicast6Path}`]
 }
 
 /** A file of an entity; empty: it has none. */

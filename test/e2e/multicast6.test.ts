@@ -1,0 +1,176 @@
+/** IPv6 multicast between routers, as programs that know nothing of VIOLIN use it. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { giveRouterImage } from '../images/router-image.ts'
+import { apply, exec, inside, meshOf, refused, remove, succeeded, until } from './world.ts'
+
+const lab = await meshOf('p1', 'p2', 'p3')
+after(() => lab[Symbol.asyncDispose]())
+const home = lab.host('p1')
+for (const host of lab.hosts) await giveRouterImage(host.folder)
+
+const group = 'ff05::5eed'
+/** As nft prints it. */
+const groupBits = `0x${'ff05'.padEnd(28, '0')}5eed`
+const port = 5000
+const count = 50
+
+/**
+ * Three routers in a ring, each with a vLAN of its own; x, y and z listen there. On `deaf` nobody does, and `out` is behind a
+ * router that forwards no multicast, where w listens nevertheless.
+ */
+const topology = `
+name: ring
+driver: netns
+defaults: { image: router, routing: ospf }
+lans:
+  a: { ipv6: 'fd00:a::/64', gateway: r }
+  b: { ipv6: 'fd00:b::/64' }
+  c: { ipv6: 'fd00:c::/64', subnet: 10.0.3.0/24 }
+  deaf: { ipv6: 'fd00:d::/64' }
+  out: { ipv6: 'fd00:e::/64' }
+  ab: { ipv6: 'fd00:ab::/64', subnet: 10.0.4.0/24 }
+  bc: { ipv6: 'fd00:bc::/64', subnet: 10.0.5.0/24 }
+  ca: { ipv6: 'fd00:ca::/64' }
+hosts:
+  x: { lan: a, on: p1 }
+  y: { lan: b, on: p2 }
+  z: { lan: c, on: p3 }
+  d: { lan: deaf, on: p1 }
+  w: { lan: out, on: p2 }
+routers:
+  r: { nics: [{ lan: a }, { lan: ab }, { lan: ca }], multicast: pim, on: p1 }
+  s: { nics: [{ lan: b }, { lan: ab }, { lan: bc }], multicast: pim, on: p2 }
+  t: { nics: [{ lan: c }, { lan: deaf }, { lan: bc }, { lan: ca }], multicast: pim, on: p3 }
+  u: { nics: [{ lan: a }, { lan: out }], on: p2 }
+`
+const vhosts = ['x', 'y', 'z', 'd', 'w']
+const listeners = ['x', 'y', 'z', 'w']
+
+before(async () => {
+  await apply(home, topology)
+  for (const name of vhosts) await inside(home, `ring/${name}`, 'sh', '-c', counter)
+  for (const name of listeners) await inside(home, `ring/${name}`, 'sh', '-c', listening)
+})
+
+/** Counts what the vNIC is given, whether anybody listens or not. */
+const counter = `nft -f - <<'end'
+table ip6 seen {
+  chain seen { type filter hook prerouting priority raw; ip6 daddr ${group} udp dport ${port} counter; }
+}
+end`
+const listening = `socat -u UDP6-RECV:${port},ipv6-join-group=[${group}]:eth0 OPEN:/tmp/heard,creat,append </dev/null >/dev/null 2>&1 &`
+
+/** Resolves once those routers pass on by these vNICs and know of listeners on vLANs of theirs. */
+async function ready(routers: Readonly<Record<string, number>>): Promise<void> {
+  for (const [name, known] of Object.entries(routers)) {
+    await until(
+      `${name} forwards`,
+      () => exec(home, `ring/${name}`, 'smcroutectl', '-i', 'multicast6', 'show'),
+      ({ status }) => status === 0
+    )
+    await until(
+      `${name} knows of listeners on ${known} vLANs`,
+      () => inside(home, `ring/${name}`, 'nft', 'list', 'table', 'ip6', 'violin_multicast'),
+      (text) => text.split(groupBits).length - 1 === known
+    )
+  }
+}
+
+/** Sends numbers from `first` on, each in a line of its own. */
+async function send(from: string, first: number): Promise<void> {
+  const hops = 'setsockopt=41:18:x10000000'
+  const script = `seq ${first} ${first + count - 1} | while read n; do echo $n; usleep 10000; done | socat -u - UDP6-SENDTO:[${group}]:${port},${hops}`
+  await inside(home, `ring/${from}`, 'sh', '-c', script)
+}
+
+function heard(by: string): Promise<number[]> {
+  return exec(home, `ring/${by}`, 'cat', '/tmp/heard').then(({ stdout }) =>
+    stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(Number)
+  )
+}
+
+/** Each of these has heard exactly what was sent since, each number once. */
+async function allHeard(by: readonly string[], first: number): Promise<void> {
+  const numbers = Array.from({ length: count }, (_, at) => first + at)
+  for (const name of by)
+    await until(
+      `the last number came to ${name}`,
+      () => heard(name),
+      (all) => all.includes(numbers.at(-1) as number)
+    )
+  for (const name of by)
+    assert.deepEqual(
+      (await heard(name)).filter((one) => one >= first),
+      numbers,
+      name
+    )
+}
+
+async function framesAt(name: string): Promise<number> {
+  const text = await inside(home, `ring/${name}`, 'nft', 'list', 'table', 'ip6', 'seen')
+  return Number(/counter packets (\d+)/.exec(text)?.[1])
+}
+
+test('what is sent comes to listeners on all vLANs of a ring of routers once, and nowhere else', async () => {
+  const config = await home.violin('show', 'ring/t', '--config')
+  assert.match(config, /mroute from eth3 group ff00::\/8 to eth0 eth1/)
+  // r has a listener on its own vLAN, and nobody else passes on there; t has one on c, and none on deaf and bc.
+  await ready({ r: 1, s: 1, t: 1 })
+  await send('y', 1)
+  await allHeard(['x', 'z', 'y'], 1)
+  await send('x', 1001)
+  await allHeard(['x', 'y', 'z'], 1001)
+  assert.ok((await framesAt('z')) > 0, 'what comes is counted')
+  assert.equal(await framesAt('d'), 0, 'nobody listens there')
+  assert.equal(await framesAt('w'), 0, 'its router forwards no multicast')
+  // Somebody does from now on.
+  await inside(home, 'ring/d', 'sh', '-c', listening)
+  await ready({ t: 2 })
+  await send('z', 2001)
+  await allHeard(['x', 'y', 'd'], 2001)
+})
+
+test('they find another tree while a router is stopped, and back', async () => {
+  succeeded(await home.try(['stop', 'ring/r']))
+  await until(
+    't hears from s',
+    () => inside(home, 'ring/t', 'smcroutectl', '-i', 'multicast6', 'show'),
+    (text) => /\(\*, ff00::\/8\) +eth2 /.test(text)
+  )
+  await ready({ s: 1, t: 2 })
+  await send('y', 3001)
+  await allHeard(['z', 'd'], 3001)
+  succeeded(await home.try(['start', 'ring/r']))
+  await until(
+    't hears from r',
+    () => inside(home, 'ring/t', 'smcroutectl', '-i', 'multicast6', 'show'),
+    (text) => !/\(\*, ff00::\/8\) +eth2 /.test(text)
+  )
+  await ready({ r: 1, s: 1, t: 2 })
+  await send('y', 4001)
+  await allHeard(['x', 'z', 'd'], 4001)
+})
+
+test('what smcroute does not live through is begun anew', async () => {
+  await inside(home, 'ring/s', 'killall', '-KILL', 'smcrouted')
+  await ready({ s: 1 })
+  await send('x', 5001)
+  await allHeard(['y', 'z', 'd'], 5001)
+  await remove(home, 'ring')
+})
+
+test('virtual machines that are asked for it are named, or refused', async () => {
+  const file = (lans: string): string =>
+    `name: none\n${lans}\nrouters: { r: { nics: [{ lan: a }, { lan: b }], multicast: pim, driver: uml } }\n`
+  const both =
+    "lans: { a: { ipv6: 'fd00:a::/64', subnet: 10.0.1.0/24 }, b: { ipv6: 'fd00:b::/64', subnet: 10.0.2.0/24 } }"
+  const said = await home.try(['apply', '-', '--no-wait'], { input: file(both) })
+  assert.match(succeeded(said).stderr + said.stdout, /r: no IPv6 multicast, .*; say `driver: netns`/)
+  await remove(home, 'none')
+  const six = "lans: { a: { ipv6: 'fd00:a::/64' }, b: { ipv6: 'fd00:b::/64' } }"
+  refused(await home.try(['apply', '-'], { input: file(six) }), /no IPv6 multicast, and r has no IPv4/)
+})
