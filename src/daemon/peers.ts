@@ -3,7 +3,7 @@
  * from records, from what answered before, and from the DHT, where every host puts its own record.
  */
 import * as z from 'zod'
-import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
+import { hostIdOf, isHostId, publicKeyOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
 import { findHost } from '#core/placement.ts'
@@ -254,6 +254,16 @@ export function memberNamed(
     wanted,
     members.map(({ host, body }) => ({ id: host, name: body.name, left: body.left }))
   )
+}
+
+/**
+ * The owner's host in NAME@OWNER, by name or id; null where no member is named so. Throws ViolinError `ambiguous-name`:
+ * one of several that are named alike may own another VIOLIN of that name, which is not here.
+ */
+export function ownerNamed(wanted: string, records: Records): HostId | null {
+  if (isHostId(wanted)) return wanted
+  const isNamed = [...records.view.members.values()].some(({ body }) => body.name === wanted)
+  return isNamed ? memberNamed(wanted, records).id : null
 }
 
 /** Peers of former times with the addresses that records and memory have for them. */

@@ -20,7 +20,7 @@ import type { Show } from '#api/contract.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Host } from './host.ts'
-import { type Peers, isHostKey, judgeHostRecord, memberNamed, newestHostRecord } from './peers.ts'
+import { type Peers, isHostKey, judgeHostRecord, newestHostRecord, ownerNamed } from './peers.ts'
 import type { Records } from './records.ts'
 import type { Violins } from './violins.ts'
 import { answer, ask } from './wire.ts'
@@ -88,7 +88,7 @@ export class Pointers {
 
   /**
    * A VIOLIN that this host does not hold, by id or name@owner. Null: nobody says where it is. Throws
-   * `nobody-reachable` when none of its hosts answers.
+   * `ambiguous-name`, and `nobody-reachable` when none of its hosts answers.
    */
   async look(wanted: string): Promise<Show | null> {
     const key = this.#keyOf(wanted)
@@ -228,16 +228,10 @@ export class Pointers {
     return owner === null || name === '' ? null : namePointerKey(name, owner)
   }
 
-  /** The owner's host in name@owner; null where none is named, or not one. */
+  /** The owner's host in name@owner; null where none is named, or no member is. Throws `ambiguous-name`. */
   #ownerIn(wanted: string): HostId | null {
     const [, owner] = wanted.split('@', 2)
-    if (owner === undefined || isHostId(owner)) return owner ?? null
-    try {
-      return memberNamed(owner, this.#parts.records).id
-    } catch (error: unknown) {
-      if (error instanceof ViolinError) return null
-      throw error
-    }
+    return owner === undefined ? null : ownerNamed(owner, this.#parts.records)
   }
 
   #at(key: string, value: Uint8Array): Pointer | null {

@@ -7,7 +7,7 @@ import type { ViolinView } from '#core/records/view.ts'
 import type { SpecEntity } from '#core/spec.ts'
 import type { EntityConfig, ListRow, Show } from '#api/contract.ts'
 import type { Host } from './host.ts'
-import type { Peers } from './peers.ts'
+import { ownerNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
 import {
   asSeenByGuest,
@@ -45,14 +45,12 @@ export class Violins {
   find(wanted: string, alsoEnded = false): ViolinView {
     const all = [...this.#records.view.violins.values()].filter(({ spec }) => alsoEnded || spec !== null)
     const [name, owner] = wanted.split('@', 2) as [string, string | undefined]
+    const isOwned = owner === undefined ? () => true : this.#ownedBy(owner)
     const named = all.filter(
       (violin) =>
         violin.id === wanted ||
         (wanted.length >= 8 && violin.id.startsWith(wanted)) ||
-        (violin.name === name &&
-          (owner === undefined ||
-            violin.ownerHosts.some((host) => host === owner || this.#peers.nameOf(host) === owner) ||
-            violin.owner === owner))
+        (violin.name === name && isOwned(violin))
     )
     const living = named.filter(({ spec }) => spec !== null)
     const candidates = living.length > 0 ? living : named
@@ -61,12 +59,13 @@ export class Violins {
     if (match !== undefined) return match
     if (candidates.length > 1) {
       const owned = candidates.map(({ name: one, ownerHost }) => `${one}@${this.#peers.nameOf(ownerHost)}`)
-      // A host that left may share its name with one that came.
-      const ways = new Set(owned).size === owned.length ? owned : candidates.map(({ id }) => id.slice(0, 12))
+      // Hosts may share a name, and those with one owner key own what each of them made.
+      const byOwner = owner === undefined && new Set(owned).size === owned.length
+      const ways = byOwner ? owned : candidates.map(({ id }) => id.slice(0, 12))
       throw new ViolinError(
         'ambiguous-name',
         `${candidates.length} VIOLINs are named ${wanted}`,
-        `name it with its owner or by id: ${ways.join(', ')}`
+        `name it ${byOwner ? 'with its owner' : 'by its id'}: ${ways.join(', ')}`
       )
     }
     const known = all.map((violin) => violin.name).join(', ')
@@ -75,6 +74,15 @@ export class Violins {
       `this host knows no VIOLIN ${wanted}`,
       known === '' ? 'make one: violin apply FILE' : `it knows ${known}`
     )
+  }
+
+  /** Whether a VIOLIN is an owner's: of a key, or of a host by name or id. Throws `ambiguous-name`. */
+  #ownedBy(owner: string): (violin: ViolinView) => boolean {
+    const host = ownerNamed(owner, this.#records)
+    // Who was shut out is no member, and has its name still.
+    const isMeant = (one: HostId): boolean =>
+      host === null ? this.#peers.nameOf(one) === owner : one === host
+    return (violin) => violin.owner === owner || violin.ownerHosts.some(isMeant)
   }
 
   /** The same, if this host's owner may change it. Throws `not-owner` as well. */

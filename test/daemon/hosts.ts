@@ -121,7 +121,8 @@ export async function meshOf(names: readonly string[], stack: AsyncDisposableSta
   const hosts: TestHost[] = []
   let token = ''
   for (const [place, name] of names.entries()) {
-    const dir = joinPath(folder, name)
+    // Names may be those of several.
+    const dir = joinPath(folder, `${place}-${name}`)
     if (place === 0) await found(dir, { name, listen })
     else await join(dir, token, { name, listen })
     const host = await startHost(dir)

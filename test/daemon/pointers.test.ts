@@ -104,3 +104,27 @@ test('where the DHT tells nothing the owner’s host does', async () => {
   await collect(owner.changes.delete('net', 20_000))
   assert.equal(await out.pointers.look(id), null)
 })
+
+test('a name that several hosts have names no owner: what is asked for by it is neither found nor guessed', async () => {
+  await using stack = new AsyncDisposableStack()
+  const names = ['princeton', 'purdue', 'purdue', 'washington']
+  const [out, owner, other, third] = (await meshOf(names, stack)) as Five
+  await collect(owner.changes.apply(oneLan('net', [owner.host.identity.id]), true, 20_000))
+  await collect(third.changes.apply(oneLan('net', ['washington']), true, 20_000))
+  const ambiguous = (error: unknown): boolean => {
+    assert.ok(error instanceof ViolinError)
+    assert.deepEqual([error.code, error.message], ['ambiguous-name', '2 hosts are named purdue'])
+    assert.match(error.remedy, /by its id/)
+    return true
+  }
+  await assert.rejects(out.pointers.look('net@purdue'), ambiguous)
+  assert.throws(() => out.violins.find('net@purdue'), ambiguous)
+  // A VIOLIN of the other purdue that runs here is not taken for the one that was meant, nor the owner's own for it.
+  await collect(other.changes.apply(oneLan('net', ['princeton']), true, 20_000))
+  for (const { violins } of [out, owner, other]) assert.throws(() => violins.find('net@purdue'), ambiguous)
+  assert.throws(() => out.violins.find('net@purdue', true), ambiguous)
+  const idOf = ({ violins }: TestHost): string => violins.find('net').id
+  assert.equal(out.violins.find(`net@${other.host.identity.id}`).id, idOf(other))
+  assert.equal((await out.pointers.look(`net@${owner.host.identity.id}`))?.id, idOf(owner))
+  assert.equal((await out.pointers.look('net@washington'))?.id, idOf(third))
+})
