@@ -180,11 +180,10 @@ export class Reconciler {
     for (const one of status.switches) running.switches.set(one.lan, one)
     for (const { peer, up } of status.trunks) this.#claims.trunk(violin, peer, up)
     this.#claims.adopt(violin, status.entities)
-    this.#journal.note(
-      'adopted',
-      this.#subject(violin),
-      `${status.entities.length} entities went on without a daemon`
-    )
+    const count = status.entities.length
+    // A slice may have vSwitches alone.
+    const what = count === 0 ? 'its slice' : count === 1 ? '1 entity' : `${count} entities`
+    this.#journal.note('adopted', this.#subject(violin), `${what} went on without a daemon`)
     this.#changed(violin)
   }
 

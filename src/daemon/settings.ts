@@ -11,12 +11,15 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
 import { parseNetwork } from '#core/networks.ts'
 import { type JetwayLeave, type Limits, standardLimits } from '#core/limits.ts'
+import { printable } from '#core/printable.ts'
 import { isInterface } from '#core/records/spec-body.ts'
 
 /** Whom the lists name: an owner key or a host id. */
 export type Owner = PublicKey | HostId
 
 const maxListed = 4_096
+/** Characters of what JSON.parse says. */
+const maxReason = 200
 const owner = z.string().refine(isOwner, 'neither an owner key nor a host id')
 const schema = z.strictObject({
   vms: z.int().min(0).max(100_000).optional(),
@@ -84,8 +87,9 @@ export class Settings {
   /** Reads the file again; gives whether anything changed. Throws as {@link of}, and then goes on as before. */
   async reload(): Promise<boolean> {
     const text = await readFile(this.#path, 'utf8').catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-      throw error
+      const { code, message } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT') return ''
+      throw this.#invalid(code === 'EISDIR' ? 'it is a folder, not a file' : message)
     })
     if (text === this.#text) return false
     const file = text === '' ? {} : this.#parse(text)
@@ -140,13 +144,24 @@ export class Settings {
   }
 
   #parse(text: string): File {
-    const parsed = schema.safeParse(jsonOf(text))
+    let json: unknown
+    try {
+      json = JSON.parse(text)
+    } catch (error: unknown) {
+      // It tells the place, or the text around it, which may have several lines.
+      throw this.#invalid(`no JSON: ${printable((error as SyntaxError).message, maxReason)}`)
+    }
+    const parsed = schema.safeParse(json)
     if (parsed.success) return parsed.data
     const [issue] = parsed.error.issues
     const where = issue?.path.join('.') ?? ''
-    throw new ViolinError(
+    throw this.#invalid(`${where === '' ? '' : `${where}: `}${issue?.message ?? ''}`)
+  }
+
+  #invalid(reason: string): ViolinError {
+    return new ViolinError(
       'usage',
-      `${this.#path} is not valid: ${where === '' ? '' : `${where}: `}${issue?.message ?? 'no JSON'}`,
+      `${this.#path} is not valid: ${reason}`,
       'see docs/settings.md for what stands in it'
     )
   }
@@ -169,13 +184,5 @@ export class Settings {
         reach: one.reach ?? []
       }))
     }
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }

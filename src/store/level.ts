@@ -69,7 +69,13 @@ export async function openMended(folder: string): Promise<{ store: Store; mended
     if (!(error instanceof ViolinError) || error.code !== 'store-damaged') throw error
     const kept = await keepAside(folder)
     const store = await openStore(folder)
-    return { store, mended: `the store was damaged beyond repair and is empty now; it is kept in ${kept}` }
+    return {
+      store,
+      mended:
+        kept === null
+          ? 'the store was gone and is empty now'
+          : `the store was damaged beyond repair and is empty now; it is kept in ${kept}`
+    }
   }
 }
 
@@ -85,14 +91,25 @@ async function openWhole(folder: string): Promise<Store> {
   }
 }
 
-/** Puts the database out of the way; gives its new path. */
-async function keepAside(folder: string): Promise<string> {
-  const kept = join(folder, `db.damaged-${(await damagedCount(folder)) + 1}`)
+/** Puts the database out of the way; gives its new path, null where nothing was in it. */
+async function keepAside(folder: string): Promise<string | null> {
   await rm(marker(folder), { force: true })
-  await rename(join(folder, 'db'), kept).catch((error: unknown) => {
-    if (causes(error)[0]?.code !== 'ENOENT') throw error
-  })
+  // Level makes the folder of a database that it then does not find.
+  if (!(await holdsData(join(folder, 'db')))) {
+    await rm(join(folder, 'db'), { recursive: true, force: true })
+    return null
+  }
+  const kept = join(folder, `db.damaged-${(await damagedCount(folder)) + 1}`)
+  await rename(join(folder, 'db'), kept)
   return kept
+}
+
+async function holdsData(db: string): Promise<boolean> {
+  const files = await readdir(db).catch((error: unknown) => {
+    if (causes(error)[0]?.code === 'ENOENT') return []
+    throw error
+  })
+  return files.some((name) => /\.(log|ldb|sst)$/.test(name))
 }
 
 /**
@@ -105,8 +122,7 @@ export async function repairStore(folder: string): Promise<string> {
   try {
     await cp(join(folder, 'db'), copy, { recursive: true })
     // repair makes an empty database of an empty folder, which would bury the loss
-    const files = await readdir(copy)
-    if (!files.some((name) => /\.(log|ldb|sst)$/.test(name))) throw new Error('no data file is left in it')
+    if (!(await holdsData(copy))) throw new Error('no data file is left in it')
     await ClassicLevel.repair(copy)
     // A repaired database that cannot be read from end to end is not one.
     const db: Database = new Level(copy, { ...encoding, createIfMissing: false })

@@ -66,11 +66,15 @@ async function again({ dir, slices }: TestHost, stack: AsyncDisposableStack): Pr
   return back
 }
 
-/** How many events of a kind a host told. */
-async function told({ journal }: TestHost, kind: string): Promise<number> {
-  let count = 0
-  for await (const event of journal.read(false)) if (event.kind === kind) count++
-  return count
+/** The texts of the events of a kind that a host told. */
+async function textsOf({ journal }: TestHost, kind: string): Promise<string[]> {
+  const texts: string[] = []
+  for await (const event of journal.read(false)) if (event.kind === kind) texts.push(event.text)
+  return texts
+}
+
+async function told(host: TestHost, kind: string): Promise<number> {
+  return (await textsOf(host, kind)).length
 }
 
 /** The one VIOLIN that a host knows. */
@@ -130,6 +134,7 @@ test('what runs goes on without a record until its host has heard of one, or tha
   await until([back], () => onlyViolin(back)?.version === 1)
   await back.reconciled(() => back.reconciler.all().values().next().value?.part?.version === 1)
   assert.equal(await told(back, 'stopped'), 0)
+  assert.deepEqual(await textsOf(back, 'adopted'), ['1 entity went on without a daemon'])
   await collect(owner.changes.delete('net', 20_000))
   await back.reconciled(() => back.slices.wishes.size === 0)
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
 import { ViolinError } from '#core/errors.ts'
@@ -153,6 +154,29 @@ test('the settings of a host are read anew when they change, and a mistake in th
     await writeFile(path, wrong)
     await assert.rejects(rereadSettings(host.refusing), refusal('usage'), wrong)
     assert.equal(host.refusing.settings.limits.vms, 0)
+  }
+})
+
+test('settings that are no JSON, or no file, are refused with the place and the reason', async () => {
+  const dir = await mkdtemp(joinPath(tmpdir(), 'violin-settings-'))
+  try {
+    const path = joinPath(dir, 'settings.json')
+    const said = async (): Promise<string> => {
+      const error: unknown = await Settings.of(dir, 4_096).catch((one: unknown) => one)
+      assert.ok(error instanceof ViolinError && error.code === 'usage')
+      return error.message.replace(path, 'FILE')
+    }
+    await writeFile(path, '{\n  "vms": 5,\n}')
+    assert.match(await said(), /^FILE is not valid: no JSON: .* \(line 3 column 1\)$/)
+    await writeFile(path, '{ "vms"\n: many }')
+    assert.match(await said(), /^FILE is not valid: no JSON: Unexpected token 'm', .*: many/)
+    await writeFile(path, '{"vms": -1}')
+    assert.match(await said(), /^FILE is not valid: vms: /)
+    await rm(path)
+    await mkdir(path)
+    assert.equal(await said(), 'FILE is not valid: it is a folder, not a file')
+  } finally {
+    await rm(dir, { recursive: true })
   }
 })
 

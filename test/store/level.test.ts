@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ViolinError } from '#core/errors.ts'
-import { openStore, repairStore } from '#store/level.ts'
+import { openMended, openStore, repairStore } from '#store/level.ts'
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'violin-level-'))
@@ -91,6 +91,16 @@ test('a database that is gone altogether is refused, and cannot be repaired', ()
     await rm(join(folder, 'db'), { recursive: true })
     await assert.rejects(openStore(folder), code('store-damaged'))
     await assert.rejects(repairStore(folder), code('store-damaged'))
+  }))
+
+test('for a database that is gone altogether there is an empty one, and nothing is said to be kept', () =>
+  inFolder(async (folder) => {
+    await (await openStore(folder)).close()
+    await rm(join(folder, 'db'), { recursive: true })
+    const { store, mended } = await openMended(folder)
+    await store.close()
+    assert.equal(mended, 'the store was gone and is empty now')
+    assert.deepEqual((await readdir(folder)).toSorted(), ['db', 'db.made'])
   }))
 
 test('an aborted opening leaves the folder free', () =>
