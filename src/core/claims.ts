@@ -76,7 +76,9 @@ export function decideAll(questions: readonly Question[], sight: Sight): Verdict
     if (own !== null && isBooting(own) && isTakeover(own.claim, sight.self, hosts)) places--
   return questions.map((question): Verdict => {
     const verdict = decide(question, sight)
-    if (verdict.kind === 'rest' || !verdict.fresh) return verdict
+    // A machine that is there already only goes on under another claim.
+    const boots = question.own === null || !isAlive(question.own.state)
+    if (verdict.kind === 'rest' || !verdict.fresh || !boots) return verdict
     if (!isTakeover(verdict.claim, sight.self, question.hosts)) return verdict
     if (places <= 0) return rest('waits for others to boot')
     places--
@@ -91,6 +93,7 @@ export function decide(question: Question, sight: Sight): Verdict {
   if (!hosts.includes(self)) return rest('its record names other hosts')
   const rival = keeper(question, sight)
   if (own !== null && own.claim > 0 && isAlive(own.state)) {
+    if (isMovedHere(question, sight, own, rival)) return fresh(question)
     const outranked = rival !== null && outranks(rival, { host: self, claim: own.claim }, hosts)
     // What others took over stops here when it runs there.
     if (outranked && rival.state === 'running') return rest(`runs on another host under claim ${rival.claim}`)
@@ -99,6 +102,20 @@ export function decide(question: Question, sight: Sight): Verdict {
     return reclaim(question, sight, own)
   }
   return mayClaim(question, sight, rival)
+}
+
+/** What is moved to where it runs goes on there, under a claim of its new generation. */
+function isMovedHere(question: Question, sight: Sight, own: Own, rival: Claim | null): boolean {
+  const { hosts, generation } = question
+  const { self } = sight
+  if (generationOf(own.claim) >= generation || sight.isDraining(self)) return false
+  if (rival !== null && generationOf(rival.claim) === generation) return false
+  return hosts.slice(0, hosts.indexOf(self)).every((host) => cannot(host, question, patient(sight)))
+}
+
+/** While an entity runs, that the host to which it is moved is lost or drains may be old news. */
+function patient(sight: Sight): Sight {
+  return { ...sight, lostForMs: () => null, isDraining: () => false }
 }
 
 /** Who keeps an entity as far as hosts say: the highest claim; where there is none, the first of the list. */
@@ -187,8 +204,8 @@ function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdic
   if (rival !== null && !sight.isDraining(rival.host)) {
     const isMoving = generationOf(rival.claim) < generation
     if (!isMoving) return rest(`${rival.host} has claim ${rival.claim}`, lossOf(rival.host, sight))
-    // It runs until the first of its new list takes it; that this one is lost or drains may be old news.
-    seen = { ...sight, lostForMs: () => null, isDraining: () => false }
+    // It runs until the first of its new list takes it.
+    seen = patient(sight)
   }
   const last = restart === 'failover' ? null : lastKeeper(question, self)
   const stays =

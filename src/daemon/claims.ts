@@ -243,7 +243,10 @@ export class Claims {
       const group = new Map<ViolinId, SpecEntity[]>()
       for (const [place, { violin, entity }] of asked.entries()) {
         const verdict = verdicts[place] as Verdict
-        if (verdict.kind === 'run' && verdict.fresh !== isRunning)
+        const own = this.#heldOf(violin.id).get(entity.name)
+        // A machine may go on under another claim.
+        const isHere = verdict.kind === 'run' && (!verdict.fresh || (own !== undefined && isWanted(own)))
+        if (verdict.kind === 'run' && isHere === isRunning)
           group.set(violin.id, [...(group.get(violin.id) ?? []), entity])
       }
       return group

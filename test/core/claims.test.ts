@@ -67,6 +67,25 @@ test('while an entity runs where it was, nobody hurries past the host that it is
   assert.equal(generationOf(runs(decide(moved, sightOf(B, { lostForMs: lost(A, C) }))) as number), 1)
 })
 
+test('what is moved to where it runs goes on there, under a claim of its new generation', () => {
+  const own = { claim: 3, state: 'running', superseded: 0 } as const
+  const moved = question({ hosts: [A, B, C], generation: 1, own, told: told([A, 3, 'running']) })
+  const first = (1 << 16) | 1
+  assert.deepEqual(decide(moved, sightOf(A)), { kind: 'run', claim: first, fresh: true, againInMs: null })
+  // Also where another runs it as well, or shut its ports here.
+  const elsewhere = told([B, 4, 'running'])
+  assert.equal(runs(decide({ ...moved, told: elsewhere }, sightOf(A))), first)
+  assert.equal(runs(decide({ ...moved, own: { ...own, superseded: 4 } }, sightOf(A))), first)
+  // Where it is not moved to it goes on as it was, until it runs there; a host that drains keeps nothing.
+  assert.equal(runs(decide(moved, sightOf(B, { lostForMs: lost(A), isDraining: (host) => host === A }))), 3)
+  assert.equal(runs(decide(moved, sightOf(A, { isDraining: (host) => host === A }))), 3)
+  const taken = question({ ...moved, told: told([B, first, 'booting']) })
+  assert.equal(runs(decide(taken, sightOf(A))), 3)
+  // Whoever cannot have it leaves it to the next.
+  const refused = question({ ...moved, told: told([A, first, 'refused']) })
+  assert.equal(runs(decide(refused, sightOf(B))), first + 1)
+})
+
 test('a host takes over when it has lost every host before it for ten seconds, and not before', () => {
   const seen = question({ told: told([A, 1, 'running']) })
   assert.equal(runs(decide(seen, sightOf(B, { lostForMs: lost(A) }))), 2)
@@ -326,6 +345,16 @@ test('of what is taken over two boot at once', () => {
       }
     )
   )
+})
+
+test('a machine that goes on under another claim waits for none that boots', () => {
+  const boots = question({
+    told: told([A, 1, 'running']),
+    own: { claim: 2, state: 'booting', superseded: 0 }
+  })
+  const shut = question({ own: { claim: 1, state: 'running', superseded: 5 }, heardSince: true })
+  const verdicts = decideAll([boots, boots, shut], sightOf(B, { lostForMs: lost(A) }))
+  assert.deepEqual(verdicts.map(runs), [2, 2, 6])
 })
 
 /** Hosts that share records at once with whom they reach, and boot in two seconds. */
