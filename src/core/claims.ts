@@ -241,6 +241,16 @@ function lastKeeper({ hosts, generation, told, own }: Question, self: HostId): C
   return last
 }
 
+/**
+ * What is left of an entity that a former life of this host had: it failed, or is over, for good; or it starts only
+ * here again; null: nothing.
+ */
+export function leftBehind(state: RunState, restart: Restart | undefined): 'failed' | 'stopped' | null {
+  if (state === 'failed') return 'failed'
+  if (state === 'refused') return null
+  return restart === 'never' ? 'failed' : restart === 'on-failure' ? 'stopped' : null
+}
+
 /** A host that lost all others starts nothing of theirs: it is itself the lost one. */
 function claimUnlessLost(question: Question, sight: Sight, byLoss: boolean): Verdict {
   const { hosts, generation, told } = question

@@ -5,6 +5,7 @@
 import {
   decideAll,
   generationOf,
+  leftBehind,
   lostMs,
   type Own,
   type Question,
@@ -64,6 +65,10 @@ export class Claims {
   readonly #held = new Map<ViolinId, Map<string, Holding>>()
   /** What a former life of this daemon ran and starts only here again, by its claim, until it does. */
   readonly #former = new Map<ViolinId, Map<string, number>>()
+  /** The version of the `runs` record of a VIOLIN that this life spoke last; absent: none. */
+  readonly #spoken = new Map<ViolinId, number>()
+  /** The version in which a former life spoke, as far as it was heard; it may come back from others late. */
+  readonly #recalled = new Map<ViolinId, number>()
   /** By what others were told last of the claims of a VIOLIN; absent: nothing in this life. */
   readonly #told = new Map<ViolinId, string>()
   /** Trunks to hosts: the VIOLINs in which one is up, and since when there is none. */
@@ -165,6 +170,11 @@ export class Claims {
   tell(violin: ViolinId): RunsBody['entities'] {
     this.#told.set(violin, this.#newsOf(violin))
     return this.#rowsOf(violin)
+  }
+
+  /** What is told goes out as this version. */
+  speaks(violin: ViolinId, version: number): void {
+    this.#spoken.set(violin, version)
   }
 
   #sight(): Sight {
@@ -333,22 +343,28 @@ export class Claims {
   }
 
   #heldOf(violin: ViolinId): Map<string, Holding> {
-    const known = this.#held.get(violin)
-    if (known !== undefined) return known
-    const made = new Map<string, Holding>()
-    // What failed for good before this daemon's start is not tried again, nor what is never to be.
+    const held = this.#held.get(violin) ?? new Map<string, Holding>()
+    this.#held.set(violin, held)
+    this.#recall(violin, held)
+    return held
+  }
+
+  /** What failed for good before this daemon's start is not tried again, nor what is never to be. */
+  #recall(violin: ViolinId, held: Map<string, Holding>): void {
     const { runs, violins } = this.#records.view
     const former = runs.get(violin)?.get(this.#host.identity.id)
-    for (const { name, claim, state, reason } of former?.body.entities ?? []) {
+    const known = Math.max(this.#spoken.get(violin) ?? 0, this.#recalled.get(violin) ?? 0)
+    if (former === undefined || former.version <= known) return
+    this.#recalled.set(violin, former.version)
+    for (const { name, claim, state, reason } of former.body.entities) {
+      if (held.has(name)) continue
       const spec = violins.get(violin)?.spec?.entities.find((entity) => entity.name === name)
-      const ended = spec?.restart === 'never' && state !== 'refused' ? neverAgain : null
-      if (state === 'failed' || ended !== null)
-        made.set(name, { claim, state: 'failed', reason: ended ?? reason, superseded: 0, shut: null })
-      else if (spec?.restart === 'on-failure' && state !== 'refused')
+      const left = leftBehind(state, spec?.restart)
+      const why = spec?.restart === 'never' ? neverAgain : reason
+      if (left === 'failed') held.set(name, { claim, state: left, reason: why, superseded: 0, shut: null })
+      else if (left === 'stopped')
         this.#former.set(violin, (this.#former.get(violin) ?? new Map<string, number>()).set(name, claim))
     }
-    this.#held.set(violin, made)
-    return made
   }
 }
 

@@ -98,6 +98,7 @@ export class Runs {
     if (stands(own ?? null, 'runs', body, chain, now)) return
     const expiresAt = Math.min(now + maxLifeMs.runs, chain.endsAt) as typeof now
     const version = records.nextVersion('runs', identity.host.publicKey, violin)
+    claims.speaks(violin, version)
     await records.publish({ kind: 'runs', version, issuedAt: now, expiresAt, body, chain }, identity.host)
   }
 }
