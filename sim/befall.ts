@@ -82,6 +82,18 @@ function begin(world: World, fault: Fault): (() => void) | null {
       if (owner.running) owner.daemon.do('command', () => owner.records.owner.change(fault.violin, hosts))
       return null
     }
+    case 'migrate': {
+      const { owner } = world.violin(fault.violin)
+      if (owner.running)
+        owner.daemon.do('command', () =>
+          owner.records.owner.migrate(fault.violin, fault.entity, world.host(fault.to))
+        )
+      return null
+    }
+    case 'stop':
+      return stop(world, fault)
+    case 'drain':
+      return drain(world, world.resolve(fault.host))
     case 'join': {
       const host = world.host(fault.host)
       const token = world.tokens[fault.invite]
@@ -127,6 +139,42 @@ function fell(
     host.start()
     world.changed(host)
   }
+}
+
+/** How often somebody asks a daemon again that did not do what it was asked. */
+const askAgainMs = 1_000
+
+function stop(world: World, { violin, entity }: Extract<Fault, { kind: 'stop' }>): (() => void) | null {
+  const { owner } = world.violin(violin)
+  if (!owner.running) return null
+  const turn = (on: boolean): void =>
+    owner.daemon.do('command', () => owner.records.owner.power(violin, entity, on))
+  turn(false)
+  return untilDone(
+    world,
+    () => owner.running && turn(true),
+    () => !owner.records.owner.isStopped(violin, entity)
+  )
+}
+
+function drain(world: World, host: Host | null): (() => void) | null {
+  if (host?.running !== true || host.records.chain === null) return null
+  const turn = (on: boolean): void => host.daemon.do('command', () => host.records.drain(on))
+  turn(true)
+  return untilDone(
+    world,
+    () => host.running && turn(false),
+    () => !host.records.draining
+  )
+}
+
+/** Asks, and asks again as long as it is not done: a daemon that died meanwhile forgot it. */
+function untilDone(world: World, ask: () => void, isDone: () => boolean): () => void {
+  const turn = (): void => {
+    ask()
+    world.clock.after(askAgainMs, () => isDone() || turn())
+  }
+  return turn
 }
 
 function suspend(world: World, host: Host | null, forMs: number): (() => void) | null {

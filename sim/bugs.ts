@@ -15,6 +15,8 @@ export const bugs = {
   'claims-unlisted': 'whoever claims an entity is believed to be listed for it',
   'superseded-port-stays': 'a worker leaves ports open that others have under a higher claim',
   'shut-out-stays': 'a host goes on with whoever was shut out: over its trunk, its connection, its vSwitch',
+  'all-fail-over': 'a host starts whatever it lost elsewhere, though the record says that it stays',
+  'runner-first': 'whoever runs an entity comes before the host to which it is moved',
   'others-unheard': 'a host takes no notice of what others say that they run'
 } as const
 

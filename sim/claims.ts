@@ -11,6 +11,7 @@ import {
   decideAll,
   generationOf,
   keeperOf,
+  leftBehind,
   lostMs,
   maxClaimOf
 } from '#core/claims.ts'
@@ -31,6 +32,10 @@ import type { World } from './world.ts'
 const tellEveryMs = 6_000
 const tellClaimsMs = 50
 const redialMs = 4_000
+/** As in slice/entities.ts. */
+const firstRetryMs = 1_000
+const lastRetryMs = 60_000
+const maxRetries = 8
 
 /** What a host has of an entity. Another object is another machine. */
 interface Held {
@@ -53,6 +58,11 @@ export class Claims {
   readonly #life: number
   readonly #startedAt: number
   readonly #held = new Map<ViolinId, Map<string, Held>>()
+  /** What a former life ran and starts only here again, by its claim, until it does. */
+  readonly #former = new Map<ViolinId, Map<string, number>>()
+  /** Versions of what this life spoke last, and of what a former one spoke, as far as it was heard. */
+  readonly #spoken = new Map<ViolinId, number>()
+  readonly #recalled = new Map<ViolinId, number>()
   /** What others were told last. */
   readonly #told = new Map<ViolinId, string>()
   /** Versions by which the vLANs were set. */
@@ -204,31 +214,52 @@ export class Claims {
     this.#setOwners(violin, plan, rows)
     const held = this.#heldOf(violin.id)
     const settled = this.#isSettled(violin, sight)
-    return violin.spec.entities.flatMap((entity) => {
-      const { name, generation, restart } = entity
+    const listed = violin.spec.entities.filter((entity) => {
+      const hosts = this.#listOf(entity, rows.get(entity.name) ?? new Map<HostId, Told>())
+      const isListed = entity.stopped !== true && hosts.includes(sight.self)
+      if (!isListed) this.#stop(violin.id, entity.name)
+      return isListed
+    })
+    this.#remind(violin.id, listed, rows)
+    return listed.map((entity) => {
+      const { name, generation } = entity
+      const restart = this.#world.hasBug('all-fail-over') ? 'failover' : entity.restart
       const told = rows.get(name) ?? new Map<HostId, Told>()
       const hosts = this.#listOf(entity, told)
       const own = held.get(name) ?? null
-      if (!hosts.includes(sight.self)) {
-        this.#stop(violin.id, name)
-        return []
-      }
       const isOver = own?.state === 'failed' && generationOf(own.claim) < generation
       if (isOver) held.delete(name)
       const { answered } = this.#host.records.repair
       const heardSince = own?.shut != null && (answered.get(own.shut.by) ?? -Infinity) > own.shut.at
-      return [
-        {
-          violin,
-          entity,
-          question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
-        }
-      ]
+      return {
+        violin,
+        entity,
+        question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
+      }
     })
   }
 
-  /** With the planted bug whoever claims an entity is believed to be listed for it. */
+  /** What a former life ran counts as this host's own word, as long as it may start it again. */
+  #remind(violin: ViolinId, listed: readonly SpecEntity[], rows: Map<string, Map<HostId, Told>>): void {
+    const former = this.#former.get(violin)
+    for (const [name, claim] of former ?? []) {
+      const entity = listed.find((one) => one.name === name)
+      const mayStart = entity?.restart === 'on-failure' && entity.generation === generationOf(claim)
+      if (!mayStart || this.held(violin, name) !== null) former?.delete(name)
+      else
+        rows.set(
+          name,
+          (rows.get(name) ?? new Map<HostId, Told>()).set(this.#host.id, { claim, state: 'stopped' })
+        )
+    }
+  }
+
+  /** With planted bugs whoever claims an entity is believed to be listed for it, or comes first. */
   #listOf({ hosts }: SpecEntity, told: ReadonlyMap<HostId, Told>): readonly HostId[] {
+    if (this.#world.hasBug('runner-first')) {
+      const runs = (host: HostId): number => Number(told.get(host)?.state === 'running')
+      return hosts.toSorted((a, b) => runs(b) - runs(a))
+    }
     return this.#world.hasBug('claims-unlisted') ? [...new Set([...hosts, ...told.keys()])] : hosts
   }
 
@@ -252,16 +283,28 @@ export class Claims {
     return alone && this.#world.clock.now - this.#startedAt >= lostMs
   }
 
-  /** What failed before this life is not tried again. */
   #heldOf(violin: ViolinId): Map<string, Held> {
-    const known = this.#held.get(violin)
-    if (known !== undefined) return known
-    const made = new Map<string, Held>()
-    const former = this.#host.records.view.runs.get(violin)?.get(this.#host.id)
-    for (const { name, claim, state } of former?.body.entities ?? [])
-      if (state === 'failed') made.set(name, { claim, state, superseded: 0, shut: null })
-    this.#held.set(violin, made)
-    return made
+    const held = this.#held.get(violin) ?? new Map<string, Held>()
+    this.#held.set(violin, held)
+    this.#recall(violin, held)
+    return held
+  }
+
+  /** What failed before this life is not tried again, nor what is never to be. */
+  #recall(violin: ViolinId, held: Map<string, Held>): void {
+    const { runs, violins } = this.#host.records.view
+    const former = runs.get(violin)?.get(this.#host.id)
+    const known = Math.max(this.#spoken.get(violin) ?? 0, this.#recalled.get(violin) ?? 0)
+    if (former === undefined || former.version <= known) return
+    this.#recalled.set(violin, former.version)
+    for (const { name, claim, state } of former.body.entities) {
+      if (held.has(name)) continue
+      const restart = violins.get(violin)?.spec?.entities.find((entity) => entity.name === name)?.restart
+      const left = leftBehind(state, restart)
+      if (left === 'failed') held.set(name, { claim, state: left, superseded: 0, shut: null })
+      else if (left === 'stopped')
+        this.#former.set(violin, (this.#former.get(violin) ?? new Map<string, number>()).set(name, claim))
+    }
   }
 
   // Running.
@@ -278,7 +321,7 @@ export class Claims {
     if (own === undefined || own.state === 'failed') {
       const made: Held = { claim: verdict.claim, state: 'booting', superseded: 0, shut: null }
       held.set(entity.name, made)
-      return this.#boot(violin.id, entity.name, made)
+      return this.#boot(violin.id, entity, made)
     }
     // The same machine under another claim.
     own.claim = verdict.claim
@@ -287,15 +330,23 @@ export class Claims {
     if (own.state === 'running') this.#ran(violin.id, entity.name, own)
   }
 
-  #boot(violin: ViolinId, name: string, made: Held): void {
+  /** What does not fail over is started again with growing patience, as slice/entities.ts does. */
+  #boot(violin: ViolinId, entity: SpecEntity, made: Held, deaths = 0): void {
+    const { name, restart } = entity
     const plan = this.#world.entitiesOf(violin) as EntitiesPlan
-    const random = this.#world.random.boot(this.#host.place, this.#life, `${violin} ${name} ${made.claim}`)
+    const turn = deaths === 0 ? '' : ` ${deaths}`
+    const what = `${violin} ${name} ${made.claim}${turn}`
+    const random = this.#world.random.boot(this.#host.place, this.#life, what)
     const [leastMs, mostMs] = plan.bootMs
     const fails = random.chance(plan.failures)
     this.#world.clock.after(random.between(leastMs, mostMs), () => {
       if (this.#life !== this.#host.life || !this.#host.running) return
       this.#host.main.do('command', () => {
         if (this.#life !== this.#host.life || this.#held.get(violin)?.get(name) !== made) return
+        if (fails && restart === 'on-failure' && deaths < maxRetries) {
+          const delayMs = Math.min(firstRetryMs * 2 ** deaths, lastRetryMs)
+          return this.#world.clock.after(delayMs, () => this.#boot(violin, entity, made, deaths + 1))
+        }
         made.state = fails ? 'failed' : 'running'
         if (fails) this.#see(violin, name, made.claim, 'failed')
         else this.#ran(violin, name, made)
@@ -334,6 +385,11 @@ export class Claims {
       const spec = violins.find(({ id }) => id === violin)?.spec
       if (spec?.entities.some((entity) => entity.name === name) !== true) this.#stop(violin, name)
     }
+    for (const violin of this.#held.keys()) {
+      if (violins.some(({ id, spec }) => id === violin && spec !== null)) continue
+      this.#held.delete(violin)
+      this.#former.delete(violin)
+    }
   }
 
   /** Tells the vLAN's election whose MACs may be where. */
@@ -366,12 +422,24 @@ export class Claims {
 
   #newsOf(violin: ViolinId): string {
     return JSON.stringify(
-      Array.from(this.#held.get(violin) ?? [], ([name, { claim, state }]) => [
+      this.#rowsToTell(violin).map(({ name, claim, state }) => [
         name,
         claim,
-        state === 'booting' ? 'starting' : state
+        state === 'pending' || state === 'booting' ? 'starting' : state
       ])
     )
+  }
+
+  #rowsToTell(violin: ViolinId): RunsBody['entities'] {
+    const held = this.#held.get(violin) ?? new Map<string, Held>()
+    const rows = Array.from(held, ([name, { claim, state }]) => ({ name, claim, state, reason: '' }))
+    const former = Array.from(this.#former.get(violin) ?? [], ([name, claim]) => ({
+      name,
+      claim,
+      state: 'stopped' as const,
+      reason: ''
+    }))
+    return [...rows, ...former.filter(({ name }) => !held.has(name))]
   }
 
   #tellLater(inMs: number): void {
@@ -396,12 +464,14 @@ export class Claims {
     const holds = records.view.violins.get(violin)?.holders.has(id) === true
     if (chain === null || !holds || (held.size === 0 && former === null)) return
     this.#told.set(violin, this.#newsOf(violin))
-    const entities = Array.from(held, ([name, { claim, state }]) => ({ name, claim, state, reason: '' }))
+    const entities = this.#rowsToTell(violin)
     const body: RunsBody = { violin, entities, switches: [] }
     if (stands(former, 'runs', body, chain, wallNow)) return
+    const version = (former?.version ?? 0) + 1
+    this.#spoken.set(violin, version)
     records.speak(signer, {
       kind: 'runs',
-      version: (former?.version ?? 0) + 1,
+      version,
       issuedAt: wallNow,
       expiresAt: Math.min(wallNow + maxLifeMs.runs, chain.endsAt) as WallTime,
       body,

@@ -25,7 +25,12 @@ const keptPast = 64
 const nobody: ReadonlySet<HostId> = new Set()
 
 /** What a host says of itself. */
-export function hostBody(host: HostId, place: number, owner: OwnerHere | null = null): HostBody {
+export function hostBody(
+  host: HostId,
+  place: number,
+  owner: OwnerHere | null = null,
+  draining = false
+): HostBody {
   return {
     host,
     name: `host-${place}`,
@@ -34,7 +39,7 @@ export function hostBody(host: HostId, place: number, owner: OwnerHere | null = 
     coordinate: [place % 100, place % 37, 1],
     software: '0.1.0',
     protocols: [{ name: 'trunk', versions: [1] }],
-    draining: false,
+    draining,
     left: false,
     clockAheadMs: 0,
     owner
@@ -51,6 +56,8 @@ export class Daemon {
   readonly repair: Repair
   readonly joining: Joining
   readonly owner: Owner
+  /** Takes nothing new, hands over what it has. */
+  draining = false
   /** What it said of itself last. */
   published: SignedRecord | null = null
   readonly #world: World
@@ -161,8 +168,16 @@ export class Daemon {
       issuedAt: this.wallNow,
       expiresAt: (this.wallNow + maxLifeMs.host) as WallTime,
       chain,
-      body: hostBody(id, place, this.owner.here)
+      body: hostBody(id, place, this.owner.here, this.draining)
     })
+  }
+
+  /** Hands over what runs here, or takes part again. */
+  drain(on: boolean): void {
+    if (this.draining === on) return
+    this.draining = on
+    this.publish()
+    this.#host.claims?.kick()
   }
 
   /** Holds a host for shut out: takes nothing of it, and has no way to it. */
@@ -290,6 +305,8 @@ export class Daemon {
     const stored = this.disk.read(() => [...this.set.all(), ...this.set.dropped])
     if (stored !== null) this.#fill(stored)
     const own = this.set.get('host', this.#host.signer.publicKey, '')
+    // A host that was being drained still is.
+    this.draining = own?.body.draining ?? false
     if (this.chain === null || own?.hash === this.published?.hash) return
     this.published = own
     if (own === null) this.publish()

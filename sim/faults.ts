@@ -65,6 +65,12 @@ export type Fault =
       /** The host with a copy of the owner's key on which that is done; absent: the owner's. */
       readonly by?: number
     }
+  /** The owner moves an entity to a host, if that one answers and takes it. */
+  | { readonly kind: 'migrate'; readonly violin: number; readonly entity: number; readonly to: number }
+  /** The owner stops an entity, and starts it again after `forMs`. */
+  | { readonly kind: 'stop'; readonly violin: number; readonly entity: number; readonly forMs: number }
+  /** A host hands over what it runs and takes nothing new, for so long. */
+  | { readonly kind: 'drain'; readonly host: HostRef; readonly forMs: number }
   /** A newcomer redeems an invite at a member. */
   | { readonly kind: 'join'; readonly host: number; readonly invite: number; readonly via: number }
   /** The founder shuts a host out for ever. */
@@ -80,6 +86,12 @@ export interface Step {
   readonly fault: Fault
 }
 
+/** When a step is over, and whoever was away for it is back. */
+export function endOf({ atMs, fault }: Step): number {
+  const forMs = 'forMs' in fault ? fault.forMs : 0
+  return atMs + forMs + ('awayMs' in fault ? 2 * fault.awayMs : 0)
+}
+
 /** One line. */
 export function describeFault(fault: Fault): string {
   const forMs = 'forMs' in fault ? ` for ${Math.round(fault.forMs)} ms` : ''
@@ -87,6 +99,7 @@ export function describeFault(fault: Fault): string {
     case 'kill':
     case 'power':
     case 'suspend':
+    case 'drain':
     case 'disk-full':
     case 'disk-lost':
       return `${fault.kind} ${fault.host}${forMs}`
@@ -115,6 +128,10 @@ export function describeFault(fault: Fault): string {
       return `refuse the owner of VIOLIN ${fault.violin}`
     case 'change':
       return `VIOLIN ${fault.violin} on ${fault.hosts.join(',') || 'nobody'}`
+    case 'migrate':
+      return `migrate vhost${fault.entity} of VIOLIN ${fault.violin} to ${fault.to}`
+    case 'stop':
+      return `stop vhost${fault.entity} of VIOLIN ${fault.violin}${forMs}`
     case 'lie':
       return `host ${fault.host} says: ${lies[fault.lie]}`
     case 'join':

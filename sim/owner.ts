@@ -3,12 +3,14 @@ import { type Chain, ownerChain } from '#core/admission/chain.ts'
 import { ownerProofBytes } from '#core/admission/link.ts'
 import { resignedUntil } from '#core/admission/renewal.ts'
 import { ascii } from '#core/derive.ts'
+import { withMove, withPower } from '#core/edits.ts'
+import { keeperIn } from '#core/claims.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { tinyImage } from '#core/image.ts'
 import { type Founding, type OwnerHere, violinIdOf } from '#core/records/bodies.ts'
 import { wrongClockMs } from '#core/records/clock.ts'
 import { type ViolinRecord, maxLifeMs } from '#core/records/record.ts'
-import { type Spec, hostsPerEntity } from '#core/spec.ts'
+import { type Spec, type SpecEntity, hostsPerEntity } from '#core/spec.ts'
 import type { Host } from './host.ts'
 import { type VirtualSigner, signerFor, virtualCrypto } from './keys.ts'
 import type { EntitiesPlan, ViolinPlan } from './scenario.ts'
@@ -66,27 +68,85 @@ export class Owner {
 
   /** Signs the next version of a VIOLIN, which puts one machine on each of these hosts; none: its end. */
   change(index: number, hosts: readonly HostId[]): void {
+    if (this.#host.records.chain === null) return
+    const former = this.#former(index)
+    // The end is for ever, and an end of nothing is none.
+    if (former === null ? hosts.length === 0 : former.body.ended !== null) return
+    const { entities } = this.#world.scenario.violins[index] as ViolinPlan
+    const spec = hosts.length === 0 ? null : this.#specOf(`violin-${index}`, hosts, former, entities)
+    this.#sign(index, spec, hosts)
+  }
+
+  /** Moves an entity to a host that answers and takes it, as daemon/moves.ts does. */
+  migrate(index: number, entity: number, to: Host): void {
+    const { connections } = this.#host.records
+    const move = (): void => {
+      const { records } = this.#host
+      const isThere = records.view.members.get(to.id)?.body.draining === false && !records.shuts(to)
+      if (!isThere) return
+      const spec = this.#edit(index, entity, (former, name) => withMove(former, name, to.id))
+      const moved = spec?.entities[entity]
+      if (moved === undefined) return
+      const { name, generation } = moved
+      const violin = this.violinOf(index)
+      this.#world.see({ kind: 'moved', violin, name, to: to.place, generation })
+    }
+    if (to === this.#host) move()
+    else connections.dial(to.place, move)
+  }
+
+  /** Stops an entity or starts it again, as daemon/entity-changes.ts does. */
+  power(index: number, entity: number, on: boolean): void {
+    if (this.isStopped(index, entity) !== on) return
+    const runs = this.#host.records.view.runs.get(this.violinOf(index))
+    this.#edit(index, entity, (former, name, one) => withPower(former, name, on, keeperIn(runs, one)))
+  }
+
+  /** Whether an entity is stopped, as far as this owner knows. */
+  isStopped(index: number, entity: number): boolean {
+    return this.#former(index)?.body.spec?.entities[entity]?.stopped === true
+  }
+
+  /** Signs what becomes of the version that stands by a change of one entity; null: there is none to change. */
+  #edit(
+    index: number,
+    entity: number,
+    change: (former: Spec, name: string, one: SpecEntity) => Spec
+  ): Spec | null {
+    const former = this.#former(index)?.body.spec ?? null
+    const one = former?.entities[entity]
+    if (former === null || one === undefined || this.chain === null) return null
+    const spec = change(former, one.name, one)
+    this.#sign(
+      index,
+      spec,
+      spec.entities.flatMap(({ hosts }) => hosts)
+    )
+    return spec
+  }
+
+  #former(index: number): ViolinRecord | null {
+    return this.#host.records.set.get('violin', this.#signer.publicKey, this.violinOf(index))
+  }
+
+  /** The next version, handed to whom it names and to whom the last one named; no spec: the end. */
+  #sign(index: number, spec: Spec | null, hosts: readonly HostId[]): void {
     const { records, wallNow } = this.#host
     if (records.chain === null) return
     const chain = this.#chainOn(records.chain)
     const founding = this.#foundingOf(index)
     const id = this.violinOf(index)
-    const former = records.set.get('violin', this.#signer.publicKey, id)
-    // The end is for ever, and an end of nothing is none.
-    if (former === null ? hosts.length === 0 : former.body.ended !== null) return
-    const { entities } = this.#world.scenario.violins[index] as ViolinPlan
     const before = [...records.holdersOf(id)].filter((host) => host !== this.#host.id)
-    const name = `violin-${index}`
     records.speak(this.#signer, {
       kind: 'violin',
-      version: (former?.version ?? 0) + 1,
+      version: (this.#former(index)?.version ?? 0) + 1,
       issuedAt: wallNow,
       expiresAt: Math.min(wallNow + maxLifeMs.violin, chain.endsAt) as WallTime,
       chain,
       body:
-        hosts.length === 0
-          ? { founding, spec: null, ended: { name, hosts: before } }
-          : { founding, spec: this.#specOf(name, hosts, former, entities), ended: null }
+        spec === null
+          ? { founding, spec, ended: { name: `violin-${index}`, hosts: before } }
+          : { founding, spec, ended: null }
     })
     if (!records.disk.isFull) this.#handOver(id, new Set([...hosts, ...before]))
   }
@@ -126,20 +186,22 @@ export class Owner {
       return specOn(
         name,
         hosts.slice(0, candidates),
-        hosts.map((host) => [host]),
-        0
+        hosts.map((host) => ({ hosts: [host], generation: 0, restart: 'failover' }))
       )
-    const generation = (former?.body.spec?.entities[0]?.generation ?? 0) + (this.#changes++ % 2)
+    const raise = this.#changes++ % 2
     const switches = this.#world.scenario.lans[plan.lan]?.candidates.map(
       (place) => this.#world.host(place).id
     )
-    const lists = Array.from({ length: plan.count }, (_, turn) =>
-      Array.from(
+    const { restarts = [] } = plan
+    const entities = Array.from({ length: plan.count }, (_, turn) => ({
+      hosts: Array.from(
         { length: Math.min(hostsPerEntity, hosts.length) },
         (_, place) => hosts[(turn + place) % hosts.length] as HostId
-      )
-    )
-    return specOn(name, switches ?? [], lists, generation)
+      ),
+      generation: (former?.body.spec?.entities[turn]?.generation ?? 0) + raise,
+      restart: restarts[turn % restarts.length] ?? 'failover'
+    }))
+    return specOn(name, switches ?? [], entities)
   }
 
   #chainOn(on: Chain): Chain {
@@ -161,17 +223,16 @@ export class Owner {
   }
 }
 
-/** One vLAN with an entity for each list of hosts. */
+/** One vLAN with these entities. */
 function specOn(
   name: string,
   switches: readonly HostId[],
-  lists: readonly (readonly HostId[])[],
-  generation: number
+  entities: readonly Pick<SpecEntity, 'hosts' | 'generation' | 'restart'>[]
 ): Spec {
   return {
     name,
     lans: [{ name: 'lan', subnet: '10.0.0.0/16', hosts: switches }],
-    entities: lists.map((hosts, turn) => ({
+    entities: entities.map((one, turn) => ({
       name: `vhost${turn}`,
       kind: 'host',
       driver: 'uml',
@@ -182,10 +243,8 @@ function specOn(
       env: {},
       files: [],
       run: '',
-      hosts,
       pinned: false,
-      restart: 'failover',
-      generation
+      ...one
     }))
   }
 }

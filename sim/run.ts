@@ -76,6 +76,7 @@ function draw(world: World, seen: Seen): void {
     case 'displaced':
       return world.log('lost its slot', seen.host)
     case 'fault':
+    case 'moved':
     case 'effect':
     case 'frame':
     case 'sent':

@@ -2,6 +2,7 @@
  * A scenario is data: what the world is, and what befalls it. With a seed it is a run, bit for bit.
  */
 import { switchCandidates } from '#core/reconcile.ts'
+import type { Restart } from '#core/spec.ts'
 import type { Step } from './faults.ts'
 import type { NetworkPlan } from './network.ts'
 
@@ -31,6 +32,8 @@ export interface EntitiesPlan {
   readonly bootMs: readonly [number, number]
   /** Chance that a boot fails. */
   readonly failures: number
+  /** What each is to do when its machine or host dies, in turn; absent: fail over. */
+  readonly restarts?: readonly Restart[]
 }
 
 /** Frames of the guests: every host to all, or each to the next in a ring; null: none. */

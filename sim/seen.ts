@@ -65,5 +65,13 @@ export type Seen =
       readonly claim: number
       readonly state: RunState
     }
+  /** The owner of a VIOLIN signed that an entity runs on a host from now on. */
+  | {
+      readonly kind: 'moved'
+      readonly violin: ViolinId
+      readonly name: string
+      readonly to: number
+      readonly generation: number
+    }
   | { readonly kind: 'joined'; readonly host: number; readonly at: number; readonly slot: number }
   | { readonly kind: 'displaced'; readonly host: number }

@@ -2,7 +2,8 @@
  * Random scenarios: whatever may befall a mesh, at random, and the least of it that still breaks an invariant.
  */
 import type { Bug } from './bugs.ts'
-import { type Fault, type HostRef, type Lie, type Step, lies } from './faults.ts'
+import { type Restart, restarts } from '#core/spec.ts'
+import { type Fault, type HostRef, type Lie, type Step, endOf, lies } from './faults.ts'
 import { lan, rough, wide } from './network.ts'
 import { Random } from './random.ts'
 import { type Outcome, runScenario } from './run.ts'
@@ -38,7 +39,7 @@ export function randomScenario(seed: number, hosts: number): Scenario {
     })),
     stalls: random.chance(0.3) ? { everyMs: 10_000, ms: 300 } : null
   }
-  const running = random.chance(0.5) ? randomEntities(random, made.lans, steps) : null
+  const running = random.chance(0.5) ? randomEntities(random, hosts, made.lans, steps) : null
   steps.sort((a, b) => a.atMs - b.atMs)
   return scenario(`swarm`, 'whatever chance brings', hosts, {
     ...made,
@@ -49,7 +50,7 @@ export function randomScenario(seed: number, hosts: number): Scenario {
 }
 
 /** A VIOLIN whose entities run on hosts of a vLAN, and what befalls them, their lists and their claims. */
-function randomEntities(random: Random, lans: readonly LanPlan[], steps: Step[]): ViolinPlan {
+function randomEntities(random: Random, hosts: number, lans: readonly LanPlan[], steps: Step[]): ViolinPlan {
   const lan = random.below(lans.length)
   const places = (lans[lan] as LanPlan).hosts
   const some = (): number[] => random.sample(places, 1 + random.below(places.length))
@@ -61,8 +62,38 @@ function randomEntities(random: Random, lans: readonly LanPlan[], steps: Step[])
   if (random.chance(0.3)) befall({ kind: 'lie', host: random.pick(places), lie: 'foreign-claim' })
   if (random.chance(0.3)) befall({ kind: 'lie', host: random.pick(places), lie: 'foreign-ports' })
   const failures = random.pick([0, 0, 0.2])
-  const entities = { lan, count: 1 + random.below(3), bootMs: [500, 2_500], failures } as const
-  return { owner: random.pick(places), hosts: some(), entities }
+  const count = 1 + random.below(3)
+  const plan = { owner: random.pick(places), hosts: some() }
+  const wishes = Array.from({ length: count }, (): Restart => random.pick([...restarts, 'failover']))
+  const ofEntity = (): { violin: number; entity: number } => ({
+    violin: violins,
+    entity: random.below(count)
+  })
+  const migrate = (): Fault => ({ kind: 'migrate', ...ofEntity(), to: random.pick(places) })
+  for (let left = random.below(3); left > 0; left--) befall(migrate())
+  for (let left = random.below(3); left > 0; left--)
+    befall({
+      kind: 'drain',
+      host: random.chance(0.5) ? 'runner' : random.pick(places),
+      forMs: someMs(random)
+    })
+  if (random.chance(0.3)) befall({ kind: 'stop', ...ofEntity(), forMs: someMs(random) })
+  // Half of the mesh against the other, for longer than it takes to hold that one lost.
+  if (random.chance(0.3))
+    befall({
+      kind: 'partition',
+      hosts: random.sample(placesOf(hosts), Math.ceil(hosts / 2)),
+      forMs: Math.round(20_000 * random.between(0.5, 1.5))
+    })
+  // In a world in which all is just over, or that is calm.
+  if (random.chance(0.5)) {
+    const overAt = Math.max(0, ...steps.map(endOf))
+    steps.push({
+      atMs: overAt + Math.round(random.pick([0, 1_000, 10_000]) * random.next()),
+      fault: migrate()
+    })
+  }
+  return { ...plan, entities: { lan, count, bootMs: [500, 2_500], failures, restarts: wishes } }
 }
 
 /** What takes an entity's host away, long enough for another to take over or not. */

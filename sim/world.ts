@@ -13,7 +13,7 @@ import { befall } from './befall.ts'
 import type { Bug } from './bugs.ts'
 import { Clock } from './clock.ts'
 import { runnerIn } from './claims.ts'
-import type { HostRef } from './faults.ts'
+import { endOf, type HostRef } from './faults.ts'
 import { Common } from './common.ts'
 import { Host } from './host.ts'
 import { SharedRecords, type VirtualSigner, credulousCrypto, signerFor, virtualCrypto } from './keys.ts'
@@ -328,11 +328,7 @@ export class World {
 
   /** When the last fault is over. */
   get restsFrom(): number {
-    const ends = this.scenario.steps.map(({ atMs, fault }) => {
-      const forMs = 'forMs' in fault ? fault.forMs : 0
-      return atMs + forMs + ('awayMs' in fault ? 2 * fault.awayMs : 0)
-    })
-    return settleMs + Math.max(0, ...ends)
+    return settleMs + Math.max(0, ...this.scenario.steps.map(endOf))
   }
 
   get endsAt(): number {

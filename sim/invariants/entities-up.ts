@@ -1,3 +1,4 @@
+import type { Chain } from '#core/admission/chain.ts'
 import { generationOf } from '#core/claims.ts'
 import type { ViolinId } from '#core/ids.ts'
 import type { ViolinRecord } from '#core/records/record.ts'
@@ -10,7 +11,7 @@ import type { Invariant } from './invariant.ts'
 import { cutIn } from './shut-out.ts'
 
 /** What is lost is taken over, boots, fails and boots elsewhere, two at a time, within this time of rest. */
-const upMs = 35_000
+export const upMs = 35_000
 /** After the last fault began or ended hosts have come to know who runs what. */
 const soundMs = 20_000
 
@@ -29,6 +30,7 @@ export const entitiesUp: Invariant = {
         const entity = host.records.view.violins.get(violin)?.spec?.entities.find((one) => one.name === name)
         const other = runnersOf(world, violin, name).find((one) => {
           if (host.records.shuts(one)) return false
+          if (host.records.view.members.get(one.id)?.body.draining === true) return false
           const held = one.claims?.held(violin, name)
           const same = generationOf(held?.claim ?? 0) === generationOf(claim) && held?.superseded === 0
           return one !== host && same && entity?.hosts.includes(one.id) === true && reaches(world, host, one)
@@ -48,28 +50,37 @@ export const entitiesUp: Invariant = {
 }
 
 function checkEnd(world: World, violin: ViolinId, entity: SpecEntity): void {
-  const { name, hosts, generation } = entity
+  const { name, hosts } = entity
   const isCut = cutIn(world)
-  // One that was shut out keeps what it runs to itself.
-  const runners = runnersOf(world, violin, name).filter(({ records }) => !isCut(records.chain))
+  const runners = runnersOf(world, violin, name, isCut)
   const strayed = runners.find(({ id }) => !hosts.includes(id))
-  const may = hosts
-    .map((id) => world.byId(id))
-    .filter((host) => {
-      if (host?.running !== true || isCut(host.records.chain)) return false
-      const held = host.claims?.held(violin, name)
-      return !(held?.state === 'failed' && generationOf(held.claim) === generation)
-    })
+  const may = hosts.filter((id) => mayRun(world.byId(id), violin, entity, isCut))
+  // What does not fail over may be over, or wait for its host.
+  const must = entity.restart === 'failover' && entity.stopped !== true && may.length > 0
   const where = runners.map(({ place }) => place).join(' and ') || 'nowhere'
   if (strayed !== undefined)
     world.violate('entities-up', `${name} runs on ${strayed.place}, which is not listed`)
   else if (runners.some((host) => !isOpen(world, host, violin, name)))
     world.violate('entities-up', `${name} runs on ${where}, and its port there is shut`)
-  else if (runners.length > 1 || (runners.length === 0 && may.length > 0))
+  else if (entity.stopped === true && runners.length > 0)
+    world.violate('entities-up', `${name} runs on ${where}, and its owner stopped it`)
+  else if (runners.length > 1 || (runners.length === 0 && must))
     world.violate(
       'entities-up',
       `${name} runs ${runners.length === 0 ? '' : 'on '}${where} after all is over`
     )
+}
+
+/** Whether a host is there, takes entities, and did not fail to start this one. */
+export function mayRun(
+  host: Host | undefined,
+  violin: ViolinId,
+  { name, generation }: SpecEntity,
+  isCut: (chain: Chain | null) => boolean
+): boolean {
+  if (host?.running !== true || host.records.draining || isCut(host.records.chain)) return false
+  const held = host.claims?.held(violin, name)
+  return !(held?.state === 'failed' && generationOf(held.claim) === generation)
 }
 
 function isOpen(world: World, host: Host, violin: ViolinId, name: string): boolean {
@@ -77,8 +88,17 @@ function isOpen(world: World, host: Host, violin: ViolinId, name: string): boole
   return lan?.ports.get(macOfEntity(world, violin, name))?.claim === host.claims?.held(violin, name)?.claim
 }
 
-function runnersOf(world: World, violin: ViolinId, name: string): Host[] {
-  return world.hosts.filter((host) => host.running && host.claims?.held(violin, name)?.state === 'running')
+/** The hosts on which an entity runs. One that was shut out keeps what it runs to itself. */
+export function runnersOf(
+  world: World,
+  violin: ViolinId,
+  name: string,
+  isCut: (chain: Chain | null) => boolean = () => false
+): Host[] {
+  return world.hosts.filter(
+    (host) =>
+      host.running && host.claims?.held(violin, name)?.state === 'running' && !isCut(host.records.chain)
+  )
 }
 
 function reaches(world: World, a: Host, b: Host): boolean {
@@ -87,7 +107,7 @@ function reaches(world: World, a: Host, b: Host): boolean {
 }
 
 /** The version that stands, as all members know it. */
-function standing(world: World, index: number): ViolinRecord['body']['spec'] {
+export function standing(world: World, index: number): ViolinRecord['body']['spec'] {
   const { id } = world.violin(index)
   const isCut = cutIn(world)
   const members = world.members.filter(({ records }) => !isCut(records.chain))

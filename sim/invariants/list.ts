@@ -8,6 +8,7 @@ import { entitiesUp } from './entities-up.ts'
 import { flowing } from './flowing.ts'
 import { invites } from './invites.ts'
 import type { Invariant } from './invariant.ts'
+import { moved } from './moved.ts'
 import { noCrossing } from './no-crossing.ts'
 import { noFalseDeath } from './no-false-death.ts'
 import { noFalseTakeover } from './no-false-takeover.ts'
@@ -16,6 +17,7 @@ import { noStranger } from './no-stranger.ts'
 import { oneSwitch } from './one-switch.ts'
 import { settled } from './settled.ts'
 import { shutOut } from './shut-out.ts'
+import { stays } from './stays.ts'
 import { supersededPorts } from './superseded-ports.ts'
 
 export const invariants: readonly Invariant[] = [
@@ -35,5 +37,7 @@ export const invariants: readonly Invariant[] = [
   claimsListed,
   supersededPorts,
   entitiesUp,
+  stays,
+  moved,
   bounded
 ]

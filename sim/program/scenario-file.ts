@@ -1,6 +1,7 @@
 /** A scenario that somebody wrote: every word, number and reference in it is checked here, once. */
 import * as z from 'zod'
 import { nearest } from '#core/nearest.ts'
+import { restarts } from '#core/spec.ts'
 import { type Fault, lies } from '../faults.ts'
 import { type Scenario, scenario } from '../scenario.ts'
 
@@ -56,6 +57,9 @@ const faults = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('no-gossip'), forMs }),
   z.strictObject({ kind: z.literal('publish'), host: place }),
   z.strictObject({ kind: z.literal('change'), violin: place, hosts: places, by: place.optional() }),
+  z.strictObject({ kind: z.literal('migrate'), violin: place, entity: place, to: place }),
+  z.strictObject({ kind: z.literal('stop'), violin: place, entity: place, forMs }),
+  z.strictObject({ kind: z.literal('drain'), host: ref, forMs }),
   z.strictObject({ kind: z.literal('join'), host: place, invite: place, via: place }),
   // The founder let all in: nobody stands above it.
   z.strictObject({ kind: z.literal('revoke'), host: count(1, 2 * maxHosts) }),
@@ -95,7 +99,8 @@ const shape = z.strictObject({
             lan: place,
             count: count(1, maxEntities),
             bootMs: z.tuple([ms, ms]),
-            failures: z.number().min(0).max(maxFailures)
+            failures: z.number().min(0).max(maxFailures),
+            restarts: z.array(z.enum(restarts)).min(1).max(maxEntities).optional()
           })
           .optional()
       })
@@ -271,12 +276,15 @@ function* regionsOf({ network }: Scenario): Generator<Objection, void, void> {
 const ofRecords: ReadonlySet<Fault['kind']> = new Set([
   'backup',
   'change',
+  'drain',
   'join',
   'lie',
+  'migrate',
   'no-gossip',
   'publish',
   'refuse',
-  'revoke'
+  'revoke',
+  'stop'
 ])
 
 /** Without records some of what may be said means nothing; and a host has one owner key. */
@@ -336,6 +344,15 @@ function* referencesOf(made: Scenario, path: Path, fault: Fault): Generator<Obje
       if (lan === undefined) return
       const there = made.lans[lan]?.hosts ?? []
       return yield* among([...path, 'hosts'], fault.hosts, there, "has no port on its entities' vLAN")
+    }
+    case 'migrate':
+    case 'stop': {
+      const entities = made.violins[fault.violin]?.entities
+      yield* within([...path, 'entity'], [fault.entity], entities?.count ?? 0, 'entity')
+      if (fault.kind === 'stop' || entities === undefined) return
+      yield* hosts('to', [fault.to])
+      const there = made.lans[entities.lan]?.hosts ?? []
+      return yield* among([...path, 'to'], [fault.to], there, "has no port on its entities' vLAN")
     }
     case 'join':
       yield* within([...path, 'invite'], [fault.invite], made.invites.length, 'invite')

@@ -106,10 +106,12 @@ export function decide(question: Question, sight: Sight): Verdict {
 
 /** What is moved to where it runs goes on there, under a claim of its new generation. */
 function isMovedHere(question: Question, sight: Sight, own: Own, rival: Claim | null): boolean {
-  const { hosts, generation } = question
+  const { hosts, generation, restart } = question
   const { self } = sight
   if (generationOf(own.claim) >= generation || sight.isDraining(self)) return false
   if (rival !== null && generationOf(rival.claim) === generation) return false
+  // It got there, and stays where it ran since.
+  if (restart !== 'failover' && lastKeeper(question, self) !== null) return false
   return hosts.slice(0, hosts.indexOf(self)).every((host) => cannot(host, question, patient(sight)))
 }
 

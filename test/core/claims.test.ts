@@ -81,6 +81,13 @@ test('what is moved to where it runs goes on there, under a claim of its new gen
   assert.equal(runs(decide(moved, sightOf(A, { isDraining: (host) => host === A }))), 3)
   const taken = question({ ...moved, told: told([B, first, 'booting']) })
   assert.equal(runs(decide(taken, sightOf(A))), 3)
+  // Where it does not fail over, it stays with whoever ran it since.
+  const since = told([A, 3, 'running'], [C, first, 'stopped'])
+  for (const restart of restarts)
+    assert.equal(
+      runs(decide({ ...moved, restart, told: since }, sightOf(A))),
+      restart === 'failover' ? first + 1 : 3
+    )
   // Whoever cannot have it leaves it to the next.
   const refused = question({ ...moved, told: told([A, first, 'refused']) })
   assert.equal(runs(decide(refused, sightOf(B))), first + 1)

@@ -18,7 +18,9 @@ const found = [
   { name: 'witness-out', seed: 800_239 },
   { name: 'cut-in-handover', seed: 900_218 },
   { name: 'began-below', seed: 619_600_597 },
-  { name: 'stalled-in-stall', seed: 7_000_148 }
+  { name: 'stalled-in-stall', seed: 7_000_148 },
+  { name: 'forgot-it-ran', seed: 1 },
+  { name: 'moved-to-where-it-is', seed: 1 }
 ]
 
 function read(name: string): Scenario {

@@ -26,6 +26,8 @@ const found: Record<
   'repair-off': ['converged'],
   'claims-unlisted': ['claims-listed'],
   'others-unheard': ['entities-up'],
+  'all-fail-over': ['stays'],
+  'runner-first': ['moved'],
   'shut-out-stays': ['shut-out']
 }
 
