@@ -255,7 +255,8 @@ export interface Service {
     readonly timeoutMs: number
   }): AsyncIterable<Progress>
   list(request: Record<string, never>): Promise<readonly ListRow[]>
-  show(request: { readonly name: string }): Promise<Show>
+  /** `here`: with all its parts, which only its hosts know; of any other VIOLIN it is refused with where it is. */
+  show(request: { readonly name: string; readonly here?: boolean }): Promise<Show>
   /** What each entity's services are configured with. */
   config(request: { readonly name: string }): Promise<readonly EntityConfig[]>
   wait(request: {

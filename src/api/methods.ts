@@ -161,7 +161,10 @@ export const methods: Table = {
     stream: true
   },
   list: { request: none, stream: false },
-  show: { request: z.strictObject({ name }), stream: false },
+  show: {
+    request: optional<Request<'show'>>(z.strictObject({ name, here: z.boolean().optional() })),
+    stream: false
+  },
   config: { request: z.strictObject({ name }), stream: false },
   wait: { request: z.strictObject({ name, for: z.enum(['running', 'gone']), timeoutMs }), stream: false },
   delete: { request: z.strictObject({ name, timeoutMs }), stream: true },

@@ -9,8 +9,13 @@ import { methods } from '#api/methods.ts'
 /** The same service; `look` finds a VIOLIN anywhere in the mesh, null where nobody says. */
 export function sayingWhere(service: Service, look: (name: string) => Promise<Show | null>): Service {
   const entries = Object.entries(service).map(([method, call]: [string, Call]) => {
-    // It looks itself.
-    if (method === 'show') return [method, call] as const
+    // It looks itself, unless it is asked for what is here alone.
+    if (method === 'show')
+      return [
+        method,
+        (request: { here?: boolean }) =>
+          request.here === true ? answerOf(call, request, look) : call(request)
+      ] as const
     const isStream = method !== 'session' && methods[method as keyof typeof methods].stream
     const wrapped: Call = isStream
       ? (request) => rowsOf(call as (request: unknown) => AsyncIterable<unknown>, request, look)

@@ -22,6 +22,7 @@ import { crypto } from './crypto.ts'
 import type { Host } from './host.ts'
 import { type Peers, isHostKey, judgeHostRecord, newestHostRecord, ownerNamed } from './peers.ts'
 import type { Records } from './records.ts'
+import { stateOf } from './show.ts'
 import type { Violins } from './violins.ts'
 import { answer, ask } from './wire.ts'
 
@@ -44,6 +45,10 @@ const told = z.strictObject({
   hosts: z.array(z.string().max(128)).max(1_024)
 })
 type Told = z.infer<typeof told>
+
+function isOver(said: Told): said is Told & { readonly state: 'stopping' | 'gone' } {
+  return said.state === 'stopping' || said.state === 'gone'
+}
 
 interface Parts {
   readonly host: Host
@@ -91,16 +96,13 @@ export class Pointers {
    * `ambiguous-name`, and `nobody-reachable` when none of its hosts answers.
    */
   async look(wanted: string): Promise<Show | null> {
-    const key = this.#keyOf(wanted)
-    if (key === null) return null
-    const { peers, mesh } = this.#parts
-    const value = await mesh.get(key, AbortSignal.timeout(lookTimeoutMs)).catch(() => null)
-    const pointer = (value === null ? null : this.#at(key, value)) ?? (await this.#askOwners(key, wanted))
+    const pointer = await this.#pointerTo(wanted)
     if (pointer === null || pointer.hosts === null) return null
+    const { peers } = this.#parts
     const silent: string[] = []
     for (const host of pointer.hosts) {
       const said = await this.#askAt(host, pointer.violin)
-      if (said !== null) return this.#shown(pointer, said, silent)
+      if (said !== null) return isOver(said) ? null : this.#shown(pointer, said, silent)
       silent.push(peers.nameOf(host))
     }
     throw new ViolinError(
@@ -108,6 +110,33 @@ export class Pointers {
       `${pointer.name} is on ${silent.join(', ')}, and none of them answers`,
       'try again when one of them is up'
     )
+  }
+
+  /**
+   * How far the end of a VIOLIN has come that this host does not hold, as its owner's host says: who else ran it no
+   * stranger is told. Null: nobody tells of an end. Throws `ambiguous-name`, and `nobody-reachable` when that host does
+   * not answer.
+   */
+  async endOf(wanted: string): Promise<'stopping' | 'gone' | null> {
+    const pointer = await this.#pointerTo(wanted)
+    if (pointer === null) return null
+    const owner = pointer.chain.host as HostId
+    // Asked whatever the pointer says: the DHT may have one of before the end.
+    const said = await this.#askAt(owner, pointer.violin)
+    if (said !== null) return isOver(said) ? said.state : null
+    if (pointer.hosts !== null) return null
+    throw new ViolinError(
+      'nobody-reachable',
+      `${wanted} was deleted, and ${this.#parts.peers.nameOf(owner)}, which knows whether it is gone, does not answer`,
+      'try again when that is up'
+    )
+  }
+
+  async #pointerTo(wanted: string): Promise<Pointer | null> {
+    const key = this.#keyOf(wanted)
+    if (key === null) return null
+    const value = await this.#parts.mesh.get(key, AbortSignal.timeout(lookTimeoutMs)).catch(() => null)
+    return (value === null ? null : this.#at(key, value)) ?? (await this.#askOwners(key, wanted))
   }
 
   /**
@@ -183,10 +212,14 @@ export class Pointers {
   async #tell(violin: ViolinId): Promise<Told> {
     const { records, violins } = this.#parts
     const seen = records.view.violins.get(violin)
-    if (seen === undefined || seen.spec === null)
+    if (seen === undefined)
       throw new ViolinError('unknown-violin', 'nothing of that VIOLIN is here', 'ask another of its hosts')
-    const { state, version, expiresAt } = await violins.show(violin)
-    return { state, version, expiresAt, hosts: [...seen.holders] }
+    return {
+      state: stateOf(seen, await violins.statusesOf(seen)),
+      version: seen.version,
+      expiresAt: new Date(seen.record.endsAt).toISOString(),
+      hosts: seen.spec === null ? [] : [...seen.holders]
+    }
   }
 
   async #put(violin: ViolinId): Promise<void> {

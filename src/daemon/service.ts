@@ -69,9 +69,9 @@ export function createService(parts: ServiceParts): Service {
     plan: ({ topology }) => changes.plan(topology),
     apply: ({ topology, wait, timeoutMs }) => changes.apply(topology, wait, timeoutMs),
     list: () => violins.list(),
-    show: ({ name }) => show(parts, name),
+    show: ({ name, here = false }) => (here ? violins.show(name) : show(parts, name)),
     config: ({ name }) => Promise.resolve(violins.config(name)),
-    wait: (request) => parts.waiting.wait(request.name, request.for, request.timeoutMs),
+    wait: (request) => wait(parts, request),
     delete: ({ name, timeoutMs }) => changes.delete(name, timeoutMs),
     migrate: ({ violin, lan, to }) => parts.moves.vswitch(violin, lan, to),
     move: ({ violin, entity, to, timeoutMs }) => parts.moves.entity(violin, entity, to, timeoutMs),
@@ -116,6 +116,26 @@ async function show({ violins, pointers }: ServiceParts, name: string): Promise<
       'unknown-violin',
       `neither this host nor any that it can ask knows ${name}`,
       'see that its owner’s host is alive: violin hosts; what this host knows: violin list'
+    )
+  }
+}
+
+/** Of a VIOLIN that this host does not hold no more is to be known here than that it is gone. */
+async function wait(
+  { waiting, pointers }: ServiceParts,
+  { name, for: state, timeoutMs }: Parameters<Service['wait']>[0]
+): ReturnType<Service['wait']> {
+  try {
+    return await waiting.wait(name, state, timeoutMs)
+  } catch (error: unknown) {
+    const isUnknown = error instanceof ViolinError && error.code === 'unknown-violin'
+    const end = isUnknown && state === 'gone' ? await pointers.endOf(name) : null
+    if (end === 'gone') return { state: end }
+    if (end === null) throw error
+    throw new ViolinError(
+      'refused',
+      `${name} was deleted, and is not gone everywhere: only its hosts can wait for that`,
+      'run this on one of them, or try again'
     )
   }
 }

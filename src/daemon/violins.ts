@@ -52,8 +52,8 @@ export class Violins {
         (wanted.length >= 8 && violin.id.startsWith(wanted)) ||
         (violin.name === name && isOwned(violin))
     )
-    const living = named.filter(({ spec }) => spec !== null)
-    const candidates = living.length > 0 ? living : named
+    const there = named.filter(({ spec }) => spec !== null)
+    const candidates = there.length > 0 ? there : named
     const mine = candidates.filter((violin) => this.isMine(violin))
     const match = candidates.length === 1 ? candidates[0] : mine.length === 1 ? mine[0] : undefined
     if (match !== undefined) return match
@@ -68,11 +68,12 @@ export class Violins {
         `name it ${byOwner ? 'with its owner' : 'by its id'}: ${ways.join(', ')}`
       )
     }
-    const known = all.map((violin) => violin.name).join(', ')
+    const living = all.flatMap((violin) => (violin.spec === null ? [] : [violin.name]))
+    const known = [...new Set(living)].toSorted()
     throw new ViolinError(
       'unknown-violin',
       `this host knows no VIOLIN ${wanted}`,
-      known === '' ? 'make one: violin apply FILE' : `it knows ${known}`
+      known.length === 0 ? 'make one: violin apply FILE' : `it knows ${known.join(', ')}`
     )
   }
 

@@ -102,6 +102,26 @@ test('a VIOLIN that another founds in the names of both is not taken for the own
   await assert.rejects(owner.changes.plan(oneLan('next', ['princeton'])), refusal('not-owner'))
 })
 
+test('who asks for a VIOLIN that is not known is told each name that is, once, and none that ended', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [owner, other] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const knows = (host: TestHost, remedy: string): void => {
+    for (const alsoEnded of [false, true])
+      assert.throws(
+        () => host.violins.find('nosuch', alsoEnded),
+        (error) => error instanceof ViolinError && error.code === 'unknown-violin' && error.remedy === remedy
+      )
+  }
+  const one = oneLan('one', ['princeton'])
+  await collect(owner.changes.apply(one, true, 20_000))
+  await collect(owner.changes.delete('one', 20_000))
+  knows(owner, 'make one: violin apply FILE')
+  await collect(owner.changes.apply(oneLan('two', ['princeton']), true, 20_000))
+  await collect(owner.changes.apply(one, true, 20_000))
+  await collect(other.changes.apply(oneLan('one', ['princeton', 'purdue']), true, 20_000))
+  knows(owner, 'it knows one, two')
+})
+
 test('two changes at once are made one after the other, upon one VIOLIN', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost]

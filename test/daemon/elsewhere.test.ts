@@ -30,6 +30,7 @@ test('who asks here for what only a host of a VIOLIN can do is told which hosts 
   for (const request of [
     () => service.wait({ name: 'net@purdue', for: 'running', timeoutMs: 1 }),
     () => service.session({ violin: 'net@purdue', entity: 'a', argv: [] }),
+    () => service.show({ name: 'net@purdue', here: true }),
     () => first(service.delete({ name: 'net@purdue', timeoutMs: 1 })),
     () => first(service.events({ violin: 'net@purdue', follow: false }))
   ])
@@ -42,7 +43,7 @@ test('who asks here for what only a host of a VIOLIN can do is told which hosts 
     })
   await assert.rejects(service.wait({ name: 'x', for: 'gone', timeoutMs: 1 }), unknown)
   await assert.rejects(service.show({ name: 'net@purdue' }), unknown)
-  assert.equal(looked.length, 5)
+  assert.equal(looked.length, 6)
   assert.deepEqual(await service.about({}), await memory.about({}))
 })
 

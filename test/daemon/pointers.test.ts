@@ -101,8 +101,32 @@ test('where the DHT tells nothing the owner’s host does', async () => {
   }
   assert.equal(await out.pointers.look('net@purdue'), null)
   assert.equal(await out.pointers.look('ab'.repeat(32)), null)
+  assert.equal(await out.pointers.endOf('net@princeton'), null)
   await collect(owner.changes.delete('net', 20_000))
   assert.equal(await out.pointers.look(id), null)
+  // The owner's host knows who ran it, and whether any does still.
+  for (const wanted of ['net@princeton', id]) assert.equal(await out.pointers.endOf(wanted), 'gone')
+  assert.equal(await out.pointers.endOf('never@princeton'), null)
+})
+
+test('a VIOLIN is gone for a stranger when its owner says so, and not while a host runs it or nobody answers', async () => {
+  await using stack = new AsyncDisposableStack()
+  const names = ['princeton', 'purdue', 'washington', 'chicago']
+  const [owner, runner, out] = (await meshOf(names, stack)) as Five
+  await collect(owner.changes.apply(oneLan('net', ['purdue']), true, 20_000))
+  runner.slices.remove = () => Promise.reject(new Error('it does not stop'))
+  await assert.rejects(collect(owner.changes.delete('net', 500)), /not gone everywhere/)
+  assert.equal(await out.pointers.endOf('net@princeton'), 'stopping')
+  await owner.pointers.putAll()
+  const { id } = owner.violins.find('net', true)
+  for (const signal = soon(); ; await setTimeout(20, undefined, { signal })) {
+    const value = await out.mesh.get(idPointerKey(id), signal)
+    if (value !== null && openPointer(value, out.records.set.root, crypto)?.hosts === null) break
+  }
+  await owner.close()
+  const silent = (error: unknown): boolean =>
+    error instanceof ViolinError && error.code === 'nobody-reachable' && /was deleted/.test(error.message)
+  await assert.rejects(out.pointers.endOf(id), silent)
 })
 
 test('a name that several hosts have names no owner: what is asked for by it is neither found nor guessed', async () => {

@@ -59,6 +59,25 @@ test('other hosts refuse a member whose own daemon was changed to ask for what i
   assert.equal((await show(owner, 'net')).entities.length, 2)
 })
 
+test('who is no host of a VIOLIN is told where it is, whatever it wants of its parts, and when it is gone', async () => {
+  const [far] = topology.replace('name: net', 'name: far').split('  b:')
+  await apply(owner, far as string)
+  const elsewhere = /far@owner runs elsewhere.* run this on .*runner/
+  for (const args of [
+    ['link', 'show', 'far@owner'],
+    ['capture', 'far@owner/lan1'],
+    ['migrate', 'far@owner/a', '--to', 'owner'],
+    ['wait', 'far@owner', '--for', 'gone']
+  ])
+    refused(await other.try(args), elsewhere)
+  await remove(owner, 'far')
+  succeeded(await other.try(['wait', 'far@owner', '--for', 'gone']))
+  refused(
+    await other.try(['wait', 'never@owner', '--for', 'gone']),
+    /knows no VIOLIN never@owner; it knows net$/
+  )
+})
+
 test('the owner ends it', async () => {
   await remove(owner, 'net')
 })

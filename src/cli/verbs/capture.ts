@@ -55,7 +55,7 @@ export const capture: Command<Context> = buildCommand<Flags, [target: string], C
         `name a file, or pipe it: violin capture ${target} -w FILE`
       )
     const { violin, entity: part } = parseTarget(target)
-    const show = await this.service.show({ name: violin })
+    const show = await this.service.show({ name: violin, here: true })
     const what = captureTarget(show, part)
     const end = new AbortController()
     const stop = new AbortController()

@@ -84,7 +84,7 @@ const show: Command<Context> = buildCommand<JsonFlag, [target: string], Context>
   async func({ json }, target) {
     const [name = '', rest] = target.split('/')
     const [entity, nic] = rest === undefined ? [] : rest.split(':')
-    const shown = await this.service.show({ name })
+    const shown = await this.service.show({ name, here: true })
     const rows = shown.entities.flatMap((one) =>
       one.nics
         .filter(

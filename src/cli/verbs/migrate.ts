@@ -35,7 +35,7 @@ export const migrate: Command<Context> = buildCommand<Flags, [target: string], C
   },
   async func({ to, timeout, json }, target) {
     const { violin, entity: what } = parseTarget(target)
-    const { entities } = await this.service.show({ name: violin })
+    const { entities } = await this.service.show({ name: violin, here: true })
     if (entities.some(({ name }) => name === what)) {
       if (to === undefined)
         throw new ViolinError('usage', `${target} is an entity: where to?`, 'name the host: --to HOST')
