@@ -16,7 +16,7 @@ import { Journal } from './events.ts'
 import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
-import { forgetIdentity, type Identity, loadIdentity } from './identity.ts'
+import { forgetIdentity, type Identity, loadIdentity, openSecrets } from './identity.ts'
 import { EntityChanges } from './entity-changes.ts'
 import { Jetways } from './jetways.ts'
 import { Offers } from './offers.ts'
@@ -76,6 +76,12 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const { log } = options
   if (mended !== null) journal.note('store-mended', null, `${mended}; neighbours give the rest`)
   const tell = (kind: string, text: string): void => journal.note(kind, null, text)
+  const open = await openSecrets(dir)
+  if (open !== null) {
+    const text = `${open.what}: ${open.remedy}`
+    tell('secrets-open', text)
+    options.warn(text)
+  }
   const records = undo.adopt(
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
     (one) => one.close()

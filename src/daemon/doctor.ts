@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { isUserModeLinux } from './host.ts'
-import { defaultListen, loadIdentity, rootKeyFile } from './identity.ts'
+import { defaultListen, loadIdentity, openSecrets, rootKeyFile } from './identity.ts'
 
 const run = promisify(execFile)
 
@@ -44,7 +44,7 @@ export async function doctor(dir: string): Promise<Check[]> {
       )
     )
   }
-  checks.push(await rootKey(dir))
+  checks.push(await rootKey(dir), await secrets(dir))
   checks.push(await imageBuilder())
   checks.push(
     await jails(),
@@ -83,6 +83,11 @@ async function rootKey(dir: string): Promise<Check> {
   const lies = await readable(path, constants.F_OK)
   const detail = lies ? `it lies in ${path}: put it away (docs/keys.md)` : 'not here'
   return check('root key', true, detail, '')
+}
+
+async function secrets(dir: string): Promise<Check> {
+  const open = await openSecrets(dir)
+  return check('secrets', open === null, open?.what ?? 'for their user alone', open?.remedy ?? '')
 }
 
 /** In place of what virtual machines are made of. */

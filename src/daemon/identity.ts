@@ -2,7 +2,7 @@
  * Who this host is: its keys, its membership, its settings, in `identity/` of its folder. Keys live in files
  * outside the store, so that a damaged store costs no identity. The folder is written whole or not at all.
  */
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { hostIdOf } from '#core/admission/host-id.ts'
@@ -59,12 +59,34 @@ export const defaultListen: readonly string[] = ['/ip4/0.0.0.0/tcp/4780']
 
 /** Of a closed network: every host of it has the same. */
 const networkKeyName = 'network.key'
+/** Kept while another of its slots may be needed. */
+const inviteName = 'invite'
 
 const folderOf = (dir: string): string => join(dir, 'identity')
 
 /** Where the root key of a mesh founded here lies until it is put away. */
 export function rootKeyFile(dir: string): string {
   return join(folderOf(dir), 'root.key')
+}
+
+/**
+ * What is wrong where files with secrets are open to other users, as a copy from a stick without modes makes them, and
+ * what mends it; null: nothing. A mesh that works is not to die of it: it is told.
+ */
+export async function openSecrets(dir: string): Promise<{ what: string; remedy: string } | null> {
+  const folder = folderOf(dir)
+  const names = (await readdir(folder).catch(() => [])).filter(isSecret)
+  const modes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).mode))
+  const open = names.filter((_, place) => ((modes[place] as number) & 0o077) !== 0).toSorted()
+  if (open.length === 0) return null
+  return {
+    what: `other users can read ${open.join(', ')} in ${folder}`,
+    remedy: `chmod 600 ${open.map((name) => join(folder, name)).join(' ')}`
+  }
+}
+
+function isSecret(name: string): boolean {
+  return name.endsWith('.key') || name === inviteName
 }
 
 /** The root key's seed, if it was not put away; null otherwise. */
@@ -83,12 +105,12 @@ export async function saveMembership(dir: string, membership: Uint8Array): Promi
 
 /** The invite by which this host joined, while another of its slots may be needed; null: none is kept. */
 export async function loadInvite(dir: string): Promise<string | null> {
-  return readFile(join(folderOf(dir), 'invite'), 'utf8').catch(() => null)
+  return readFile(join(folderOf(dir), inviteName), 'utf8').catch(() => null)
 }
 
 /** Forgets that invite. */
 export async function dropInvite(dir: string): Promise<void> {
-  await rm(join(folderOf(dir), 'invite'), { force: true })
+  await rm(join(folderOf(dir), inviteName), { force: true })
 }
 
 const joinKeyFile = (dir: string): string => join(dir, 'join.key')
@@ -157,7 +179,7 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     if (networkKey !== null) await secret(networkKeyName, networkKey)
     await writeFile(join(staging, 'membership'), identity.membership, { mode: 0o600 })
     if (identity.invite !== undefined)
-      await writeFile(join(staging, 'invite'), `${identity.invite}\n`, { mode: 0o600 })
+      await writeFile(join(staging, inviteName), `${identity.invite}\n`, { mode: 0o600 })
     const { name, mesh, listen, ports } = identity
     await writeFile(join(staging, 'host.json'), `${JSON.stringify({ name, mesh, listen, ports }, null, 2)}\n`)
     // A folder left by `leave` holds only the owner's key, under a name of its own.

@@ -1,12 +1,14 @@
 /** What docs/keys.md says, done. */
 import assert from 'node:assert/strict'
-import { copyFile, cp, rename, rm, stat } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, copyFile, cp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import type { ViolinId } from '#core/ids.ts'
 import { Departure } from '#daemon/departure.ts'
 import { doctor } from '#daemon/doctor.ts'
-import { rootKeyFile } from '#daemon/identity.ts'
+import { openSecrets, rootKeyFile } from '#daemon/identity.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
 import type { ViolinView } from '#core/records/view.ts'
@@ -266,6 +268,26 @@ test('VIOLINs whose owner key is lost or stolen are ended by an admin above the 
   await collect(owner.changes.apply(oneLan('net', ['princeton']), true, 20_000))
   await refuseOwner(founder.refusing, { owner: 'net', undo: false, everywhere: true })
   await founder.reconciled(() => founder.slices.wishes.size === 0)
+})
+
+test('doctor fails while a secret is open to others, with what mends it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const [host] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const secrets = async (): Promise<unknown> =>
+    (await doctor(host.dir)).find(({ name }) => name === 'secrets')
+  const well = { name: 'secrets', ok: true, detail: 'for their user alone', remedy: '' }
+  assert.deepEqual(await secrets(), well)
+  const folder = join(host.dir, 'identity')
+  await chmod(join(folder, 'host.key'), 0o644)
+  await chmod(join(folder, 'owner.key'), 0o620)
+  assert.deepEqual(await secrets(), {
+    name: 'secrets',
+    ok: false,
+    detail: `other users can read host.key, owner.key in ${folder}`,
+    remedy: `chmod 600 ${folder}/host.key ${folder}/owner.key`
+  })
+  await promisify(execFile)('sh', ['-c', (await openSecrets(host.dir))?.remedy ?? ''])
+  assert.deepEqual(await secrets(), well)
 })
 
 test('every secret of a host is a file for its user alone', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import type { EventRow } from '#api/contract.ts'
 import { Lab } from '#lab/lab.ts'
 import type { LabHost } from '#lab/host.ts'
 import { refused, succeeded, until } from './world.ts'
@@ -34,6 +35,35 @@ test('a socket that a killed daemon left does not keep the next one away', async
   refused(await first.try(['hosts']), /no daemon|not running/)
   await first.startDaemon()
   assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
+})
+
+test('secrets that others can read are told at the start, on standard error and as an event', async () => {
+  await first.killDaemon()
+  const key = join(first.folder, 'identity', 'host.key')
+  chmodSync(key, 0o644)
+  const daemon = first.spawn(first.command('daemon'))
+  const log: string[] = []
+  daemon.stderr?.on('data', (chunk: Buffer) => log.push(chunk.toString()))
+  const ended = new Promise<void>((resolve) => daemon.once('exit', () => resolve()))
+  try {
+    await new Promise<void>((resolve) => daemon.stdout?.once('data', () => resolve()))
+    const told = `other users can read host.key in ${join(first.folder, 'identity')}: chmod 600 ${key}`
+    assert.equal(log.join(''), `violin: ${told}\n`)
+    const events = (await first.violin('events', '--json')).trim().split('\n')
+    const own = events
+      .map((line) => JSON.parse(line) as EventRow)
+      .filter(({ kind }) => kind === 'secrets-open')
+    assert.deepEqual(
+      own.map(({ text }) => text),
+      [told]
+    )
+    const { status, stdout } = await first.try(['doctor'])
+    assert.equal(status, 1)
+    assert.match(stdout, /✘ secrets: other users can read host\.key in .*\n  → chmod 600 /)
+  } finally {
+    daemon.kill('SIGTERM')
+    await ended
+  }
 })
 
 test('an ordinary user runs a host, a slice and a virtual machine', async () => {
