@@ -30,6 +30,15 @@ function asksForMulticast6(entity: SpecEntity): boolean {
  * names of the routers that run; from another router where none leads there. Ties go to the file's order.
  */
 export function multicastTree(spec: Spec): ReadonlyMap<string, Branches> {
+  const known = trees.get(spec) ?? treeOf(spec)
+  trees.set(spec, known)
+  return known
+}
+
+/** A spec is never changed, and each of its routers asks. */
+const trees = new WeakMap<Spec, ReadonlyMap<string, Branches>>()
+
+function treeOf(spec: Spec): ReadonlyMap<string, Branches> {
   const routers = spec.entities.filter((one) => one.stopped !== true && passesMulticast6(one))
   const on = new Map<string, { readonly router: SpecEntity; readonly nic: SpecNic }[]>()
   for (const router of routers)
