@@ -20,7 +20,8 @@ const found = [
   { name: 'began-below', seed: 619_600_597 },
   { name: 'stalled-in-stall', seed: 7_000_148 },
   { name: 'forgot-it-ran', seed: 1 },
-  { name: 'moved-to-where-it-is', seed: 1 }
+  { name: 'moved-to-where-it-is', seed: 1 },
+  { name: 'vouched-before-partition', seed: 105 }
 ]
 
 function read(name: string): Scenario {

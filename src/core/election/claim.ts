@@ -133,7 +133,9 @@ export class Claim {
     let lost = 0
     const voters = this.#edge.voters()
     for (const [host, vote] of this.#votes) {
-      if (vote.at < since || !voters.has(host)) continue
+      // What one said that is out of reach now may have been over long ago.
+      const isThere = this.#ground.peers.get(host)?.up === true
+      if (vote.at < since || !voters.has(host) || !isThere) continue
       if (vote.living) living++
       else lost++
     }

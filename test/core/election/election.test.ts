@@ -251,6 +251,31 @@ test('each side of a partition has an active, and there is one within a second o
   )
 })
 
+test('what was said of the active by hosts that are out of reach since holds nobody off', () => {
+  fc.assert(
+    fc.property(seeds, (seed) => {
+      const network = new Network({ hosts: 5, seed, candidates: [0, 1, 2] })
+      network.until('one active', 3_000, () => network.settled)
+      network.run(2_000)
+      // The third candidate loses the active alone, and hears from all others that it lives.
+      network.partition([
+        [0, 1, 3, 4],
+        [1, 2, 3, 4]
+      ])
+      network.run(1_000)
+      assert.equal(network.host(2).role.kind, 'edge')
+      // Most of those are out of its reach now.
+      network.partition([
+        [0, 1, 3],
+        [2, 4]
+      ])
+      network.run(3_000)
+      assert.equal(network.host(2).role.kind, 'active', network.describe())
+    }),
+    { numRuns: 20 }
+  )
+})
+
 test('a planned handoff loses no frame and doubles none', () => {
   fc.assert(
     fc.property(
