@@ -13,6 +13,8 @@ const group = 'ff05::5eed'
 /** As nft prints it. */
 const groupBits = `0x${'ff05'.padEnd(28, '0')}5eed`
 const port = 5000
+/** Another: the former is taken in both families. */
+const port4 = 5004
 const count = 50
 
 /**
@@ -25,7 +27,7 @@ driver: netns
 defaults: { image: router, routing: ospf }
 lans:
   a: { ipv6: 'fd00:a::/64', gateway: r }
-  b: { ipv6: 'fd00:b::/64' }
+  b: { ipv6: 'fd00:b::/64', subnet: 10.0.2.0/24 }
   c: { ipv6: 'fd00:c::/64', subnet: 10.0.3.0/24 }
   deaf: { ipv6: 'fd00:d::/64' }
   out: { ipv6: 'fd00:e::/64' }
@@ -166,6 +168,22 @@ test('they find another tree while a router is stopped, and back', async () => {
   )
   await ready({ r: 1, s: 1, t: 1 })
   await send('y', 4001, ['x', 'z'])
+})
+
+test('IPv4 multicast goes by PIM beside it', async () => {
+  const listen = `socat -u UDP4-RECV:${port4},ip-add-membership=239.1.1.1:eth0 OPEN:/tmp/heard4,creat,append`
+  await inside(home, 'ring/z', 'sh', '-c', `${listen} </dev/null >/dev/null 2>&1 &`)
+  // What is sent before there is a way is lost: that comes once routers have found one another.
+  await until(
+    'z hears y',
+    async () => {
+      const sender = `socat -u - UDP4-SENDTO:239.1.1.1:${port4},ip-multicast-ttl=16`
+      await inside(home, 'ring/y', 'sh', '-c', `echo four | ${sender}`)
+      return exec(home, 'ring/z', 'cat', '/tmp/heard4')
+    },
+    ({ stdout }) => stdout.includes('four')
+  )
+  assert.match(await inside(home, 'ring/s', 'ip', 'mroute', 'show'), /10\.0\.2\.\d+,\s*239\.1\.1\.1/)
 })
 
 test('what smcroute does not live through is begun anew', async () => {
