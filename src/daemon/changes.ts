@@ -133,11 +133,14 @@ export class Changes {
     })
   }
 
-  /** Throws ViolinError `refused` where another host with this owner's key signed the same version, and that one counts. */
+  /**
+   * Throws ViolinError `refused` where another host with this owner's key signed the same version, and that one counts,
+   * or where the VIOLIN was deleted since.
+   */
   mustCount({ id, record }: ViolinView): void {
     const now = this.#records.view.violins.get(id)
-    if (now !== undefined && now.version === record.version && now.record.hash !== record.hash)
-      throw changedMeanwhile(now)
+    if (now === undefined || now.record.hash === record.hash) return
+    if (now.version === record.version || now.spec === null) throw changedMeanwhile(now)
   }
 
   /** Whether what was read still stands: another host with this owner's key may have signed since. */
@@ -182,14 +185,14 @@ export class Changes {
    * afterwards, so members that are there keep the end, too, for those of its hosts that are away.
    */
   async *delete(name: string, timeoutMs: number, isLeaving = false): AsyncGenerator<Progress, void, void> {
-    const violin = this.#violins.findOwned(name)
     const deadline = AbortSignal.timeout(timeoutMs)
-    const spec = violin.spec as Spec
-    const hosts = namedHosts(spec)
-    const keepers = isLeaving ? this.#keepersOfEnd(hosts) : []
-    const end = await this.#publish(violin, {
-      spec: null,
-      ended: { name: violin.name, hosts: [...new Set([...hosts, ...keepers])] }
+    // In turn: beside a change that is being signed it would be another body for the same version.
+    const { violin, keepers, end } = await this.#inTurn(async () => {
+      const violin = this.#violins.findOwned(name)
+      const hosts = namedHosts(violin.spec as Spec)
+      const keepers = isLeaving ? this.#keepersOfEnd(hosts) : []
+      const ended = { name: violin.name, hosts: [...new Set([...hosts, ...keepers])] }
+      return { violin, keepers, end: await this.#publish(violin, { spec: null, ended }) }
     })
     yield { kind: 'step', text: 'its end is signed and stored' }
     const names = keepers.map((host) => this.#peers.nameOf(host)).join(', ')

@@ -38,8 +38,8 @@ export class EntityChanges {
     const entity = entityOf(violin.spec as Spec, request.entity)
     void this.#tell(violin)
     for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
-      if (!actsOn(violin.version, entity, said)) continue
       changes.mustCount(violin)
+      if (!actsOn(violin.version, entity, said)) continue
       return { version: violin.version, link: formatLink(nicOf(entity, request.nic).link ?? {}) }
     }
     throw new ViolinError(
@@ -62,8 +62,8 @@ export class EntityChanges {
     const entity = entityOf(violin.spec as Spec, request.entity)
     void this.#tell(violin)
     for await (const said of statuses.follow(entity.hosts, violin.id, deadline)) {
-      const { state, reason, again } = entityState(violin, entity, said)
       changes.mustCount(violin)
+      const { state, reason, again } = entityState(violin, entity, said)
       if (on && state === 'running') return { version }
       if (on && ((state === 'failed' && !again) || state === 'refused'))
         throw new ViolinError(
@@ -100,9 +100,9 @@ export class EntityChanges {
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
     yield* changes.tell(violin)
     for await (const said of statuses.follow(namedHosts(violin.spec as Spec), violin.id, deadline)) {
+      changes.mustCount(violin)
       const own = [...said.values()].flatMap((status) => status?.entities ?? [])
       if (!own.some((one) => one.name === entity && hasTaken(one, removed, added))) continue
-      changes.mustCount(violin)
       const text =
         added === null
           ? `${entity} has no ${removed} any more`

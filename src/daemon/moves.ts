@@ -4,6 +4,7 @@ import { ViolinError } from '#core/errors.ts'
 import type { HostId } from '#core/ids.ts'
 import { findHost, objectionTo, type PlacementHost } from '#core/placement.ts'
 import { lanMembers, namedHosts, switchCandidates } from '#core/reconcile.ts'
+import type { ViolinView } from '#core/records/view.ts'
 import type { Spec, SpecEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
 import type { Changes } from './changes.ts'
@@ -11,10 +12,10 @@ import type { Handoffs } from './handoff.ts'
 import type { Loads } from './loads.ts'
 import { memberNamed, type Peers } from './peers.ts'
 import type { Records } from './records.ts'
-import { seconds } from './waiting.ts'
-import { switchOf } from './show.ts'
+import { type StatusMap, switchOf } from './show.ts'
 import type { Statuses } from './statuses.ts'
 import type { Violins } from './violins.ts'
+import { changedMeanwhile, seconds } from './waiting.ts'
 
 export interface MovesParts {
   readonly records: Records
@@ -45,25 +46,29 @@ export class Moves {
     const deadline = AbortSignal.timeout(timeoutMs)
     entityOf(violins.findOwned(name).spec as Spec, what)
     const target = findHost(to, await loads.placementHosts())
+    let former: readonly HostId[] = []
     const violin = await changes.change(name, (spec) => {
-      this.#check(entityOf(spec, what), target)
+      const entity = entityOf(spec, what)
+      this.#check(entity, target)
+      former = entity.hosts
       return withMove(spec, what, target.id)
     })
     yield { kind: 'step', text: `version ${violin.version} is signed and stored` }
-    const hosts = namedHosts(violin.spec as Spec)
     yield* changes.tell(violin)
     const where = peers.nameOf(target.id)
-    if (entityOf(violin.spec as Spec, what).stopped === true) {
+    const moved = entityOf(violin.spec as Spec, what)
+    if (moved.stopped === true) {
       yield {
         kind: 'done',
         text: `${what} is stopped: it starts on ${where} (violin start ${violin.name}/${what})`
       }
       return
     }
-    for await (const said of statuses.follow(hosts, violin.id, deadline)) {
-      changes.mustCount(violin)
-      const runsOn = (host: HostId): boolean =>
-        said.get(host)?.entities.some((one) => one.name === what && one.state === 'running') === true
+    const mayRun = [...new Set([...moved.hosts, ...former])].filter((host) => host !== target.id)
+    const hosts = [...new Set([target.id, ...mayRun, ...namedHosts(violin.spec as Spec)])]
+    let said: StatusMap = new Map()
+    for await (said of statuses.follow(hosts, violin.id, deadline)) {
+      this.#mustStand(violin, what, target.id)
       const own = said.get(target.id)?.entities.find((one) => one.name === what)
       if (own?.state === 'failed' && !own.again)
         throw new ViolinError(
@@ -71,16 +76,35 @@ export class Moves {
           `${what} did not start on ${where}: ${own.reason}`,
           `it stays where it was: violin show ${violin.name}`
         )
-      const elsewhere = hosts.some((host) => host !== target.id && runsOn(host))
-      if (said.size < hosts.length || !runsOn(target.id) || elsewhere) continue
-      yield { kind: 'done', text: `${what} runs on ${where} (${took(startedAt)}), and nowhere else` }
+      if (said.size < hosts.length || runnersOf(what, said).join() !== target.id) continue
+      const silent = this.#named(mayRun.filter((host) => said.get(host) === null && !peers.isGone(host)))
+      const only = silent === '' ? 'and nowhere else' : `and on no other that answers (${silent} may run it)`
+      yield { kind: 'done', text: `${what} runs on ${where} (${took(startedAt)}), ${only}` }
       return
     }
-    throw new ViolinError(
-      'timeout',
-      `${what} does not run on ${where} after ${seconds(timeoutMs)}`,
-      `it goes on moving; see \`violin show ${violin.name}\``
-    )
+    const runners = runnersOf(what, said)
+    const copies = this.#named(runners.filter((host) => host !== target.id))
+    const unheard = this.#named(hosts.filter((host) => !said.has(host)))
+    const after = `after ${seconds(timeoutMs)}`
+    const open = runners.includes(target.id)
+      ? `${what} runs on ${where}, and ${after} ${copies === '' ? `nothing is heard of ${unheard}` : `still on ${copies}`}`
+      : said.get(target.id)
+        ? `${what} does not run on ${where} ${after}`
+        : `${where} does not answer ${after}: whether ${what} runs there is not known`
+    throw new ViolinError('timeout', open, `it goes on moving; see \`violin show ${violin.name}\``)
+  }
+
+  /** Throws ViolinError `refused` where a later version moves that entity elsewhere, stops it, or has it no more. */
+  #mustStand(violin: ViolinView, what: string, target: HostId): void {
+    this.#parts.changes.mustCount(violin)
+    const now = this.#parts.records.view.violins.get(violin.id)
+    const entity = now?.spec?.entities.find((one) => one.name === what)
+    if (now !== undefined && (entity?.hosts[0] !== target || entity.stopped === true))
+      throw changedMeanwhile(now)
+  }
+
+  #named(hosts: readonly HostId[]): string {
+    return hosts.map((host) => this.#parts.peers.nameOf(host)).join(', ')
   }
 
   #check(entity: SpecEntity, target: PlacementHost): void {
@@ -131,6 +155,12 @@ export class Moves {
     const done = await handoffs.at(active, violin.id, lan, target)
     return { active: peers.nameOf(done.active), term: done.term }
   }
+}
+
+function runnersOf(what: string, said: StatusMap): HostId[] {
+  return [...said].flatMap(([host, status]) =>
+    status?.entities.some(({ name, state }) => name === what && state === 'running') === true ? [host] : []
+  )
 }
 
 function took(startedAt: number): string {

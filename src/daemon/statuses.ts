@@ -78,7 +78,10 @@ export class Statuses {
     return new Map(rows)
   }
 
-  /** Follows what hosts run: all that is known at once, then again at every change, until the signal aborts. */
+  /**
+   * Follows what hosts run: all that is known at once, then again at every change, also of its record, until the signal
+   * aborts.
+   */
   async *follow(
     hosts: readonly HostId[],
     violin: ViolinId,
@@ -102,6 +105,10 @@ export class Statuses {
     }
     const loops = hosts.map(one)
     either.addEventListener('abort', () => news.resolve(), { once: true })
+    // What is waited for may not be wanted any more, whether its hosts answer or not.
+    const unlisten = this.#records.onChange((changed) => {
+      if (changed.some(({ kind, key }) => kind === 'violin' && key === violin)) news.resolve()
+    })
     try {
       while (!either.aborted) {
         await news.promise
@@ -109,6 +116,7 @@ export class Statuses {
         if (!either.aborted) yield new Map(statuses)
       }
     } finally {
+      unlisten()
       over.abort()
       await Promise.all(loops)
     }

@@ -131,7 +131,9 @@ export class Waiting {
       // The record may have changed since.
       const now = this.#records.view.violins.get(violin.id)
       const reached = now === undefined ? 'gone' : stateOf(now, statuses)
-      if (reached === state) return { state: reached }
+      // Who has not been heard yet may run it.
+      if (reached === state && (state === 'running' || statuses.size === hosts.length))
+        return { state: reached }
       if (now === undefined || (now.spec === null && state === 'running'))
         throw new ViolinError(
           'unknown-violin',
@@ -149,7 +151,9 @@ export class Waiting {
 }
 
 /** Another version counts than the one that was signed here: of this host, or of another with its owner's key. */
-export function changedMeanwhile({ name, version }: ViolinView): ViolinError {
+export function changedMeanwhile({ name, version, spec }: ViolinView): ViolinError {
+  if (spec === null)
+    return new ViolinError('refused', `${name} was deleted meanwhile`, 'see what there is: violin list')
   return new ViolinError(
     'refused',
     `${name} was changed again meanwhile (version ${version})`,

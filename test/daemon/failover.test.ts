@@ -1,26 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { publishHost } from '#daemon/host.ts'
-import type { Topology } from '#core/spec.ts'
-import { collect, meshOf, oneLan, type TestHost, until } from './hosts.ts'
-
-/** One entity that is not pinned. */
-function free(name: string): Topology {
-  const topology = oneLan(name, ['a'])
-  const entities = topology.entities.map(
-    ({ name: one, kind, driver, image, memoryMiB, nics, env, files }) => ({
-      name: one,
-      kind,
-      driver,
-      image,
-      memoryMiB,
-      nics,
-      env,
-      files
-    })
-  )
-  return { ...topology, entities }
-}
+import { collect, free, meshOf, type TestHost, until } from './hosts.ts'
 
 /** The hosts whose slices were told to run an entity. */
 function runners(hosts: readonly TestHost[]): string[] {

@@ -245,3 +245,21 @@ export function oneLan(name: string, on: readonly string[]): Topology {
   }))
   return { name, lans: [{ name: 'lan1', subnet: '10.1.0.0/24', vswitch: [] }], entities }
 }
+
+/** A topology of one vLAN with one entity that is not pinned. */
+export function free(name: string): Topology {
+  const topology = oneLan(name, ['a'])
+  const entities = topology.entities.map(
+    ({ name: one, kind, driver, image, memoryMiB, nics, env, files }) => ({
+      name: one,
+      kind,
+      driver,
+      image,
+      memoryMiB,
+      nics,
+      env,
+      files
+    })
+  )
+  return { ...topology, entities }
+}
