@@ -178,8 +178,8 @@ export interface Show {
   readonly version: number
   /** End of the record, which its owner's daemon renews: ISO 8601. */
   readonly expiresAt: string
-  /** Other bodies that were signed for this version and lost; when, and on whose host. */
-  readonly signedTwice: readonly { readonly owner: string; readonly at: string }[]
+  /** A version that was signed on this host and that this one was made without, and what to do; null: there is none. */
+  readonly lost: string | null
   readonly lans: readonly ShowLan[]
   readonly entities: readonly ShowEntity[]
   readonly jetways: readonly ShowJetway[]

@@ -9,6 +9,7 @@ import { type Change, planChanges } from '#core/plan.ts'
 import { namedHosts } from '#core/reconcile.ts'
 import { type ViolinBody, violinIdOf } from '#core/records/bodies.ts'
 import { maxLifeMs, maxVersion } from '#core/records/record.ts'
+import { isMadeUpon, signingOf, upon } from '#core/records/upon.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import { resolveTopology } from '#core/resolve.ts'
 import { same } from '#core/same.ts'
@@ -127,25 +128,31 @@ export class Changes {
       for (;;) {
         const before = this.#violins.findOwned(name)
         const spec = await edit(before.spec as Spec, before)
-        if (same(before.spec, spec)) return before
+        if (same(before.spec, spec)) return this.#settled(before)
         if (this.#stands(before)) return this.#publish(before, { spec, ended: null })
       }
     })
   }
 
   /**
-   * Throws ViolinError `refused` where another host with this owner's key signed the same version, and that one counts,
-   * or where the VIOLIN was deleted since.
+   * Throws ViolinError `refused` where what stands was not made upon this version: it was signed elsewhere with this
+   * owner's key; or where the VIOLIN was deleted since.
    */
   mustCount({ id, record }: ViolinView): void {
     const now = this.#records.view.violins.get(id)
     if (now === undefined || now.record.hash === record.hash) return
-    if (now.version === record.version || now.spec === null) throw changedMeanwhile(now)
+    if (now.spec === null || !isMadeUpon(now.record, signingOf(record))) throw changedMeanwhile(now)
   }
 
   /** Whether what was read still stands: another host with this owner's key may have signed since. */
   #stands({ id, record }: ViolinView): boolean {
     return this.#records.view.violins.get(id)?.record.hash === record.hash
+  }
+
+  /** What stands is what the operator wants: what was signed here and lost to it is not told any more. */
+  #settled(violin: ViolinView): ViolinView {
+    this.#records.signings.settle(violin)
+    return violin
   }
 
   /** Plans and signs. */
@@ -155,7 +162,7 @@ export class Changes {
         const planned = await this.#planned(topology)
         const { before } = planned
         const spec = before === null ? planned.spec : await this.#triedAgain(before, planned.spec)
-        if (before !== null && same(before.spec, spec)) return { planned, violin: before }
+        if (before !== null && same(before.spec, spec)) return { planned, violin: this.#settled(before) }
         if (before === null ? this.#before(topology.name) === null : this.#stands(before))
           return { planned, violin: await this.#publish(before, { spec, ended: null }) }
       }
@@ -304,7 +311,11 @@ export class Changes {
         version: Math.min(version, maxVersion),
         issuedAt: now,
         expiresAt: Math.min(now + maxLifeMs.violin, ownerChain.endsAt) as WallTime,
-        body: { founding, ...content } as ViolinBody,
+        body: {
+          founding,
+          ...content,
+          ...(before === null ? {} : { upon: upon(before.record) })
+        } as ViolinBody,
         chain: ownerChain
       },
       identity.owner

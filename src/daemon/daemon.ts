@@ -12,7 +12,7 @@ import { imagesOf } from './build.ts'
 import { Attachments } from './attachments.ts'
 import { Departure } from './departure.ts'
 import { Doors } from './doors/doors.ts'
-import { Journal } from './events.ts'
+import { Journal, type Subject } from './events.ts'
 import { Holders } from './holders.ts'
 import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
@@ -75,7 +75,8 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const settings = await Settings.of(dir, host.memoryMiB)
   const { log } = options
   if (mended !== null) journal.note('store-mended', null, `${mended}; neighbours give the rest`)
-  const tell = (kind: string, text: string): void => journal.note(kind, null, text)
+  const tell = (kind: string, text: string, violin: Subject | null = null): void =>
+    journal.note(kind, violin, text)
   const open = await openSecrets(dir)
   if (open !== null) {
     const text = `${open.what}: ${open.remedy}`

@@ -204,7 +204,7 @@ export class Pointers {
       entities: [],
       jetways: [],
       offers: [],
-      signedTwice: [],
+      lost: null,
       stale: silent
     }
   }

@@ -7,8 +7,10 @@ import type { Store } from '#store/contract.ts'
 
 const section = 'records'
 
-/** A record to be kept, or (null) dropped. */
+/** A record, or what this host signed of a VIOLIN, to be kept, or (null) dropped. */
 export interface RecordChange {
+  /** Where it is no record. */
+  readonly section?: 'signed'
   readonly key: string
   readonly value: Uint8Array | null
 }
@@ -17,7 +19,7 @@ export class RecordStore {
   readonly #store: Store
   readonly #tell: (kind: string, text: string) => void
   #failed = false
-  /** What could not be written yet, by its key. */
+  /** What could not be written yet, by its key: those of the two sections differ. */
   readonly #unwritten = new Map<string, RecordChange>()
 
   /** `tell`: what people should know of a store that fails, or works again. */
@@ -30,14 +32,22 @@ export class RecordStore {
     return this.#store.entries(section)
   }
 
+  /** What this host signed last, by VIOLIN. */
+  signed(): readonly { readonly key: string; readonly value: Uint8Array }[] {
+    return this.#store.entries('signed')
+  }
+
   get(key: string): Uint8Array | null {
     return this.#store.get(section, key)
   }
 
-  /** Writes this or nothing: resolved, it survives power loss. Rejects where it cannot be written. */
-  async promise(change: RecordChange): Promise<void> {
+  /** Writes all of this or nothing: resolved, it survives power loss. Rejects where it cannot be written. */
+  async promise(changes: readonly RecordChange[]): Promise<void> {
     try {
-      await this.#store.write([{ section, ...change }], { sync: true })
+      await this.#store.write(
+        changes.map((change) => ({ section, ...change })),
+        { sync: true }
+      )
     } catch (error: unknown) {
       this.#tellFailed(error)
       throw error

@@ -16,7 +16,6 @@ import {
   type Draft,
   type Scope,
   type SignedRecord,
-  type ViolinRecord,
   maxRecordBytes,
   maxVersion,
   sealRecord
@@ -35,10 +34,11 @@ import { type View, view } from '#core/records/view.ts'
 import type { Mesh, Verdict } from '#mesh/contract.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto } from './crypto.ts'
-import { Doubles } from './doubles.ts'
 import { Awaited } from './awaited.ts'
+import type { Subject } from './events.ts'
 import { RecordStore, storeKey } from './record-store.ts'
 import { Seats } from './seats.ts'
+import { sayLost, Signings } from './signings.ts'
 
 /** A neighbour drawn at random is asked this often: what gossip lost is late by about this much. */
 const repairEveryMs = 3_000
@@ -59,20 +59,20 @@ export interface RecordsOptions {
   /** This host's clock; default: the machine's. */
   readonly wallNow?: () => WallTime
   /** What people should know. */
-  readonly tell: (kind: string, text: string) => void
+  readonly tell: (kind: string, text: string, violin?: Subject) => void
   readonly log: (message: string, fields: Record<string, unknown>) => void
 }
 
 export class Records {
   readonly set: RecordSet
   readonly seats: Seats
+  readonly signings: Signings
   readonly #self: HostId
   readonly #wallNow: () => WallTime
   readonly #store: RecordStore
   readonly #log: RecordsOptions['log']
   readonly #tell: RecordsOptions['tell']
   readonly #clock = new ClockWatch()
-  readonly #doubles = new Doubles()
   readonly #awaited = new Awaited()
   /** What was last told of the clock. */
   #toldClock = false
@@ -104,6 +104,13 @@ export class Records {
     this.#store = new RecordStore(options.store, options.tell)
     this.#log = options.log
     this.#tell = options.tell
+    this.signings = new Signings({
+      self: options.self,
+      entries: this.#store.signed(),
+      write: (changes) => void this.#store.write(changes, false),
+      tell: (violin, lost) =>
+        this.#tell('version-lost', sayLost(lost, this.#nameOf(lost.standing.host)), violin)
+    })
     const over: string[] = []
     for (const { key, value } of this.#store.entries()) {
       const merged = this.set.merge(value, this.now)
@@ -129,6 +136,10 @@ export class Records {
       gone.map(({ key }) => ({ key, value: null })),
       false
     )
+    for (const violin of this.signings.violins()) {
+      if (this.set.holds(violin)) this.#compare(violin)
+      else if (!over.some((key) => key.endsWith(violin))) this.signings.forget(violin)
+    }
   }
 
   get now(): WallTime {
@@ -207,9 +218,20 @@ export class Records {
     // An owner's or an admin's word counts once it is kept; what a host says of itself it can say again.
     if (draft.kind === 'violin' || draft.kind === 'revocation') {
       this.#taken(draft, this.set.fork().merge(record.bytes, this.now))
-      await this.#store.promise({ key: storeKey(record), value: record.bytes })
+      const change = { key: storeKey(record), value: record.bytes }
+      await this.#store.promise(
+        record.kind === 'violin' ? [change, this.signings.changeFor(record)] : [change]
+      )
     }
-    const { removed } = this.#taken(draft, this.set.merge(record.bytes, this.now))
+    const merged = this.set.merge(record.bytes, this.now)
+    if (record.kind === 'violin' && merged.reason === 'not-newer') {
+      // Another that beats it came while it was written, and is written after it.
+      this.signings.signed(record)
+      this.#compare(record.key as ViolinId)
+      return record
+    }
+    const { removed } = this.#taken(draft, merged)
+    if (record.kind === 'violin') this.signings.signed(record)
     await this.#changed([record], removed, true)
     await this.#spread(record)
     return record
@@ -236,14 +258,6 @@ export class Records {
       `this host's own ${kind} record stands in version ${maxVersion}, above which there is none`,
       'somebody else signed with its key: have it revoked (violin revoke), and join in a new folder'
     )
-  }
-
-  /** Bodies that owners signed for the version that stands, and that lost: two keys, or one key on two machines. */
-  signedTwice(violin: ViolinId): readonly ViolinRecord[] {
-    const seen = this.view.violins.get(violin)
-    if (seen === undefined) return []
-    const own = this.#doubles.besides(seen.record)
-    return [...seen.signedTwice.filter(({ hash }) => !own.some((one) => one.hash === hash)), ...own]
   }
 
   /**
@@ -292,7 +306,7 @@ export class Records {
 
   /** Drops all of a VIOLIN: it is over, or no longer this host's business. */
   async forget(violin: ViolinId): Promise<void> {
-    this.#doubles.forget(violin)
+    this.signings.forget(violin)
     await this.#changed([], this.set.forget(violin), false)
   }
 
@@ -370,19 +384,17 @@ export class Records {
   }
 
   #wants(record: SignedRecord): boolean {
-    if (record.kind === 'violin') this.#lookForDouble(record)
     return wantsRecord(this.set, this.#self, record)
   }
 
-  /** One owner key signed two bodies for one version: only one can be kept, so people are told of the other. */
-  #lookForDouble(record: ViolinRecord): void {
-    const violin = record.key as ViolinId
-    const standing = this.set.get('violin', record.author, violin)
-    if (!this.#doubles.look(standing, record)) return
-    this.#tell(
-      'signed-twice',
-      `version ${record.version} of ${standing?.body.spec?.name ?? violin.slice(0, 12)} was signed twice with one owner key: the lower hash stands`
-    )
+  /** Tells once where what this host signed does not count any more. */
+  #compare(violin: ViolinId): void {
+    const seen = this.view.violins.get(violin)
+    if (seen !== undefined) this.signings.look(seen)
+  }
+
+  #nameOf(host: HostId): string {
+    return this.view.members.get(host)?.body.name ?? host
   }
 
   /** Who hears the messages that travel beside the records on the mesh's topic. */
@@ -413,7 +425,13 @@ export class Records {
       const isOut = cut.body.key === record.author || this.view.revoked.has(record.author)
       this.#awaited.cut(record.key as ViolinId, hosts.length > 0 && !isOut, steady())
     }
-    for (const { kind, key } of accepted) if (kind === 'violin') this.#awaited.came(key as ViolinId)
+    const versions = new Set(
+      accepted.flatMap(({ kind, key }) => (kind === 'violin' ? [key as ViolinId] : []))
+    )
+    for (const violin of versions) {
+      this.#awaited.came(violin)
+      this.#compare(violin)
+    }
     // Versions that are kept aside are not to come back as news after a restart.
     const kept = new Set([...accepted, ...this.set.dropped].map(storeKey))
     const writes = [

@@ -20,6 +20,7 @@ import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
 import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
 import { hostsOfOwner } from '#core/records/owners.ts'
 import { maxLifeMs, maxVersion, type ViolinRecord } from '#core/records/record.ts'
+import { upon } from '#core/records/upon.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -143,7 +144,8 @@ export class Renewal {
         const next = records.nextVersion('violin', identity.owner.publicKey, violin)
         // An end beats every version, whatever its own.
         const version = record.body.ended === null ? next : Math.min(next, maxVersion)
-        const draft = { kind: 'violin', version, issuedAt: now, expiresAt, body: record.body } as const
+        const body = { ...record.body, upon: upon(record) }
+        const draft = { kind: 'violin', version, issuedAt: now, expiresAt, body } as const
         await records.publish({ ...draft, chain: host.ownerChain }, identity.owner)
         journal.note('signed-anew', subject, `its record lasts until ${new Date(expiresAt).toISOString()}`)
       } else if (record.body.ended === null) {
@@ -173,7 +175,8 @@ export class Renewal {
     if (rank > 0) await setTimeout(rank * resignTurnMs, null, { ref: false })
     if (!isCut() || placeOf(host, records) === 'revoked') return
     const { now } = records
-    const draft = { kind: 'violin', version: record.version + 1, issuedAt: now, body: record.body } as const
+    const body = { ...record.body, upon: upon(record) }
+    const draft = { kind: 'violin', version: record.version + 1, issuedAt: now, body } as const
     const expiresAt = Math.min(now + maxLifeMs.violin, host.ownerChain.endsAt) as WallTime
     try {
       await records.publish({ ...draft, expiresAt, chain: host.ownerChain }, owner)

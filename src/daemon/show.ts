@@ -3,6 +3,7 @@ import { macOf } from '#core/derive.ts'
 import { expectedEntities, isAttached, openJetways } from '#core/doors.ts'
 import type { HostId } from '#core/ids.ts'
 import { formatLink } from '#core/link.ts'
+import type { Lost } from '#core/records/upon.ts'
 import type { ViolinView } from '#core/records/view.ts'
 import type { MacOf } from '#core/routing/dnsmasq.ts'
 import { servicePaths } from '#core/routing/paths.ts'
@@ -11,6 +12,7 @@ import type { Jetway, Spec, SpecEntity, SpecLan } from '#core/spec.ts'
 import type { EntityConfig, Show, ShowEntity, ShowJetway, ShowLan, ViolinState } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { EntityStatus } from '#slice/contract.ts'
+import { sayLost } from './signings.ts'
 import type { HostStatus } from './statuses.ts'
 
 export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
@@ -18,12 +20,16 @@ export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
 /** Why a host is none any more. */
 export type Gone = 'left' | 'shut out'
 
-/** Puts together what `violin show` tells. `nameOf` names hosts for people; who is gone is not waited for. */
+/**
+ * Puts together what `violin show` tells. `nameOf` names hosts for people; who is gone is not waited for. `lost`: what was
+ * signed here and does not count.
+ */
 export function showOf(
   violin: ViolinView,
   statuses: StatusMap,
   nameOf: (host: HostId) => string,
-  goneOf: (host: HostId) => Gone | null
+  goneOf: (host: HostId) => Gone | null,
+  lost: Lost | null = null
 ): Show {
   const { spec } = violin
   const entities = (spec?.entities ?? [])
@@ -47,10 +53,7 @@ export function showOf(
     state: stateOf(violin, statuses),
     version: violin.version,
     expiresAt: new Date(violin.record.endsAt).toISOString(),
-    signedTwice: violin.signedTwice.map(({ chain, issuedAt }) => ({
-      owner: chain?.host === undefined || chain.host === null ? '' : nameOf(chain.host),
-      at: new Date(issuedAt).toISOString()
-    })),
+    lost: lost === null ? null : sayLost(lost, nameOf(lost.standing.host)),
     lans,
     entities,
     jetways: (spec?.entities ?? []).flatMap((entity) => showJetway(violin, entity, statuses, nameOf)),

@@ -142,8 +142,8 @@ export class Violins {
     const statuses = await this.statusesOf(violin)
     const gone = (host: HostId): Gone | null =>
       this.#peers.stateOf(host) === 'left' ? 'left' : this.#peers.isShutOut(host) ? 'shut out' : null
-    const signedTwice = this.#records.signedTwice(violin.id)
-    const shown = showOf({ ...violin, signedTwice }, statuses, (host) => this.#peers.nameOf(host), gone)
+    const lost = this.#records.signings.lost(violin)
+    const shown = showOf(violin, statuses, (host) => this.#peers.nameOf(host), gone, lost)
     return this.#isGuestHere(violin)
       ? asSeenByGuest(shown, this.#peers.nameOf(this.#host.identity.id))
       : shown

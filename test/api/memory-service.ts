@@ -287,7 +287,7 @@ function showOf(topology: Topology): Show {
     state: 'running',
     version: 1,
     expiresAt: '2027-11-25T00:00:00.000Z',
-    signedTwice: [],
+    lost: null,
     lans: topology.lans.map(({ name, subnet, ipv6 }) => ({
       name,
       subnet: subnet ?? null,

@@ -8,7 +8,7 @@ import { join as joinPath } from 'node:path'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { Topology, TopologyEntity } from '#core/spec.ts'
 import type { Progress } from '#api/contract.ts'
-import { Journal } from '#daemon/events.ts'
+import { Journal, type Subject } from '#daemon/events.ts'
 import { found, join } from '#daemon/founding.ts'
 import { Doors } from '#daemon/doors/doors.ts'
 import { hostOf, publishHost, type Host } from '#daemon/host.ts'
@@ -148,7 +148,8 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   const host = await hostOf(dir, identity)
   const store = undo.adopt(await openStore(joinPath(dir, 'store')), (one) => one.close())
   const journal = new Journal()
-  const tell = (kind: string, text: string): void => journal.note(kind, null, text)
+  const tell = (kind: string, text: string, violin: Subject | null = null): void =>
+    journal.note(kind, violin, text)
   const log = quiet
   const records = undo.adopt(
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ownerChain } from '#core/admission/chain.ts'
 import type { HostId, WallTime } from '#core/ids.ts'
+import type { Founding } from '#core/records/bodies.ts'
 import { ViolinError } from '#core/errors.ts'
 import { authorBurst } from '#core/records/budget.ts'
 import { type Draft, type SignedRecord, maxVersion } from '#core/records/record.ts'
+import type { ViolinView } from '#core/records/view.ts'
 import { Records } from '#daemon/records.ts'
 import type { Store } from '#store/contract.ts'
 import { memoryStore } from '#store/memory.ts'
 import {
   type TestHost,
+  crypto,
   dayMs,
   founder,
   hourMs,
@@ -180,33 +184,73 @@ test('a host restored from an old backup speaks above what others hold of it', a
   assert.ok(hostRecord(first, {}, { version: 3 }).version < spoken.version)
 })
 
-test('one owner key on two machines: one of two bodies stands everywhere, and both sides know of both', async () => {
-  const network = new PlayedNetwork()
-  const [left, right] = [new Node(first, network), new Node(others[0] as TestHost, network)]
-  const founding = freshFounding(first.owner.publicKey)
-  const publish = (node: Node, name: string): Promise<SignedRecord> => {
-    const now = Math.floor(node.records.now) as WallTime
-    const spec = specOn([idOf(first), idOf(others[0] as TestHost)], name)
-    const body = { founding, spec, ended: null }
-    const times = { version: 1, issuedAt: now, expiresAt: (now + dayMs) as WallTime }
-    return node.records.publish({ kind: 'violin', ...times, body, chain: first.ownerChain }, first.owner)
+/** A host on which the owner key of `first` lies, too, changes a VIOLIN of that owner. */
+function change(node: Node, founding: Founding, name: string, version = 1): Promise<SignedRecord> {
+  const now = Math.floor(node.records.now) as WallTime
+  const spec = specOn([idOf(first), idOf(others[0] as TestHost)], name)
+  const until = (now + dayMs) as WallTime
+  const { chain, signer } = node.host
+  const draft: Draft = {
+    ...{ kind: 'violin', version, issuedAt: now, expiresAt: until },
+    body: { founding, spec, ended: null },
+    chain: ownerChain(chain, signer, first.owner.publicKey, until, crypto)
   }
-  const bodies = [await publish(left, 'laptop'), await publish(right, 'copied')]
+  return node.records.publish(draft, first.owner)
+}
+
+test('one owner key on two machines: one of two bodies stands everywhere, and who signed the other is told once', async () => {
+  const network = new PlayedNetwork()
+  const stores = [memoryStore(), memoryStore()]
+  const nodes = [first, others[0] as TestHost].map((host, place) => new Node(host, network, stores[place]))
+  const [left, right] = nodes as [Node, Node]
+  const founding = freshFounding(first.owner.publicKey)
+  const bodies = [await change(left, founding, 'laptop'), await change(right, founding, 'copied')]
   const violin = violinId(founding)
   await left.records.exchange(idOf(right.host), [violin], AbortSignal.timeout(10_000))
   const standing = bodies.map(({ hash }) => hash).toSorted()[0]
-  for (const node of [left, right]) assert.equal(node.records.view.violins.get(violin)?.record.hash, standing)
-  const told = [left, right].filter((node) => node.told.includes('signed-twice'))
-  assert.equal(told.length, 2)
-  for (const node of told) {
-    const lost = node.records.signedTwice(violin)
-    assert.deepEqual(
-      lost.map(({ hash }) => hash),
-      bodies.map(({ hash }) => hash).filter((hash) => hash !== standing)
-    )
+  const viewOf = (node: Node): ViolinView => node.records.view.violins.get(violin) as ViolinView
+  for (const node of nodes) assert.equal(viewOf(node).record.hash, standing)
+  const [winner, loser] = bodies[0]?.hash === standing ? [0, 1] : [1, 0]
+  const lost = (nodes[loser] as Node).told.filter((kind) => kind === 'version-lost')
+  assert.equal(lost.length, 1)
+  assert.ok(!(nodes[winner] as Node).told.includes('version-lost'))
+  const again = new Node((nodes[loser] as Node).host, new PlayedNetwork(), stores[loser])
+  assert.ok(!again.told.includes('version-lost'), 'it was told before the restart')
+  const known = again.records.signings.lost(viewOf(again))
+  assert.deepEqual([known?.version, known?.standing.hash], [1, standing])
+  again.records.signings.settle(viewOf(again))
+  assert.equal(again.records.signings.lost(viewOf(again)), null)
+})
+
+test('a version that is beaten while it is written does not stand, and that is told', async () => {
+  const network = new PlayedNetwork()
+  const store = memoryStore()
+  const gate = Promise.withResolvers<void>()
+  let isHeld = false
+  const slow: Store = {
+    get: (section, key) => store.get(section, key),
+    entries: (section) => store.entries(section),
+    close: () => store.close(),
+    async write(changes, options) {
+      const waits = isHeld
+      isHeld = false
+      if (waits) await gate.promise
+      await store.write(changes, options)
+    }
   }
-  await told[0]?.records.forget(violin)
-  assert.deepEqual(told[0]?.records.signedTwice(violin), [])
+  const held = new Node(first, network, slow)
+  const other = new Node(others[0] as TestHost, network)
+  const founding = freshFounding(first.owner.publicKey)
+  const violin = violinId(founding)
+  const rival = await change(other, founding, 'rival', 2)
+  isHeld = true
+  const writing = change(held, founding, 'slow', 1)
+  await other.records.exchange(idOf(held.host), [violin], AbortSignal.timeout(10_000))
+  assert.equal(held.records.view.violins.get(violin)?.record.hash, rival.hash)
+  gate.resolve()
+  await writing
+  assert.equal(held.records.view.violins.get(violin)?.record.hash, rival.hash)
+  assert.ok(held.told.includes('version-lost'))
 })
 
 test('a counter that ran to its end is refused with what to do, and a VIOLIN can still be ended', async () => {

@@ -60,10 +60,7 @@ function showText(shown: Show): string {
     shown.stale.length === 0
       ? ''
       : `no answer from ${shown.stale.join(', ')}: what only they know is not shown\n`
-  const twice = shown.signedTwice.map(
-    ({ owner, at }) =>
-      `signed twice: version ${shown.version} was also signed by ${owner}, at ${at}; that one lost\n`
-  )
+  const lost = shown.lost === null ? '' : `${shown.lost}\n`
   const lans = table(
     ['vlan', 'subnet', 'vswitch', 'standby', 'term', 'ports'],
     shown.lans.map(({ name, subnet, ipv6, vswitch, ports }) => [
@@ -108,5 +105,5 @@ function showText(shown: Show): string {
   if (shown.lans.length === 0 && shown.entities.length === 0)
     return `${title}on ${shown.hosts.join(', ')}; what is in it is known there only\n${stale}`
   const doors = shown.jetways.length === 0 ? [] : ['\n', jetways]
-  return [title, ...twice, stale, '\n', lans, '\n', entities, ...doors, ...guests, ...reasons].join('')
+  return [title, lost, stale, '\n', lans, '\n', entities, ...doors, ...guests, ...reasons].join('')
 }

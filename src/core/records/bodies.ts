@@ -5,7 +5,7 @@
 import { type Link, linksFromWire, linksToWire, readKey } from '../admission/link.ts'
 import { hostIdOf, keyBytes, publicKeyOf } from '../admission/host-id.ts'
 import { ascii, hex, unhex } from '../derive.ts'
-import type { Crypto, HostId, PublicKey, ViolinId } from '../ids.ts'
+import type { Crypto, HostId, PublicKey, ViolinId, WallTime } from '../ids.ts'
 import type { Spec } from '../spec.ts'
 import {
   Malformed,
@@ -75,10 +75,18 @@ export interface Ended {
   readonly hosts: readonly HostId[]
 }
 
+/** A host that signed a version before this one, and the date of its last (upon.ts). */
+export interface Upon {
+  readonly host: HostId
+  readonly at: WallTime
+}
+
 /** The whole wanted topology, or its end. */
-export type ViolinBody =
-  | { readonly founding: Founding; readonly spec: Spec; readonly ended: null }
-  | { readonly founding: Founding; readonly spec: null; readonly ended: Ended }
+export type ViolinBody = {
+  readonly founding: Founding
+  /** What it was made upon, the latest first; the first version has none. */
+  readonly upon?: readonly Upon[]
+} & ({ readonly spec: Spec; readonly ended: null } | { readonly spec: null; readonly ended: Ended })
 
 export type RunState = 'pending' | 'booting' | 'running' | 'stopped' | 'failed' | 'refused'
 
@@ -130,6 +138,8 @@ export const bodyLimits = {
   versions: 8,
   coordinate: 8,
   owners: 4,
+  /** Hosts on which a VIOLIN's versions were signed, such as the laptops of its owner. */
+  upon: 8,
   nonce: 16,
   /** Characters of a reason; longer ones are cut by who writes them. */
   reason: 200,
@@ -178,7 +188,10 @@ const toWire: { readonly [K in RecordKind]: (body: Bodies[K]) => unknown } = {
   violin: (body) => ({
     founding: foundingToWire(body.founding),
     spec: body.spec === null ? null : specToWire(body.spec),
-    ended: body.ended === null ? null : { name: body.ended.name, hosts: hostsToWire(body.ended.hosts) }
+    ended: body.ended === null ? null : { name: body.ended.name, hosts: hostsToWire(body.ended.hosts) },
+    ...(body.upon === undefined || body.upon.length === 0
+      ? {}
+      : { upon: body.upon.map(({ host, at }) => [hostToWire(host), at]) })
   }),
   runs: (body) => ({
     violin: violinToWire(body.violin),
@@ -260,9 +273,14 @@ function isEmptyList(value: unknown): boolean {
 }
 
 function violinFromWire(value: unknown): ViolinBody {
-  const wire = readMap(value, 'violin', ['founding', 'spec', 'ended'])
+  const fields = ['founding', 'spec', 'ended'] as const
+  const isFirst = typeof value !== 'object' || value === null || !Object.hasOwn(value, 'upon')
+  const wire: Readonly<Record<(typeof fields)[number] | 'upon', unknown>> = isFirst
+    ? { ...readMap(value, 'violin', fields), upon: null }
+    : readMap(value, 'violin', [...fields, 'upon'])
   const founding = foundingFromWire(wire.founding)
-  if (wire.ended === null) return { founding, spec: specFromWire(wire.spec), ended: null }
+  const upon = isFirst ? {} : { upon: uponFromWire(wire.upon) }
+  if (wire.ended === null) return { founding, spec: specFromWire(wire.spec), ended: null, ...upon }
   if (wire.spec !== null) throw new Malformed('a violin that ended has no spec')
   const ended = readMap(wire.ended, 'ended', ['name', 'hosts'])
   return {
@@ -271,8 +289,21 @@ function violinFromWire(value: unknown): ViolinBody {
     ended: {
       name: readName(ended.name, 'name of the violin'),
       hosts: hostsFromWire(ended.hosts, 'hosts', specLimits.hosts)
-    }
+    },
+    ...upon
   }
+}
+
+function uponFromWire(value: unknown): readonly Upon[] {
+  const all = readList(value, 'upon', 1, bodyLimits.upon).map((one) => {
+    const [host, at] = readList(one, 'upon', 2, 2)
+    return {
+      host: hostIdOf(readKey(host, 'host')),
+      at: readInteger(at, 'date', 0, Number.MAX_SAFE_INTEGER) as WallTime
+    }
+  })
+  if (new Set(all.map(({ host }) => host)).size !== all.length) throw new Malformed('a host stands twice')
+  return all
 }
 
 function runsFromWire(value: unknown): RunsBody {

@@ -42,8 +42,6 @@ export interface ViolinView {
   readonly ownerHost: HostId
   /** The hosts on which that key lies, in an order that is the same everywhere; the one above where none says so. */
   readonly ownerHosts: readonly HostId[]
-  /** Other owners' bodies for the same version, which lost. */
-  readonly signedTwice: readonly ViolinRecord[]
   /** Who keeps its records: all hosts of owners who signed, and every host that the record names. */
   readonly holders: ReadonlySet<HostId>
 }
@@ -250,7 +248,7 @@ function domainSeen(id: ViolinId, tree: Tree, slots: Slots, hosts: Tree | null, 
  * keys lie.
  */
 export function settleViolin(id: ViolinId, records: readonly ViolinRecord[], owners: Owners): ViolinView {
-  const [record, ...others] = records.toSorted(byAuthority) as [ViolinRecord, ...ViolinRecord[]]
+  const [record] = records.toSorted(byAuthority) as [ViolinRecord]
   const { founding, spec, ended } = record.body
   const holders = new Set(records.map((one) => one.chain?.host as HostId))
   for (const { author } of records) for (const host of owners.get(author) ?? []) holders.add(host)
@@ -268,9 +266,6 @@ export function settleViolin(id: ViolinId, records: readonly ViolinRecord[], own
     owner: record.author,
     ownerHost,
     ownerHosts: ownerHosts.length === 0 ? [ownerHost] : ownerHosts,
-    signedTwice: others.filter(
-      (one) => one.version === record.version && one.body.ended === null && ended === null
-    ),
     holders
   }
 }
