@@ -17,7 +17,7 @@ export interface PlacementHost {
   readonly name: string
   /** Reachable now, neither draining nor left. */
   readonly available: boolean
-  /** Why it is not, for the person. */
+  /** Why it is not, for the person: what it is or does. */
   readonly unavailableWhy: string
   /** It left the mesh: what was there never runs there again. */
   readonly left: boolean
@@ -113,7 +113,7 @@ function placeEntity(
     if (objection !== null)
       throw new ViolinError(
         'no-placement',
-        `${entity.name} cannot run on ${wanted.name}: ${objection}`,
+        `${entity.name} cannot run on ${wanted.name}, which ${objection}`,
         'pin it elsewhere, or leave `on` out'
       )
     return take(room, 'pinned by the file')
@@ -123,14 +123,14 @@ function placeEntity(
     const stay = rooms.find((room) => room.host.id === host && objectionOf(entity, room) === null)
     if (stay === undefined) continue
     const objection = former === undefined ? 'is gone' : objectionOf(entity, former)
-    const lost = `${former?.host.name ?? 'its host'}: ${objection}; ${stay.host.name} is the next of its hosts`
+    const lost = `${former?.host.name ?? 'its host'} ${objection}; ${stay.host.name} is the next of its hosts`
     return take(stay, host === first ? 'stays where it is' : lost)
   }
   const best = bestFirst(entity, rooms, rank)[0]
   if (best === undefined) {
     const kept = stayAway()
     if (kept !== null) return kept
-    const reasons = rooms.map((room) => `${room.host.name}: ${objectionOf(entity, room)}`).join('; ')
+    const reasons = rooms.map((room) => `${room.host.name} ${objectionOf(entity, room)}`).join('; ')
     throw new ViolinError(
       'no-placement',
       `no host can run ${entity.name} (${reasons})`,
@@ -170,12 +170,12 @@ function bestFirst(
     )
 }
 
-/** Why a host cannot take one more entity; null when it can. */
+/** Why a host cannot take one more entity, as what it is, has or does; null when it can. */
 export function objectionTo(entity: Sized, host: PlacementHost): string | null {
   return objectionOf(entity, { host, freeMiB: host.freeMemoryMiB, load: host.load })
 }
 
-/** Why `room` cannot take `entity`; null when it can. */
+/** Why `room` cannot take `entity`, as what it is, has or does; null when it can. */
 function objectionOf(entity: Sized, room: Room): string | null {
   if (!room.host.available) return room.host.unavailableWhy
   if (!room.host.drivers.includes(entity.driver))
@@ -183,7 +183,7 @@ function objectionOf(entity: Sized, room: Room): string | null {
       ? 'makes no devices, for its daemon does not run as root'
       : `has no ${entity.driver} driver`
   if (room.freeMiB < memoryOf(entity))
-    return `${memoryOf(entity)} MiB wanted, ${Math.max(0, Math.floor(room.freeMiB))} free`
+    return `has ${Math.max(0, Math.floor(room.freeMiB))} MiB free, and ${memoryOf(entity)} are wanted`
   return null
 }
 

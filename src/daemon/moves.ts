@@ -108,14 +108,16 @@ export class Moves {
   }
 
   #check(entity: SpecEntity, target: PlacementHost): void {
-    const objection = entity.pinned
-      ? `the file pins it to ${this.#parts.peers.nameOf(entity.hosts[0] as HostId)}`
-      : objectionTo(entity, target)
-    if (objection === null) return
+    const { name, pinned, hosts } = entity
+    const objection = pinned ? null : objectionTo(entity, target)
+    if (!pinned && objection === null) return
+    const why = pinned
+      ? `: the file pins it to ${this.#parts.peers.nameOf(hosts[0] as HostId)}`
+      : `, which ${objection}`
     throw new ViolinError(
       'no-placement',
-      `${entity.name} cannot move to ${target.name}: ${objection}`,
-      entity.pinned ? 'change `on:` in the file and apply it' : 'choose another host'
+      `${name} cannot move to ${target.name}${why}`,
+      pinned ? 'change `on:` in the file and apply it' : 'choose another host'
     )
   }
 

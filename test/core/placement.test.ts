@@ -250,17 +250,17 @@ test('what cannot be placed is refused with the reason of every host', () => {
     () => place(wanted, hosts, null, rank),
     refusal(
       'no-placement',
-      /^no host can run x \(A: has no uml driver; B: 64 MiB wanted, 10 free; C: is draining\)$/
+      /^no host can run x \(A has no uml driver; B has 10 MiB free, and 64 are wanted; C is draining\)$/
     )
   )
   for (const [on, why] of [
     ['A', 'has no uml driver'],
-    ['B', '64 MiB wanted, 10 free'],
+    ['B', 'has 10 MiB free, and 64 are wanted'],
     ['C', 'is draining']
   ] as const)
     assert.throws(
       () => place(topology(lans, [entity('x', ['a'], { on })]), hosts, null, rank),
-      refusal('no-placement', new RegExp(`^x cannot run on ${on}: ${why}$`))
+      refusal('no-placement', new RegExp(`^x cannot run on ${on}, which ${why}$`))
     )
   // A namespace takes next to nothing.
   assert.deepEqual(

@@ -88,7 +88,7 @@ test('a plan tells who is away, and where what ran there goes', () => {
   const away = host('A', { available: false, unavailableWhy: 'does not answer' })
   const wanted = topology(lans, [entity('free', ['a']), entity('fixed', ['a'], { on: 'A' })])
   assert.deepEqual(told(plan(before, wanted, [away, host('B')])).slice(1), [
-    'restart entity free: moves: A: does not answer; B is the next of its hosts',
+    'restart entity free: moves: A does not answer; B is the next of its hosts',
     'keep entity fixed: unchanged, stays on A, which does not answer'
   ])
 })

@@ -9,7 +9,7 @@ import { publishHost } from '#daemon/host.ts'
 import { refuseOwner } from '#daemon/refusing.ts'
 import { hosts } from '#daemon/service.ts'
 import type { Slices } from '#daemon/slices/slices.ts'
-import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
+import { collect, free, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
 function departureOf(host: TestHost): Departure {
   return new Departure({
@@ -119,4 +119,13 @@ test('a host that is drained is not taken for one that is away by what is applie
     /vhost1 stays on princeton, which is being drained: .* waits there for `violin drain --off`/
   )
   assert.doesNotMatch(said, /when that is back/)
+  // Who asks for what it does not take now is told which host that is.
+  await assert.rejects(
+    collect(owner.changes.apply(oneLan('more', ['princeton']), true, 20_000)),
+    /^ViolinError: vhost1 cannot run on princeton, which is being drained$/
+  )
+  await assert.rejects(
+    collect(owner.changes.apply(free('more'), true, 20_000)),
+    /^ViolinError: no host can run vhost1 \(princeton is being drained\)$/
+  )
 })

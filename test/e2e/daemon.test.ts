@@ -104,7 +104,7 @@ test('an ordinary user runs a host, a slice and a virtual machine', async () => 
       topology.replace('name: net', 'name: door') + 'jetways:\n  out: { lan: lan1, on: mine, mode: nat }\n'
     refused(
       await second.run(as('apply', '-', '--timeout', '20s'), { input: door }),
-      /out cannot run on mine: makes no devices, for its daemon does not run as root; /
+      /out cannot run on mine, which makes no devices, for its daemon does not run as root; /
     )
     await run('delete', 'net', '--yes')
   } finally {
