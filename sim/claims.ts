@@ -198,12 +198,12 @@ export class Claims {
     if (watching === null || place === undefined || trunk?.up === true) return null
     const lostForMs = watching.liveness.lostForMs(host, now as Instant)
     if (lostForMs === null) return null
-    if (records.connections.connected.has(place)) {
-      if (watching.liveness.stateOf(host) !== 'dead') return null
-    } else if (now - (this.#triedAt.get(host) ?? -Infinity) >= redialMs) {
+    const isConnected = records.connections.connected.has(place)
+    if (!isConnected && now - (this.#triedAt.get(host) ?? -Infinity) >= redialMs) {
       this.#triedAt.set(host, now)
       records.connections.dial(place, () => {})
     }
+    if (watching.liveness.stateOf(host) !== 'dead') return null
     return Math.min(lostForMs, now - (trunk?.at ?? -Infinity))
   }
 

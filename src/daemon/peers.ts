@@ -146,21 +146,21 @@ export class Peers {
 
   /**
    * For how long this host has not heard that one itself, by libp2p: own evidence, no hearsay; null: it hears
-   * it. Of a host that was never connected the time runs from this daemon's start. Asking makes this host dial
-   * one that is not connected; a connection that is only quiet is no loss, unless its watchers hear nothing.
+   * it, or others do, to whom it objects that it is lost. Of a host that was never connected the time runs from this
+   * daemon's start. Asking makes this host dial one that is not connected.
    */
   lostForMs(host: HostId): number | null {
     const lostForMs = this.#watching.lostForMs(host)
     if (lostForMs === null) return null
-    if (this.isConnected(host)) return this.#watching.stateOf(host) === 'dead' ? lostForMs : null
     const now = performance.now()
-    if (now - (this.#triedAt.get(host) ?? -Infinity) >= retryMs && this.#records.view.members.has(host)) {
+    const isTried = this.isConnected(host) || now - (this.#triedAt.get(host) ?? -Infinity) < retryMs
+    if (!isTried && this.#records.view.members.has(host)) {
       this.#triedAt.set(host, now)
       this.reach(host).catch((error: unknown) =>
         this.#log('host not reached', { host, reason: errorData(error).message })
       )
     }
-    return lostForMs
+    return this.#watching.stateOf(host) === 'dead' ? lostForMs : null
   }
 
   async #dial(host: HostId): Promise<void> {

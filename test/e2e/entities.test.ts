@@ -94,6 +94,32 @@ test('when everything on its host is killed it comes up on the next, which keeps
   await answers()
 })
 
+test('a way that is cut between two of its hosts starts it nowhere else while others hear its host', async () => {
+  if ((await whereX()) !== 'p2') succeeded(await home.try(['migrate', 'net/x', '--to', 'p2']))
+  await inside(home, 'net/x', 'touch', '/tmp/mark')
+  const x = (await show(home, 'net')).entities.find(({ name }) => name === 'x')
+  const [runs, next] = [lab.host('p2'), lab.host(x?.hosts[1] as string)]
+  const third = lab.hosts.find((host) => host !== runs && host !== next) as LabHost
+  // Not over the way that is cut.
+  succeeded(await home.try(['migrate', 'net/lan1', '--to', third.name]))
+  const told = async (what: string): Promise<number> => (await next.violin('events')).split(what).length - 1
+  const [boots, doubts] = [await told('x is booting'), await told('p2 may be lost')]
+  const way = ['blackhole', `${runs.address}/32`]
+  succeeded(await next.run(['ip', 'route', 'replace', ...way]))
+  await until(
+    'it is missed there',
+    () => told('p2 may be lost'),
+    (times) => times > doubts
+  )
+  // Longer than the silence that would make its host lost.
+  const pings = home.try(['exec', 'net/w', '--', 'ping', '-i', '0.1', '-c', '120', '10.0.0.2'])
+  await pings.finally(() => next.run(['ip', 'route', 'del', ...way]))
+  assert.match(succeeded(await pings).stdout, / 0% packet loss/)
+  assert.equal(await told('x is booting'), boots)
+  assert.equal(await whereX(), 'p2')
+  await inside(home, 'net/x', 'cat', '/tmp/mark')
+})
+
 test('after a partition one of the two that run it goes on, and no ping is answered twice', async (t) => {
   if ((await whereX()) !== 'p2') succeeded(await home.try(['migrate', 'net/x', '--to', 'p2']))
   const lost = lab.host('p2')
