@@ -103,6 +103,10 @@ export class Liveness {
   /** Added to the silence that this host takes for a loss: it may be its own. */
   #patienceMs = 0
   #isolatedSince: Instant | null = null
+  /** Hosts that died to this one while it was isolated, until it is no more. */
+  readonly #diedAlone = new Set<HostId>()
+  /** While it was isolated it met one again: it was the lost one. */
+  #met = false
   /** Silence before this was this host's own. */
   #soundSince: Instant
   #holdsBack = false
@@ -283,6 +287,7 @@ export class Liveness {
   }
 
   #heard(host: HostId, now: Instant): void {
+    this.#met ||= this.isolated
     const watch = this.#watched.get(host)
     if (watch !== undefined) Object.assign(watch, { mutedUntil: 0, muteMs })
     const one = this.#cases.get(host)
@@ -313,12 +318,20 @@ export class Liveness {
     // One who lost all that it watched holds them dead in the end, and still hears nobody.
     else if (heard > lost) this.#isolatedSince = null
     this.#holdsBack = many && now - (this.#isolatedSince ?? now) < isolationMs
-    // Of those that are not heard again yet nothing is known.
-    if (was && !this.isolated) this.#soundSince = now
+    if (was && !this.isolated) this.#begunAgain(now)
     if (was !== this.isolated) this.#effects.push({ kind: 'isolated', isolated: this.isolated })
     const hearsAll = lost === 0 && heard === this.#watched.size
     this.#soundUntil = hearsAll ? earliest + freshMs : -Infinity
     return hearsAll
+  }
+
+  /** It is isolated no more: of those that are not heard again yet nothing is known, so they are accused anew. */
+  #begunAgain(now: Instant): void {
+    this.#soundSince = now
+    const doubted = this.#met ? this.#diedAlone : []
+    for (const host of doubted) if (this.#dead.has(host)) this.#live(host, 'this host was the lost one', now)
+    this.#diedAlone.clear()
+    this.#met = false
   }
 
   #accuse(host: HostId, now: Instant): void {
@@ -382,7 +395,8 @@ export class Liveness {
   /** Somebody says that this host is lost: it says that it is there, in an incarnation above all before. */
   #object(suspicion: Suspicion, way: Way): boolean {
     const { self, signer, root } = this.#with
-    if (!this.#counts(suspicion)) return false
+    // An accuser that is dead to this host may be there again.
+    if (!this.#counts(suspicion) && !this.#counts(suspicion, () => false)) return false
     const accusedOf = suspicion.refutation?.incarnation ?? 0
     if (this.#own !== null && this.#own.incarnation > accusedOf) {
       if (way.spread) this.#effects.push({ kind: 'publish', bytes: this.#own.bytes })
@@ -408,14 +422,16 @@ export class Liveness {
     }
     this.#live(host, 'it says that it is there', now)
     if (!way.spread) this.#passOn(host, refutation.bytes, [way.from])
+    // It may be back for a moment only, with nobody yet who passes on what it publishes.
+    else if (way.from === host) this.#effects.push({ kind: 'publish', bytes: refutation.bytes })
     return true
   }
 
   /** An accuser must be one of those who may watch the accused. */
-  #counts({ accuser, accused }: Suspicion): boolean {
+  #counts({ accuser, accused }: Suspicion, isOut = this.#isDead): boolean {
     const { ring, self } = this.#with
     if (accuser === self || accuser === accused || !ring.has(accused)) return false
-    return ring.nearest(accused, accusersPerSide, this.#isDead).includes(accuser)
+    return ring.nearest(accused, accusersPerSide, isOut).includes(accuser)
   }
 
   // What comes of it.
@@ -440,6 +456,7 @@ export class Liveness {
   #die(host: HostId, evidence: Suspicion, why: string, now: Instant): void {
     this.#cases.delete(host)
     this.#dead.set(host, evidence)
+    if (this.isolated) this.#diedAlone.add(host)
     if (this.#silenceMs(host, now) < listenMs) this.#justDied.set(host, now)
     this.#tellState(host, 'dead', why)
     this.#watchAnew(now)

@@ -131,6 +131,53 @@ test('the silence of a time in which a host was cut off, or stood still, is the 
   assert.ok(lostForMs() <= 2 * tickMs, `${lostForMs()}`)
 })
 
+test('two hosts without a way between them hear by a third that the other is back', () => {
+  const world = new Virtual(3)
+  const [one, other, third] = world.hosts as [VirtualHost, VirtualHost, VirtualHost]
+  const ends = new Set([one.id, other.id])
+  const isCut = (from: HostId, to: HostId): boolean => ends.has(from) && ends.has(to)
+  world.run(5_000)
+  world.reaches = (from, to) => !isCut(from, to)
+  world.run(30_000)
+  const views = (): string[] => [one.liveness.stateOf(other.id), other.liveness.stateOf(one.id)]
+  assert.ok(!views().includes('dead'))
+  world.reaches = (from, to) => !isCut(from, to) && from !== other.id && to !== other.id
+  world.run(30_000)
+  assert.equal(one.liveness.stateOf(other.id), 'dead')
+  // It has no neighbours of gossip at first.
+  world.gossips = (from) => from !== other.id
+  world.reaches = (from, to) => !isCut(from, to)
+  for (const [a, b] of [
+    [other, third],
+    [third, other]
+  ] as const) {
+    a.heard.set(b.id, world.instant)
+    world.carry(a, a.liveness.connected(b.id, world.instant))
+  }
+  for (let second = 0; second < 60; second++) {
+    world.run(1_000)
+    assert.ok(!views().includes('dead'), `${second}`)
+  }
+})
+
+test('each part of a mesh that is cut in two holds the other dead, for as long as that lasts', () => {
+  const world = new Virtual(5)
+  world.run(5_000)
+  const part = new Set(world.hosts.slice(0, 2).map(({ id }) => id))
+  world.reaches = (from, to) => part.has(from) === part.has(to)
+  world.run(60_000)
+  for (const { id, liveness } of world.hosts) {
+    const others = world.hosts.filter((host) => part.has(host.id) !== part.has(id))
+    assert.deepEqual(new Set(liveness.dead), new Set(others.map((host) => host.id)))
+  }
+  const told = world.hosts.map(({ states }) => states.length)
+  world.run(60_000)
+  assert.deepEqual(
+    world.hosts.map(({ states }) => states.length),
+    told
+  )
+})
+
 test('a rack that dies together is held dead by all others', () => {
   const world = new Virtual(60)
   world.run(5_000)

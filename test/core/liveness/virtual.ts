@@ -28,6 +28,8 @@ export class Virtual {
   readonly #spread = new Set<string>()
   /** Whether what `from` sends comes to `to`. */
   reaches: (from: HostId, to: HostId) => boolean = () => true
+  /** Whether somebody passes on what a host publishes. */
+  gossips: (from: HostId) => boolean = () => true
 
   constructor(count: number) {
     const signers = Array.from({ length: count }, (_, place) => signerFor(`life ${place}`))
@@ -101,13 +103,18 @@ export class Virtual {
 
   publish(from: VirtualHost, bytes: Uint8Array): void {
     from.published++
-    // As gossipsub: equal bytes are one message.
+    if (!this.gossips(from.id)) return
+    // As gossipsub: equal bytes are one message, and each hands it on.
     const name = hex(bytes)
     if (this.#spread.has(name)) return
     this.#spread.add(name)
-    for (const to of this.hosts) {
-      if (to === from || !to.running || !this.reaches(from.id, to.id)) continue
-      this.#receive(to, bytes, { from: from.id, spread: true })
+    const had = new Set([from])
+    for (const by of had) {
+      for (const to of this.hosts) {
+        if (had.has(to) || !to.running || !this.reaches(by.id, to.id)) continue
+        had.add(to)
+        this.#receive(to, bytes, { from: by.id, spread: true })
+      }
     }
   }
 
