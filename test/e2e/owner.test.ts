@@ -1,7 +1,10 @@
 /** A VIOLIN belongs to who made it: another member can neither change nor end it, nor get into its machines. */
 import assert from 'node:assert/strict'
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Show } from '#api/contract.ts'
 import { apply, exec, inside, meshOf, refused, remove, show, succeeded, until } from './world.ts'
 
 const lab = await meshOf('owner', 'runner', 'other')
@@ -76,6 +79,34 @@ test('who is no host of a VIOLIN is told where it is, whatever it wants of its p
     await other.try(['wait', 'never@owner', '--for', 'gone']),
     /knows no VIOLIN never@owner; it knows net$/
   )
+})
+
+test('a change that the owner’s other machine passed over while they were apart is told where it was made', async () => {
+  await other.stopDaemon()
+  copyFileSync(join(owner.folder, 'identity', 'owner.key'), join(other.folder, 'identity', 'owner.key'))
+  await other.startDaemon()
+  const isOwned = ({ owner: names }: Show): boolean => names === 'owner, other' || names === 'other, owner'
+  for (const host of [owner, other]) await until('owned on both', () => show(host, 'net'), isOwned)
+  const { version } = await show(owner, 'net')
+  other.cut()
+  for (const delay of ['1ms', '2ms']) await other.violin('link', 'set', 'net/b:eth0', '--delay', delay)
+  await owner.violin('link', 'set', 'net/a:eth0', '--delay', '33ms')
+  assert.equal((await show(owner, 'net')).version, version + 1)
+  other.heal()
+  const { lost } = await until(
+    'the later one stands',
+    () => show(owner, 'net'),
+    (shown) => shown.version === version + 2
+  )
+  const says = `version ${version + 1}, signed here at .*, does not count: version ${version + 2}, signed by other at .*, stands`
+  assert.match(lost ?? '', new RegExp(`^${says}`))
+  assert.match(await owner.violin('show', 'net'), new RegExp(`^${says}`, 'm'))
+  const told = (await other.violin('events', 'net')).split('\n').filter((line) => new RegExp(says).test(line))
+  assert.equal(told.length, 1)
+  assert.match(told[0] as string, /owner: version/)
+  await owner.violin('link', 'set', 'net/a:eth0', '--delay', '33ms')
+  const repeated = await show(owner, 'net')
+  assert.deepEqual([repeated.version, repeated.lost], [version + 3, null])
 })
 
 test('the owner ends it', async () => {
