@@ -8,6 +8,7 @@ import type { HostBody } from '#core/records/bodies.ts'
 import { maxLifeMs } from '#core/records/record.ts'
 import { stands } from '#core/records/standing.ts'
 import { type DriverName, drivers } from '#core/spec.ts'
+import { isLoopback } from '#mesh/loopback.ts'
 import { crypto } from './crypto.ts'
 import { type Identity, saveMembership } from './identity.ts'
 import type { Records } from './records.ts'
@@ -115,9 +116,10 @@ export async function publishHost(host: Host, records: Records, state: HostState
   const { identity, chain } = host
   // Nobody takes the word of a host that was shut out.
   if (placeOf(host, records) === 'revoked') return false
-  const body = hostBody(host, records, state)
   const { now } = records
   const own = records.set.get('host', identity.host.publicKey, '')
+  const addresses = foundAt(state.addresses, identity.listen, own?.body.addresses ?? [])
+  const body = hostBody(host, records, { ...state, addresses })
   if (stands(own, 'host', body, chain, now)) return false
   await records.publish(
     {
@@ -131,6 +133,19 @@ export async function publishHost(host: Host, records: Records, state: HostState
     identity.host
   )
   return true
+}
+
+/**
+ * Where others find this host. Without a network nothing but loopback is left of what it listens on, which each of them
+ * has, too: until there is one again it stays where it was.
+ */
+function foundAt(
+  now: readonly string[],
+  listen: readonly string[],
+  former: readonly string[]
+): readonly string[] {
+  const isAlone = now.length > 0 && now.every(isLoopback) && !listen.every(isLoopback)
+  return isAlone && !former.every(isLoopback) ? former : now
 }
 
 /** Drivers that a host's record names. */

@@ -11,6 +11,7 @@ import { streamDuplex } from './duplex.ts'
 import { Gate } from './gate.ts'
 import { Gossip } from './gossip.ts'
 import { Hearing } from './hearing.ts'
+import { isLoopback } from './loopback.ts'
 import { Membership } from './membership.ts'
 import { createNode, protocolPrefix, startNode } from './node.ts'
 import { asError, hostIdOf, peerIdOf } from './peer.ts'
@@ -130,7 +131,7 @@ class Libp2pMesh implements Mesh {
 
   addresses(): readonly string[] {
     const all = this.#node.getMultiaddrs().map(String)
-    const others = all.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
+    const others = all.filter((address) => !isLoopback(address))
     return others.length > 0 ? others : all
   }
 
