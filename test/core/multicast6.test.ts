@@ -204,6 +204,21 @@ test('a router on IPv6 alone runs no daemon of FRR for multicast', () => {
   assert.equal(start, `set -e\nsh -e ${multicast6Path}\n`)
 })
 
+test('a router that has IPv4 goes on where the kernel has no multicast routing of IPv6', () => {
+  const ends = (ipv4: boolean): RegExpMatchArray | null => {
+    const lans = ['a', 'b'].map((name, at) => ({
+      name,
+      ipv6: `fd00:${at}::/64`,
+      ...(ipv4 ? { subnet: `10.0.${at}.0/24` } : {}),
+      vswitch: []
+    }))
+    return (scriptOf(resolve(topology(lans, [router('r', ['a', 'b'], pim)])), 'r') ?? '').match(
+      /MROUTE;.*exit (\d)/
+    )
+  }
+  assert.deepEqual([ends(true)?.[1], ends(false)?.[1]], ['0', '1'])
+})
+
 test('a router says what it lacks, and begins nothing', () => {
   // Without programs nothing of the script but its questions can be run.
   const { status, stdout } = spawnSync('/bin/sh', ['-e'], {

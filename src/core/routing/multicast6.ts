@@ -3,6 +3,7 @@
  * multicast-tree.ts, and to a vLAN that no other router is behind only groups of which listeners there told (MLD). A
  * script that may run again whenever the tree changed. Pure.
  */
+import { addressOf } from '../resolve.ts'
 import type { Spec, SpecEntity, SpecNic } from '../spec.ts'
 import { multicastTree, passesMulticast6, transitLans } from './multicast-tree.ts'
 
@@ -44,10 +45,13 @@ export function multicast6Script(spec: Spec, self: SpecEntity): string | null {
   const transit = transitLans(tree)
   const leaves = branches.filter(({ lan }) => !transit.has(lan))
   const passing = branches.length > 1
+  // With IPv4 it is of use all the same, and was before there was this.
+  const hasIpv4 = self.nics.some((nic) => addressOf(nic, false) !== undefined)
   return [
     needs(
       '[ -e /proc/net/ip6_mr_vif ]',
-      'the kernel of this host is built without CONFIG_IPV6_MROUTE; name another by on:, or leave ipv6: or multicast: out'
+      'the kernel of this host is built without CONFIG_IPV6_MROUTE; name another by on:, or leave ipv6: or multicast: out',
+      hasIpv4 ? 0 : 1
     ),
     ...Object.entries(programs).map(([program, of]) =>
       needs(`command -v ${program} >/dev/null`, `its image has no ${program}; build it with ${of}`)
@@ -65,8 +69,8 @@ export function multicast6Script(spec: Spec, self: SpecEntity): string | null {
 }
 
 /** Another `sh -e` says no more than that it ended. */
-function needs(test: string, otherwise: string): string {
-  return `${test} || { echo 'it can forward no IPv6 multicast: ${otherwise}'; exit 1; }`
+function needs(test: string, otherwise: string, status = 1): string {
+  return `${test} || { echo 'it can forward no IPv6 multicast: ${otherwise}'; exit ${status}; }`
 }
 
 /** Forwarding: what comes by one branch goes to all others. Other vNICs are none of its interfaces: what comes by them stays. */
