@@ -231,10 +231,21 @@ export class Claims {
       if (isOver) held.delete(name)
       const { answered } = this.#host.records.repair
       const heardSince = own?.shut != null && (answered.get(own.shut.by) ?? -Infinity) > own.shut.at
+      const shutForMs = own?.shut == null ? 0 : this.#world.clock.now - own.shut.at
       return {
         violin,
         entity,
-        question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
+        question: {
+          name,
+          hosts,
+          generation,
+          restart,
+          told,
+          own: isOver ? null : own,
+          settled,
+          heardSince,
+          shutForMs
+        }
       }
     })
   }

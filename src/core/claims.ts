@@ -41,6 +41,8 @@ export interface Question {
   readonly own: Own | null
   /** Records were compared with the host that superseded this one, since it did. */
   readonly heardSince: boolean
+  /** For how long ports here have been shut for that one's claim; 0: they are not. */
+  readonly shutForMs: number
   /** A co-host answered since this host's start, or none was in reach for {@link lostMs}. */
   readonly settled: boolean
 }
@@ -183,7 +185,13 @@ function outranks(
 
 /** The ports here were shut for a claim of which no record tells (any more): its host died, or began anew, since. */
 function reclaim(question: Question, sight: Sight, own: Own): Verdict {
-  const { hosts, told, generation, heardSince } = question
+  const { hosts, told, generation, heardSince, shutForMs } = question
+  // Whoever shut them was there then: a loss from before is this host's own absence.
+  const isLost = (host: HostId): boolean =>
+    host !== sight.self && !sight.isGone(host) && (sight.lostForMs(host) ?? 0) >= lostMs
+  const lost = highest(hosts, generation, told, isLost)
+  if (lost !== null && lost.claim >= own.superseded && (sight.isolated || shutForMs < lostMs))
+    return goOn(own.claim, sight.isolated ? lostMs : lostMs - shutForMs)
   const by = hosts.find((host) => {
     const claim = host === sight.self ? 0 : (told.get(host)?.claim ?? 0)
     return claim >= own.superseded && generationOf(claim) <= generation

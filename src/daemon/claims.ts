@@ -233,10 +233,21 @@ export class Claims {
       if (isOver) held.delete(name)
       const told = rows.get(name) ?? new Map<HostId, Told>()
       const heardSince = own?.shut != null && (this.#records.askedAt(own.shut.by) ?? -Infinity) > own.shut.at
+      const shutForMs = own?.shut == null ? 0 : performance.now() - own.shut.at
       return {
         violin,
         entity,
-        question: { name, hosts, generation, restart, told, own: isOver ? null : own, settled, heardSince }
+        question: {
+          name,
+          hosts,
+          generation,
+          restart,
+          told,
+          own: isOver ? null : own,
+          settled,
+          heardSince,
+          shutForMs
+        }
       }
     })
   }

@@ -36,6 +36,7 @@ const question = (more: Partial<Question> = {}): Question => ({
   told: new Map(),
   own: null,
   heardSince: false,
+  shutForMs: lostMs,
   settled: true,
   ...more
 })
@@ -236,6 +237,17 @@ test('ports that were shut for a claim whose host died since are opened by a hig
   assert.equal(runs(decide(question({ own, told: told([B, 5, 'failed']) }), sightOf(A))), 6)
 })
 
+test('whoever shut ports here was there then: they are not opened for a loss from before', () => {
+  const own = { claim: 1, state: 'running', superseded: 5 } as const
+  const shut = question({ own, told: told([B, 5, 'running']), shutForMs: 300 })
+  const wait = decide(shut, sightOf(A, { lostForMs: lost(B, C) }))
+  assert.deepEqual([runs(wait), wait.againInMs], [1, lostMs - 300])
+  const alone = { lostForMs: lost(B, C), isolated: true }
+  assert.equal(runs(decide({ ...shut, shutForMs: 2 * lostMs }, sightOf(A, alone))), 1)
+  assert.equal(runs(decide({ ...shut, shutForMs: lostMs }, sightOf(A, { lostForMs: lost(B, C) }))), 6)
+  assert.equal(runs(decide(shut, sightOf(A, { isGone: (host) => host === B }))), 6)
+})
+
 const states: readonly RunState[] = ['pending', 'booting', 'running', 'stopped', 'failed', 'refused']
 const hosts = [A, B, C, Z]
 const row = fc.record({ claim: fc.nat({ max: 200_000 }), state: fc.constantFrom(...states) })
@@ -255,6 +267,7 @@ const questions: fc.Arbitrary<Question> = fc.record({
     })
   ),
   heardSince: fc.boolean(),
+  shutForMs: fc.nat({ max: 2 * lostMs }),
   settled: fc.boolean()
 })
 const sights: fc.Arbitrary<Sight> = fc

@@ -21,7 +21,8 @@ const found = [
   { name: 'stalled-in-stall', seed: 7_000_148 },
   { name: 'forgot-it-ran', seed: 1 },
   { name: 'moved-to-where-it-is', seed: 1 },
-  { name: 'vouched-before-partition', seed: 105 }
+  { name: 'vouched-before-partition', seed: 105 },
+  { name: 'took-back-on-old-news', seed: 181 }
 ]
 
 function read(name: string): Scenario {
