@@ -85,13 +85,22 @@ function randomEntities(random: Random, hosts: number, lans: readonly LanPlan[],
       hosts: random.sample(placesOf(hosts), Math.ceil(hosts / 2)),
       forMs: Math.round(20_000 * random.between(0.5, 1.5))
     })
-  // In a world in which all is just over, or that is calm.
-  if (random.chance(0.5)) {
+  if (random.chance(0.3)) {
+    // In a world in which all is just over, or that is calm.
     const overAt = Math.max(0, ...steps.map(endOf))
-    steps.push({
-      atMs: overAt + Math.round(random.pick([0, 1_000, 10_000]) * random.next()),
-      fault: migrate()
-    })
+    const atMs = overAt + Math.round(random.pick([0, 1_000, 10_000]) * random.next())
+    steps.push({ atMs, fault: migrate() })
+  } else if (random.chance(0.5)) {
+    const atMs = Math.max(0, ...steps.map(endOf))
+    const fault = randomReturn(random, hosts, places)
+    const backAt = endOf({ atMs, fault })
+    const to = fault.kind === 'drain' ? (fault.host as number) : random.pick(places)
+    steps.push({ atMs, fault })
+    for (let entity = 0; entity < count; entity++)
+      steps.push({
+        atMs: backAt + Math.round(random.pick([0, 300, 2_000]) * random.next()),
+        fault: { kind: 'migrate', violin: violins, entity, to }
+      })
   }
   return { ...plan, entities: { lan, count, bootMs: [500, 2_500], failures, restarts: wishes } }
 }
@@ -102,6 +111,21 @@ function randomLoss(random: Random): Fault {
   const kind = random.pick(['kill', 'power', 'suspend', 'cut'] as const)
   if (kind !== 'cut') return { kind, host: 'runner', forMs }
   return { kind, from: ['runner'], to: null, both: random.chance(0.7), forMs }
+}
+
+/** Who was away for longer than it takes to hold others lost, or drained, and is back: what it knows is old news. */
+function randomReturn(random: Random, hosts: number, places: readonly number[]): Fault {
+  const forMs = Math.round(random.between(11_000, 20_000))
+  switch (random.pick(['cut', 'suspend', 'drain', 'partition'] as const)) {
+    case 'cut':
+      return { kind: 'cut', from: ['runner'], to: null, both: true, forMs }
+    case 'suspend':
+      return { kind: 'suspend', host: 'runner', forMs }
+    case 'drain':
+      return { kind: 'drain', host: random.pick(places), forMs }
+    case 'partition':
+      return { kind: 'partition', hosts: random.sample(placesOf(hosts), Math.ceil(hosts / 2)), forMs }
+  }
 }
 
 /** Newcomers that ask at about the same time, with half of the hosts cut off from the rest now and then. */
