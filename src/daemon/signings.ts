@@ -37,10 +37,10 @@ export class Signings {
   constructor(parts: SigningsParts) {
     this.#parts = parts
     this.#kept = new Map(
-      parts.entries.map(({ key, value }) => [
-        key as ViolinId,
-        stored.parse(JSON.parse(new TextDecoder().decode(value)))
-      ])
+      parts.entries.flatMap(({ key, value }) => {
+        const kept = opened(value)
+        return kept === null ? [] : [[key as ViolinId, kept]]
+      })
     )
   }
 
@@ -93,6 +93,15 @@ export class Signings {
   #lostTo(violin: ViolinView): Lost | null {
     const kept = this.#kept.get(violin.id)
     return kept === undefined ? null : lostTo(violin.record, { ...kept, host: this.#parts.self })
+  }
+}
+
+/** What was kept; null: it is not as it was written, and a loss of it goes untold. */
+function opened(value: Uint8Array): Kept | null {
+  try {
+    return stored.parse(JSON.parse(new TextDecoder().decode(value)))
+  } catch {
+    return null
   }
 }
 

@@ -222,6 +222,14 @@ test('one owner key on two machines: one of two bodies stands everywhere, and wh
   assert.equal(again.records.signings.lost(viewOf(again)), null)
 })
 
+test('what a store keeps of signed versions and is not as it was written holds no daemon up', () => {
+  const words = ['{', '{"version":1}', 'null', '']
+  const signed = new Map(words.map((text, place) => [`${place}`.repeat(64), Buffer.from(text)]))
+  const disk = new Map([['signed', new Map<string, Uint8Array>(signed)]])
+  const node = new Node(first, new PlayedNetwork(), memoryStore(disk))
+  assert.deepEqual(node.records.signings.violins(), [])
+})
+
 test('a version that is beaten while it is written does not stand, and that is told', async () => {
   const network = new PlayedNetwork()
   const store = memoryStore()
