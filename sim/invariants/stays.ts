@@ -60,7 +60,8 @@ export const stays: Invariant = {
       const { violin, name, claim } = seen
       const host = world.host(seen.host)
       const entity = host.records.view.violins.get(violin)?.spec?.entities.find((one) => one.name === name)
-      if (entity === undefined || entity.restart === 'failover') return
+      // Who knows that it was shut out keeps to itself what it runs.
+      if (entity === undefined || entity.restart === 'failover' || host.records.isOut) return
       const key = `${violin} ${name}`
       const held = host.claims?.held(violin, name) ?? null
       // A machine that is there already may come under another claim.
@@ -73,7 +74,8 @@ export const stays: Invariant = {
       const home = homes.get(key)
       if (home !== undefined && !isAbove({ host: host.id, claim }, home, entity.hosts)) return
       homes.set(key, { host: host.id, claim })
-      heard.set(key, new Set([host.id]))
+      // Itself it knows after its end what it told: a twentieth of a second later.
+      heard.set(key, new Set())
     }
 
     /** Whoever knew once where it ran does not forget it. */
