@@ -199,7 +199,8 @@ function reclaim(question: Question, sight: Sight, own: Own): Verdict {
   const others = hosts.filter((host) => host !== sight.self)
   const allLost = others.every((host) => sight.isGone(host) || (sight.lostForMs(host) ?? 0) >= lostMs)
   // Its record is on its way; until then its ports are shut here, which does no harm.
-  if (by === undefined && !heardSince && !allLost) return goOn(own.claim, lostMs)
+  const lostSince = allLost && !sight.isolated && shutForMs >= lostMs
+  if (by === undefined && !heardSince && !lostSince) return goOn(own.claim, lostMs)
   return fresh(question)
 }
 

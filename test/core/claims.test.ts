@@ -242,6 +242,8 @@ test('whoever shut ports here was there then: they are not opened for a loss fro
   const shut = question({ own, told: told([B, 5, 'running']), shutForMs: 300 })
   const wait = decide(shut, sightOf(A, { lostForMs: lost(B, C) }))
   assert.deepEqual([runs(wait), wait.againInMs], [1, lostMs - 300])
+  // Also where its record is still on its way.
+  assert.equal(runs(decide({ ...shut, told: new Map() }, sightOf(A, { lostForMs: lost(B, C) }))), 1)
   const alone = { lostForMs: lost(B, C), isolated: true }
   assert.equal(runs(decide({ ...shut, shutForMs: 2 * lostMs }, sightOf(A, alone))), 1)
   assert.equal(runs(decide({ ...shut, shutForMs: lostMs }, sightOf(A, { lostForMs: lost(B, C) }))), 6)
