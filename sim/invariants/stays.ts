@@ -21,7 +21,7 @@ export const stays: Invariant = {
   watch(world) {
     if (world.scenario.violins.every(({ entities }) => entities?.restarts === undefined)) return {}
     /** The highest claim of each entity since it stood in another list or was stopped, by `violin name`. */
-    const homes = new Map<string, Claimed>()
+    const homes = new Map<string, Claimed & { readonly hosts: readonly HostId[] }>()
     /** Who heard of that claim. */
     const heard = new Map<string, Set<HostId>>()
     /** Hosts that lost what they knew. */
@@ -33,9 +33,9 @@ export const stays: Invariant = {
         if (seen.kind === 'record' && seen.record.kind === 'violin') {
           for (const entity of seen.record.body.spec?.entities ?? []) {
             const name = `${seen.record.key} ${entity.name}`
-            const home = homes.get(name)?.host
-            if (entity.stopped === true || (home !== undefined && !entity.hosts.includes(home)))
-              homes.delete(name)
+            // Of two equal claims the list says which is above.
+            const isOther = homes.get(name)?.hosts.join() !== entity.hosts.join()
+            if (entity.stopped === true || isOther) homes.delete(name)
           }
         } else if (seen.kind === 'record' && seen.record.kind === 'runs') {
           for (const { name: entity, claim } of seen.record.body.entities) {
@@ -73,7 +73,7 @@ export const stays: Invariant = {
       }
       const home = homes.get(key)
       if (home !== undefined && !isAbove({ host: host.id, claim }, home, entity.hosts)) return
-      homes.set(key, { host: host.id, claim })
+      homes.set(key, { host: host.id, claim, hosts: entity.hosts })
       // Itself it knows after its end what it told: a twentieth of a second later.
       heard.set(key, new Set())
     }
