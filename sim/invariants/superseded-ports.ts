@@ -52,6 +52,7 @@ export const supersededPorts: Invariant = {
         if (!both || !know) continue
         const hosts = [...new Set([at, lower.host, higher.host])]
         const since = Math.max(
+          lower.openedAt,
           higher.openedAt,
           ...[lan, lower.lan, higher.lan].map(({ ownedAt }) => ownedAt),
           ...hosts.map(({ place, worker }) =>
