@@ -174,7 +174,13 @@ export class Liveness {
       nearest.map((host) => [host, before.get(host) ?? { since: now, mutedUntil: 0, muteMs }])
     )
     const same = before.size === nearest.length && nearest.every((host) => before.has(host))
-    if (!same) this.#effects.push({ kind: 'watch', hosts: nearest })
+    if (same) return
+    this.#effects.push({ kind: 'watch', hosts: nearest })
+    for (const [host, one] of this.#cases) {
+      if (one.spread || this.#watched.has(host)) continue
+      this.#cases.delete(host)
+      this.#tellState(host, 'alive', 'it is for others to watch')
+    }
   }
 
   /** Every {@link tickMs}. */
@@ -370,6 +376,8 @@ export class Liveness {
       if (!way.spread) this.#passOn(accused, suspicion.bytes, [way.from, suspicion.accuser])
       return true
     }
+    // What the accused says to that is told to its watchers alone: whoever is none would never hear it.
+    if (one === undefined && !way.spread && !this.#watched.has(accused)) return false
     if (one !== undefined && !one.join(suspicion.accuser)) return false
     const joined = one ?? new Case(suspicion, now)
     joined.spread ||= way.spread

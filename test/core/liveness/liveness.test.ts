@@ -178,6 +178,18 @@ test('each part of a mesh that is cut in two holds the other dead, for as long a
   )
 })
 
+test('a suspicion that is told among watchers concerns nobody else', () => {
+  const world = new Virtual(60)
+  world.run(5_000)
+  const [victim] = world.hosts as [VirtualHost]
+  const { watcher, stranger } = near(world)
+  const { bytes } = sealSuspicion(watcher.signer, victim.id, null, 1, root.publicKey)
+  const told = stranger.liveness.receive(bytes, { from: watcher.id, spread: false }, world.instant)
+  assert.deepEqual([told.verdict, told.effects], ['ignore', []])
+  world.run(20_000)
+  assert.deepEqual(new Set(statesAt(world, victim)), new Set(['alive']))
+})
+
 test('a rack that dies together is held dead by all others', () => {
   const world = new Virtual(60)
   world.run(5_000)
