@@ -101,6 +101,8 @@ export const ENOUGH_CONNECTIONS = 64
 export const MAX_FIRST_DIALS = 8
 /** Peers heard by mDNS that wait to be dialled (anyone on the LAN can announce). */
 export const MAX_HEARD = 32
+/** One of those that was no member for this host, or did not take it for one, is dialled again after this. */
+export const HEARD_AGAIN_MS = 60_000
 
 /** One gossip message; a record is at most 64 KiB. */
 export const MAX_GOSSIP_BYTES: number = 72 * 1024

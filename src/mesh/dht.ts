@@ -2,12 +2,14 @@
  * The DHT of one mesh: kad-dht under a protocol of its own, among members only. Every value is judged when
  * it is put, when another host stores it, and when it is found.
  */
+import { KEEP_ALIVE } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { ViolinError } from '#core/errors.ts'
 import { MAX_DHT_KEY_BYTES, MAX_DHT_VALUE_BYTES } from './bounds.ts'
 import { BoundedDatastore } from './datastore.ts'
+import type { PeerStore } from '@libp2p/interface'
 import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
 import type { Mesh } from './contract.ts'
 import type { Gate } from './gate.ts'
@@ -16,6 +18,25 @@ type Validate = Parameters<Mesh['setDhtValidator']>[0]
 type Select = Parameters<Mesh['setDhtValidator']>[1]
 
 const prefix = '/violin/'
+
+/**
+ * kad-dht marks those nearest to it, and libp2p dials whoever is marked so each time that it goes: without end and
+ * without a pause, where one refuses the other. Whom to dial again is redial.ts's alone.
+ */
+export function withoutKeepAlive(peerStore: PeerStore): PeerStore {
+  const merge: PeerStore['merge'] = (peer, { tags, ...data }, options) => {
+    const all = tags instanceof Map ? [...tags] : Object.entries(tags ?? {})
+    const kept = all.filter(([name]) => !name.startsWith(KEEP_ALIVE))
+    return peerStore.merge(peer, { ...data, tags: Object.fromEntries(kept) }, options)
+  }
+  return new Proxy(peerStore, {
+    get(store, name) {
+      if (name === 'merge') return merge
+      const value = Reflect.get(store, name) as unknown
+      return typeof value === 'function' ? value.bind(store) : value
+    }
+  })
+}
 
 export class Dht {
   #validate: Validate = () => false
@@ -37,7 +58,7 @@ export class Dht {
       })({
         peerId,
         privateKey,
-        peerStore,
+        peerStore: withoutKeepAlive(peerStore),
         addressManager,
         events,
         logger,

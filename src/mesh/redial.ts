@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks'
 import { ViolinError } from '#core/errors.ts'
 import {
   ENOUGH_CONNECTIONS,
+  HEARD_AGAIN_MS,
   LOST_DIAL_TIMEOUT_MS,
   MAX_FIRST_DIALS,
   MAX_HEARD,
@@ -49,6 +50,8 @@ export class Redial {
   readonly #timer: NodeJS.Timeout
   readonly #heard = new Map<HostId, Known>()
   readonly #lost = new Map<HostId, Lost>()
+  /** When whom this host was refused by, or refused, was dialled last; the first of many are forgotten. */
+  readonly #refusedAt = new Map<HostId, number>()
   #dialling = false
   #stopped = false
 
@@ -62,6 +65,8 @@ export class Redial {
   /** A peer announced itself on the LAN. */
   heard(peer: Known): void {
     if (this.#stopped || this.#with.connected(peer.id) || this.#heard.size >= MAX_HEARD) return
+    // Who announces itself does so again and again.
+    if (performance.now() - (this.#refusedAt.get(peer.id) ?? -Infinity) < HEARD_AGAIN_MS) return
     this.#heard.set(peer.id, peer)
     void this.#dialHeard()
   }
@@ -156,9 +161,17 @@ export class Redial {
       await this.#with.dial(withPeer(id, addresses), signal)
     } catch (error: unknown) {
       this.#with.log('peer not reached', { peer: id, reason: asError(error).message })
-      return !(error instanceof ViolinError && error.code === 'not-a-member')
+      if (!(error instanceof ViolinError && error.code === 'not-a-member')) return true
+      this.#noteRefused(id)
+      return false
     }
     return true
+  }
+
+  #noteRefused(id: HostId): void {
+    this.#refusedAt.delete(id)
+    if (this.#refusedAt.size >= MAX_HEARD) this.#refusedAt.delete([...this.#refusedAt.keys()][0] as HostId)
+    this.#refusedAt.set(id, performance.now())
   }
 }
 
