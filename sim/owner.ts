@@ -98,7 +98,7 @@ export class Owner {
   /** Stops an entity or starts it again, as daemon/entity-changes.ts does. */
   power(index: number, entity: number, on: boolean): void {
     if (this.isStopped(index, entity) !== on) return
-    const runs = this.#host.records.view.runs.get(this.violinOf(index))
+    const runs = this.#host.records.view.runs.get(this.violinOf(index)) ?? new Map()
     this.#edit(index, entity, (former, name, one) => withPower(former, name, on, keeperIn(runs, one)))
   }
 

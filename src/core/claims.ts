@@ -132,15 +132,27 @@ export function keeperOf(
 
 /** The same, by what hosts say in their records. */
 export function keeperIn(
-  runs: ReadonlyMap<HostId, RunsRecord> | undefined,
+  runs: ReadonlyMap<HostId, RunsRecord>,
   entity: Pick<Question, 'name' | 'hosts' | 'generation'>
 ): HostId | null {
+  return keeperOf(entity, toldIn(runs, entity.name))
+}
+
+/** Who says in its record that it keeps an entity, whether it can be asked now or not; null: nobody. */
+export function claimantIn(
+  runs: ReadonlyMap<HostId, RunsRecord>,
+  { name, hosts, generation }: Pick<Question, 'name' | 'hosts' | 'generation'>
+): HostId | null {
+  return highest(hosts, generation, toldIn(runs, name), () => true)?.host ?? null
+}
+
+function toldIn(runs: ReadonlyMap<HostId, RunsRecord>, entity: string): Map<HostId, Told> {
   const told = new Map<HostId, Told>()
-  for (const [host, { body }] of runs ?? []) {
-    const said = body.entities.find(({ name }) => name === entity.name)
+  for (const [host, { body }] of runs) {
+    const said = body.entities.find(({ name }) => name === entity)
     if (said !== undefined) told.set(host, said)
   }
-  return keeperOf(entity, told)
+  return told
 }
 
 interface Claim extends Told {

@@ -164,7 +164,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
       sessions: new Sessions(identity, records, slices, mesh),
       statuses,
       jetways: new Jetways({ changes, statuses, peers }),
-      entityChanges: new EntityChanges({ records, changes, statuses, journal }),
+      entityChanges: new EntityChanges({ changes, statuses, journal }),
       attachments,
       offers,
       departure,

@@ -11,13 +11,11 @@ import type { EntityStatus } from '#slice/contract.ts'
 import type { Progress, Service } from '#api/contract.ts'
 import type { Changes } from './changes.ts'
 import type { Journal } from './events.ts'
-import type { Records } from './records.ts'
 import { seconds } from './waiting.ts'
 import { entityState, type StatusMap } from './show.ts'
 import type { HostStatus, Statuses } from './statuses.ts'
 
 export interface EntityChangesParts {
-  readonly records: Records
   readonly changes: Changes
   readonly statuses: Statuses
   readonly journal: Journal
@@ -51,11 +49,11 @@ export class EntityChanges {
 
   /** Stops an entity or starts it again. Throws ViolinError. */
   async power(request: Parameters<Service['power']>[0]): ReturnType<Service['power']> {
-    const { records, changes, statuses } = this.#parts
+    const { changes, statuses } = this.#parts
     const { on, timeoutMs } = request
     const deadline = AbortSignal.timeout(timeoutMs)
-    const violin = await changes.change(request.violin, (spec, { id }) => {
-      const ranOn = keeperIn(records.view.runs.get(id), entityOf(spec, request.entity))
+    const violin = await changes.change(request.violin, (spec, { runs }) => {
+      const ranOn = keeperIn(runs, entityOf(spec, request.entity))
       return withPower(spec, request.entity, on, ranOn)
     })
     const { version } = violin

@@ -94,6 +94,6 @@ export class Loads {
 
   /** Whether an entity is this host's, as far as records tell. */
   #keeps(violin: ViolinId, entity: SpecEntity): boolean {
-    return keeperIn(this.#records.view.runs.get(violin), entity) === this.#host.identity.id
+    return keeperIn(this.#records.view.runs.get(violin) ?? new Map(), entity) === this.#host.identity.id
   }
 }

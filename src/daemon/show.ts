@@ -1,4 +1,5 @@
 /** What people see of a VIOLIN: its record and what its hosts say of themselves, put together. Pure. */
+import { claimantIn } from '#core/claims.ts'
 import { macOf } from '#core/derive.ts'
 import { expectedEntities, isAttached, openJetways } from '#core/doors.ts'
 import type { HostId } from '#core/ids.ts'
@@ -15,6 +16,7 @@ import type { EntityStatus } from '#slice/contract.ts'
 import { sayLost } from './signings.ts'
 import type { HostStatus } from './statuses.ts'
 
+/** What hosts say, null where they were asked and do not answer; who is not in it was not heard yet. */
 export type StatusMap = ReadonlyMap<HostId, HostStatus | null>
 
 /** Why a host is none any more. */
@@ -155,10 +157,16 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     const nics = new Map(best.own.nics.map((nic) => [nic.name, nic]))
     return { host: best.host, state, reason, bootMs, nics, again: state === 'failed' && again }
   }
+  const unheard = (host: HostId): EntityState =>
+    statuses.has(host)
+      ? { host, state: 'unreachable', reason: 'its host does not answer', ...none }
+      : { host, state: 'pending', reason: 'its host was not heard yet', ...none }
+  // Machines go on where the daemon alone ended: nobody is about to start them.
+  const claimant = claimantIn(violin.runs, entity)
+  if (claimant !== null && statuses.get(claimant) == null) return unheard(claimant)
   const first = hosts.find((host) => statuses.get(host) != null) ?? hosts[0] ?? null
   if (first === null) return { host: null, state: 'pending', reason: 'no host was chosen', ...none }
-  if ((statuses.get(first) ?? null) === null)
-    return { host: first, state: 'unreachable', reason: 'its host does not answer', ...none }
+  if (statuses.get(first) == null) return unheard(first)
   const [failure] = said
   const mayTry = hosts.some(
     (host) =>
@@ -174,8 +182,7 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     return { host: first, state: 'stopped', reason: 'nobody holds it there: violin detach', ...none }
   // Where it runs only where it ran, that is one of those that do not answer.
   const silent = hosts.find((host) => statuses.get(host) == null)
-  if (silent !== undefined && entity.restart !== 'failover')
-    return { host: silent, state: 'unreachable', reason: 'its host does not answer', ...none }
+  if (silent !== undefined && entity.restart !== 'failover') return unheard(silent)
   const trouble = statuses.get(first)?.trouble ?? ''
   const reason =
     failure !== undefined

@@ -151,16 +151,17 @@ export class Violins {
 
   /** The host that runs an entity now, or should. Throws `not-running-here` when it has none. */
   async whereRuns(violin: ViolinView, entity: SpecEntity): Promise<HostId> {
-    const self = this.#host.identity.id
+    const [first, ...others] = entity.hosts
+    // The only one that may run it is asked by whoever wants to know.
+    if (first !== undefined && others.length === 0) return first
     const connected = entity.hosts.filter((host) => this.#peers.isConnected(host))
-    // One that may run it is asked at once; of several that are there each says what it has.
-    const asked = connected.length > 1 ? connected : []
-    const statuses = await this.#statuses.ofAll(asked, violin.id)
-    const { host, state } = entityState(violin, entity, statuses)
-    const where =
-      asked.length > 0 && state !== 'unreachable' ? host : (connected[0] ?? entity.hosts[0] ?? null)
-    if (where !== null) return where
-    if (entity.hosts.includes(self)) return self
+    const said = await this.#statuses.ofAll(connected, violin.id)
+    const { host } = entityState(
+      violin,
+      entity,
+      new Map(entity.hosts.map((one) => [one, said.get(one) ?? null]))
+    )
+    if (host !== null) return host
     throw new ViolinError(
       'not-running-here',
       `${entity.name} has no host yet`,

@@ -45,7 +45,8 @@ export class Waiting {
     const told = new Set<string>()
     /** Entities that failed once: true once they were started again. */
     const failed = new Map<string, boolean>()
-    let missing = 'no host answered'
+    const nameOf = (host: HostId): string => this.#peers.nameOf(host)
+    let missing = missingOf(violin, 'running', new Map(), nameOf)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       for (const entity of violin.spec === null ? [] : expectedEntities(violin.spec)) {
         const { state, reason, bootMs, host, again } = entityState(violin, entity, statuses)
@@ -80,7 +81,7 @@ export class Waiting {
           )
       }
       if (stateOf(violin, statuses) === 'running') return
-      missing = missingOf(violin, statuses, (host) => this.#peers.nameOf(host))
+      missing = missingOf(violin, 'running', statuses, nameOf)
       const now = this.#records.view.violins.get(violin.id)
       if (now !== undefined && now.record.hash !== violin.record.hash) throw changedMeanwhile(now)
     }
@@ -126,7 +127,8 @@ export class Waiting {
     const deadline = AbortSignal.timeout(timeoutMs)
     const violin = this.#violins.find(name, state === 'gone')
     const hosts = hostsOf(violin)
-    let missing = 'no host answered'
+    const nameOf = (host: HostId): string => this.#peers.nameOf(host)
+    let missing = missingOf(violin, state, new Map(), nameOf)
     for await (const statuses of this.#statuses.follow(hosts, violin.id, deadline)) {
       // The record may have changed since.
       const now = this.#records.view.violins.get(violin.id)
@@ -140,7 +142,7 @@ export class Waiting {
           `${violin.name} was deleted meanwhile`,
           'see what there is: violin list'
         )
-      missing = missingOf(now, statuses, (host) => this.#peers.nameOf(host))
+      missing = missingOf(now, state, statuses, nameOf)
     }
     throw new ViolinError(
       'timeout',
@@ -170,8 +172,18 @@ function withoutAway(violin: ViolinView, away: ReadonlyMap<string, string>): Vio
   return { ...violin, spec: { ...violin.spec, entities, lans } }
 }
 
-/** What keeps a VIOLIN from running, in a few words. */
-function missingOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostId) => string): string {
+/** What keeps a VIOLIN from that state, in a few words. */
+function missingOf(
+  violin: ViolinView,
+  state: 'running' | 'gone',
+  statuses: StatusMap,
+  nameOf: (host: HostId) => string
+): string {
+  const missing = state === 'gone' ? hindersEnd(violin, statuses, nameOf) : hindersStart(violin, statuses)
+  return missing.slice(0, 4).join('; ')
+}
+
+function hindersStart(violin: ViolinView, statuses: StatusMap): string[] {
   const open = (violin.spec === null ? [] : expectedEntities(violin.spec)).flatMap((entity) => {
     const { state, reason } = entityState(violin, entity, statuses)
     return state === 'running' ? [] : [`${entity.name} is ${state}${reason === '' ? '' : ` (${reason})`}`]
@@ -179,13 +191,17 @@ function missingOf(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostI
   const unswitched = (violin.spec?.lans ?? []).flatMap((lan) =>
     lan.hosts.length > 0 && switchOf(lan.name, statuses).active === null ? [`${lan.name} has no vSwitch`] : []
   )
-  const still =
-    violin.spec === null
-      ? [...statuses].flatMap(([host, status]) =>
-          status?.runs === null ? [] : [`${nameOf(host)} has not stopped it`]
-        )
-      : []
-  return [...open, ...unswitched, ...still].slice(0, 4).join('; ')
+  return [...open, ...unswitched]
+}
+
+/** Who does not answer is not waited for. */
+function hindersEnd(violin: ViolinView, statuses: StatusMap, nameOf: (host: HostId) => string): string[] {
+  if (violin.spec !== null) return ['nobody deleted it']
+  return hostsOf(violin).flatMap((host) => {
+    const status = statuses.get(host)
+    if (status === undefined) return [`${nameOf(host)} was not heard yet`]
+    return status === null || status.runs === null ? [] : [`${nameOf(host)} has not stopped it`]
+  })
 }
 
 /** For people. */

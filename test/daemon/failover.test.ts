@@ -64,3 +64,48 @@ test('an entity moves when it is told to, from a host that is drained, and from 
   await until(others, () => told().length === 2 && told().every(({ state }) => state === 'running'))
   assert.equal(new Set(told().map(({ claim }) => claim)).size, 2)
 })
+
+test('what runs on a host that does not answer is told to be there, wherever that host stands in the list', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hosts = await meshOf(['a', 'b', 'c'], stack)
+  const [a] = hosts as [TestHost]
+  await collect(a.changes.apply(free('net'), true, 20_000))
+  const [first] = runners(hosts)
+  const drained = hosts.find(({ host }) => host.identity.name === first) as TestHost
+  const say = (draining: boolean): Promise<boolean> =>
+    publishHost(drained.host, drained.records, {
+      addresses: drained.mesh.addresses(),
+      draining,
+      left: false
+    })
+  await say(true)
+  await settled(hosts, () => runners(hosts).length === 1 && runners(hosts)[0] !== first)
+  await say(false)
+  const [next] = runners(hosts)
+  const runner = hosts.find(({ host }) => host.identity.name === next) as TestHost
+  const { id } = runner.host.identity
+  const others = hosts.filter((host) => host !== runner)
+  const [violin] = a.records.view.violins.keys()
+  await until(others, () =>
+    others.every(({ records }) => {
+      const said = records.view.runs.get(violin as never)?.get(id)?.body.entities
+      return said?.some(({ state }) => state === 'running') === true
+    })
+  )
+  await runner.close()
+  for (const { violins, waiting } of others) {
+    const { entities } = await violins.show('net')
+    const [shown] = entities
+    assert.notEqual(shown?.hosts[0], next)
+    assert.deepEqual(
+      [shown?.host, shown?.state, shown?.reason],
+      [next, 'unreachable', 'its host does not answer']
+    )
+    const view = violins.find('net')
+    assert.equal(await violins.whereRuns(view, view.spec?.entities[0] as never), id)
+    await assert.rejects(
+      waiting.wait('net', 'running', 500),
+      /net is not running after \d s: vhost1 is unreachable \(its host does not answer\)/
+    )
+  }
+})

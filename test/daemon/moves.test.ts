@@ -44,8 +44,8 @@ function refusal(code: string, message: RegExp): (error: unknown) => boolean {
 test('who moves an entity is told at once when it is moved elsewhere, stopped or deleted meanwhile', async () => {
   await using stack = new AsyncDisposableStack()
   const [owner, , washington, chicago] = await movable(stack)
-  const { changes, moves, statuses, records, journal } = owner
-  const power = new EntityChanges({ records, changes, statuses, journal })
+  const { changes, moves, statuses, journal } = owner
+  const power = new EntityChanges({ changes, statuses, journal })
   starve(washington)
   const startedAt = performance.now()
   const moving = (): ReturnType<typeof signed> =>

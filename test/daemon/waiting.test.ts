@@ -76,3 +76,25 @@ test('a VIOLIN is not gone before all its hosts were heard', async () => {
   assert.deepEqual(await waiting.wait('net', 'gone', 1_000), { state: 'gone' })
   assert.equal(given.length, 3)
 })
+
+test('who waits for the end of a VIOLIN in vain is told what of it is known', async () => {
+  const lasts = { id: violin, name: 'net', spec: { entities: [], lans: [] }, ended: null }
+  const ended = { id: violin, name: 'net', spec: null, ended: { name: 'net', hosts: [one, two] } }
+  const inVain = (known: object, ...rows: Map<HostId, HostStatus>[]): Promise<unknown> =>
+    new Waiting({
+      violins: { find: () => known } as unknown as Violins,
+      records: { view: { violins: new Map([[violin, known]]) } } as unknown as Records,
+      peers: { nameOf: (host: HostId) => host } as unknown as Peers,
+      statuses: {
+        async *follow() {
+          yield* rows
+        }
+      } as unknown as Statuses
+    }).wait('net', 'gone', 0)
+  await assert.rejects(inVain(lasts), { message: 'net is not gone after 0 s: nobody deleted it' })
+  const unheard = 'one was not heard yet; two was not heard yet'
+  await assert.rejects(inVain(ended), { message: `net is not gone after 0 s: ${unheard}` })
+  const runs = new Map([[one, { runs: 1 } as HostStatus]])
+  const open = 'one has not stopped it; two was not heard yet'
+  await assert.rejects(inVain(ended, runs), { message: `net is not gone after 0 s: ${open}` })
+})

@@ -19,7 +19,7 @@ export function holdersOf(set: RecordSet, violin: ViolinId, now: WallTime): Read
   if (versions.length === 0) return new Set()
   const hosts = set.tree('hosts')
   const owners = new Map(versions.map(({ author }) => [author, hostsOfOwner(hosts, author)]))
-  return settleViolin(violin, versions, owners).holders
+  return settleViolin(violin, versions, owners, new Map()).holders
 }
 
 /** Whether a record is a host's to keep: the mesh's, and those of VIOLINs that it owns, or that name it. */

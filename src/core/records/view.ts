@@ -44,6 +44,8 @@ export interface ViolinView {
   readonly ownerHosts: readonly HostId[]
   /** Who keeps its records: all hosts of owners who signed, and every host that the record names. */
   readonly holders: ReadonlySet<HostId>
+  /** What hosts say that they run of it. */
+  readonly runs: ReadonlyMap<HostId, RunsRecord>
 }
 
 export interface View {
@@ -238,7 +240,11 @@ function domainSeen(id: ViolinId, tree: Tree, slots: Slots, hosts: Tree | null, 
     else if (record.kind === 'runs') runs.set(chain.host as HostId, record)
   }
   const owners = new Map(versions.map(({ author }) => [author, hostsOfOwner(hosts, author)]))
-  const seen = { violin: versions.length === 0 ? null : settleViolin(id, versions, owners), runs, owners }
+  const seen = {
+    violin: versions.length === 0 ? null : settleViolin(id, versions, owners, runs),
+    runs,
+    owners
+  }
   if (lasting) seenDomains.set(tree, seen)
   return seen
 }
@@ -247,7 +253,12 @@ function domainSeen(id: ViolinId, tree: Tree, slots: Slots, hosts: Tree | null, 
  * One VIOLIN as the living versions of its owners settle it; there must be one. `owners`: on which hosts their
  * keys lie.
  */
-export function settleViolin(id: ViolinId, records: readonly ViolinRecord[], owners: Owners): ViolinView {
+export function settleViolin(
+  id: ViolinId,
+  records: readonly ViolinRecord[],
+  owners: Owners,
+  runs: ReadonlyMap<HostId, RunsRecord>
+): ViolinView {
   const [record] = records.toSorted(byAuthority) as [ViolinRecord]
   const { founding, spec, ended } = record.body
   const holders = new Set(records.map((one) => one.chain?.host as HostId))
@@ -266,7 +277,8 @@ export function settleViolin(id: ViolinId, records: readonly ViolinRecord[], own
     owner: record.author,
     ownerHost,
     ownerHosts: ownerHosts.length === 0 ? [ownerHost] : ownerHosts,
-    holders
+    holders,
+    runs
   }
 }
 
