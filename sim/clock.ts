@@ -24,6 +24,11 @@ export class Clock {
     return this.#runs.length
   }
 
+  /** When the next event comes; Infinity: none waits. */
+  get nextAt(): number {
+    return this.waiting === 0 ? Infinity : (this.#times[0] as number)
+  }
+
   /** Runs `run` at a time, which must not be over. */
   at(at: number, run: () => void): void {
     if (!(at >= this.now)) throw new RangeError(`an event at ${at}, when it is ${this.now}`)

@@ -91,7 +91,12 @@ export function measured(scenario: Scenario): Measuring {
         figures.push({ name: 'frames that did not arrive', unit: '', values: [sent - arrived] })
       }
       figures.push({ name: 'switches that changed', unit: '', values: [changes] })
-      figures.push({ name: 'switch-hours', unit: 'h', values: [(scenario.lans.length * ms) / 3_600_000] })
+      const passedMs = ms + world.leftOutMs
+      figures.push({
+        name: 'switch-hours',
+        unit: 'h',
+        values: [(scenario.lans.length * passedMs) / 3_600_000]
+      })
       if (scenario.stalls !== null) {
         figures.push({ name: 'stalls of workers', unit: '', values: [world.weatheredStalls] })
       }

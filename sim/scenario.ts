@@ -50,6 +50,8 @@ export interface Stalls {
   readonly ms: number
   /** Shortest; absent: ten. */
   readonly leastMs?: number
+  /** Of the calm after a stall of a worker so much is played, and the rest left out until the next; absent: all. */
+  readonly calmMs?: number
 }
 
 export interface Scenario {

@@ -98,6 +98,8 @@ export class World {
   changedAt = 0
   /** Stalls of workers that the weather brought: what endangers a switch. */
   weatheredStalls = 0
+  /** Calm time that passed without being played. */
+  leftOutMs = 0
   readonly #bugs: ReadonlySet<Bug>
   readonly #byKey = new Map<HostKey, Host>()
   readonly #byId = new Map<HostId, Host>()

@@ -107,7 +107,7 @@ const shape = z.strictObject({
     )
     .max(maxViolins),
   traffic: z.strictObject({ kind: z.enum(['broadcast', 'ring']), everyMs }).nullable(),
-  stalls: z.strictObject({ everyMs, ms, leastMs: ms.optional() }).nullable(),
+  stalls: z.strictObject({ everyMs, ms, leastMs: ms.optional(), calmMs: everyMs.optional() }).nullable(),
   degree: count(1, maxHosts),
   records: z.boolean(),
   liveness: z.boolean(),

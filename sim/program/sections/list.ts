@@ -5,7 +5,7 @@ import { lives } from './lives.ts'
 import { news } from './news.ts'
 import { random } from './random.ts'
 import type { Section } from './section.ts'
-import { weather } from './weather.ts'
+import { takeovers, weather } from './weather.ts'
 
 /** Needs libp2p, which a simulation may not import. */
 const gossip: Section = {
@@ -28,6 +28,7 @@ export const sections: readonly Section[] = [
   gossip,
   records,
   failover,
+  takeovers,
   weather,
   lives,
   cost,
