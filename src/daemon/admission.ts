@@ -10,7 +10,7 @@ import {
 import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { maxTokenAddresses, mintToken, networkFingerprint, parseToken } from '#core/admission/token.ts'
 import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
-import { grantRenewal, isRenewRequest, noticeOf } from '#core/admission/renewal.ts'
+import { grantRenewal, isRenewRequest, noticeOf, renewalAsked } from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
 import { printable } from '#core/printable.ts'
@@ -25,6 +25,7 @@ import type { Host } from './host.ts'
 import { loadRootSeed } from './identity.ts'
 import { memberNamed } from './peers.ts'
 import type { Records } from './records.ts'
+import { type Asking, askAdmins } from './renewers.ts'
 import { encodeJson, parseJson } from './wire.ts'
 
 /** Of a host, as people are told it. */
@@ -44,7 +45,15 @@ interface Revocation {
   readonly signer: Signer
 }
 
+export interface AdmissionOptions extends Asking {
+  readonly dir: string
+  readonly host: Host
+  readonly journal: Journal
+  readonly store: Store
+}
+
 export class Admission {
+  readonly #options: AdmissionOptions
   readonly #dir: string
   readonly #host: Host
   readonly #records: Records
@@ -55,15 +64,17 @@ export class Admission {
   /** Slots granted here whose host has not published its record yet: not to be given to another. */
   readonly #granted = new Map<PublicKey, Map<number, Chain>>()
 
-  constructor(dir: string, host: Host, records: Records, mesh: Mesh, journal: Journal, store: Store) {
+  constructor(options: AdmissionOptions) {
+    this.#options = options
+    const { dir, host, records, mesh, journal, store } = options
     this.#store = store
     this.#dir = dir
     this.#host = host
     this.#records = records
     this.#mesh = mesh
     this.#journal = journal
-    mesh.serve('join', { strangers: true, maxRequestBytes: maxJoinBytes }, (body, from) =>
-      Promise.resolve(this.#answer(body, from))
+    mesh.serve('join', { strangers: true, maxRequestBytes: maxJoinBytes }, (body, from, signal) =>
+      this.#answer(body, from, signal)
     )
     records.onChange((changed) => this.#lookForLate(changed))
   }
@@ -320,9 +331,9 @@ export class Admission {
     )
   }
 
-  #answer(body: Uint8Array, from: HostId): Uint8Array {
+  async #answer(body: Uint8Array, from: HostId, signal: AbortSignal): Promise<Uint8Array> {
     const records = this.#records
-    if (isRenewRequest(body)) return encodeJoinAnswer(this.#renewed(body, from))
+    if (isRenewRequest(body)) return encodeJoinAnswer(await this.#renewed(body, from, signal))
     const answer = countersign(
       body,
       from,
@@ -340,17 +351,25 @@ export class Admission {
     return encodeJoinAnswer(answer)
   }
 
-  #renewed(body: Uint8Array, from: HostId): JoinAnswer {
+  /** A host that cannot renew it itself passes the request on, once: the link is an admin's, whoever carries it. */
+  async #renewed(body: Uint8Array, from: HostId, signal: AbortSignal): Promise<JoinAnswer> {
     const records = this.#records
     const admin = {
       chain: this.#host.chain,
       signer: this.#host.identity.host,
       isRevoked: (chain: Chain) => records.set.isRevoked(chain),
-      slots: records.view.slots
+      slots: records.view.slots,
+      isMember: (peer: HostId) => this.#mesh.isMember(peer)
     }
-    const answer = grantRenewal(body, from, admin, records.now, crypto)
+    const member = renewalAsked(body, from, admin, records.now, crypto)
+    if (!('path' in member)) return member
+    const answer = grantRenewal(member, admin, records.now, crypto)
     if (answer.kind === 'granted')
-      this.#journal.note('renewed', null, `the membership of ${from} was renewed`)
+      this.#journal.note('renewed', null, `the membership of ${hostIdOf(member.subject)} was renewed`)
+    else if (member.host === from) {
+      const passedOn = await askAdmins(this.#options, member, signal)
+      if (passedOn !== null) return { kind: 'granted', chain: passedOn.bytes }
+    }
     return answer
   }
 

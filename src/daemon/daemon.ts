@@ -87,7 +87,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
     (one) => one.close()
   )
-  await renewLapsed(dir, host, records)
+  await renewLapsed(dir, host, records, store)
   const listen = options.listen.length > 0 ? options.listen : identity.listen
   const mesh = undo.adopt(
     await hostMesh({ host, records, store, journal, log }, { listen, mdns: true, warn: options.warn }),
@@ -188,7 +188,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   records.attach(mesh)
   const say = (): Promise<boolean> => announce(host, records, mesh, peers, departure)
   await say()
-  const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
+  const renewal = new Renewal({ dir, host, records, store, peers, mesh, journal, log, entered: say })
   const entered = async (): Promise<void> => {
     await say()
     await renewal.resign()

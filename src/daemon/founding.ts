@@ -1,6 +1,5 @@
 /** How a host begins: it founds a mesh, or joins one with an invite. Neither needs a running daemon. */
 import { hostname } from 'node:os'
-import { join as joinPath } from 'node:path'
 import { foundChain, membershipMs } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
 import { isWorthKeeping } from '#core/admission/seat.ts'
@@ -10,7 +9,6 @@ import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import { isName } from '#core/records/bodies.ts'
 import { clockToleranceMs } from '#core/records/set.ts'
 import { parseAddress } from '#mesh/mesh.ts'
-import { openStore } from '#store/level.ts'
 import { crypto, freshSeed, keyOfSeed, signerOf } from './crypto.ts'
 import {
   assertFresh,
@@ -23,13 +21,11 @@ import {
   rootKeyFile,
   saveIdentity
 } from './identity.ts'
+import { addressOf, namingPeers } from './remembered.ts'
 import { redeem } from './stranger.ts'
-import { encodeJson } from './wire.ts'
 
 /** The founding host's link: every other chain hangs on it, so it lasts ten times as long as a membership. */
 export const foundingMs: number = 10 * membershipMs
-/** Section of the store with the addresses by which a new host finds its mesh the first time. */
-export const peersSection = 'peers'
 
 export interface FoundOptions {
   readonly name?: string | undefined
@@ -130,20 +126,12 @@ export async function join(dir: string, text: string, options: FoundOptions): Pr
     ownerSeed: freshSeed(),
     networkKey,
     membership: answer.bytes,
+    // Whose the others in the invite are is not known.
+    addresses: [...new Set([addressOf(through, address), ...namingPeers(token.addresses)])],
     ...(isWorthKeeping(token.invite) ? { invite: text.trim() } : {})
   })
   await dropJoinKey(dir)
-  await remember(dir, through, [address])
   return { id: hostIdOf(host.publicKey), name, mesh: token.root, through, listen }
-}
-
-async function remember(dir: string, peer: HostId, addresses: readonly string[]): Promise<void> {
-  const store = await openStore(joinPath(dir, 'store'))
-  try {
-    await store.write([{ section: peersSection, key: peer, value: encodeJson(addresses) }], { sync: true })
-  } finally {
-    await store.close()
-  }
 }
 
 function nameOf(wanted: string | undefined): string {

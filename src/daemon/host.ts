@@ -10,7 +10,7 @@ import { stands } from '#core/records/standing.ts'
 import { type DriverName, drivers } from '#core/spec.ts'
 import { isLoopback } from '#mesh/loopback.ts'
 import { crypto } from './crypto.ts'
-import { type Identity, saveMembership } from './identity.ts'
+import { type Identity, saveAddresses, saveMembership } from './identity.ts'
 import type { Records } from './records.ts'
 
 export const softwareVersion = '0.1.0'
@@ -23,6 +23,9 @@ export interface Host {
   readonly ownerChain: Chain
   /** Goes on under another membership; stored before it counts. */
   adopt(chain: Chain): Promise<void>
+  /** Where members were when it was looked last, each with `/p2p/ID`; a copy of the identity has them, too. */
+  readonly addresses: readonly string[]
+  keepAddresses(addresses: readonly string[]): Promise<void>
   readonly drivers: readonly DriverName[]
   readonly memoryMiB: number
 }
@@ -43,6 +46,11 @@ export async function hostOf(dir: string, identity: Identity): Promise<Host> {
     ownerChain: ownerChainOf(identity, chain),
     drivers: await driversHere(),
     memoryMiB: Math.floor(totalmem() / 2 ** 20),
+    addresses: identity.addresses,
+    async keepAddresses(addresses: readonly string[]): Promise<void> {
+      await saveAddresses(dir, addresses)
+      host.addresses = addresses
+    },
     async adopt(next: Chain): Promise<void> {
       await saveMembership(dir, next.bytes)
       host.chain = next

@@ -35,6 +35,8 @@ export interface Identity {
   readonly membership: Uint8Array
   /** The key of a closed network; null: it is open. */
   readonly networkKey: Uint8Array | null
+  /** Where members were, each with `/p2p/ID`. */
+  readonly addresses: readonly string[]
 }
 
 export interface NewIdentity {
@@ -50,6 +52,7 @@ export interface NewIdentity {
   readonly networkKey?: Uint8Array | null
   /** The invite's text, where its secret is of use after the join. */
   readonly invite?: string
+  readonly addresses?: readonly string[]
 }
 
 /** Where trunks listen unless settings say otherwise. */
@@ -61,6 +64,13 @@ export const defaultListen: readonly string[] = ['/ip4/0.0.0.0/tcp/4780']
 const networkKeyName = 'network.key'
 /** Kept while another of its slots may be needed. */
 const inviteName = 'invite'
+/**
+ * Members by which this host finds its mesh again, an address a line. They lie here, and not in the store alone, because
+ * this folder is what is copied and restored: without them a host that nobody dials could ask nobody for a renewal.
+ */
+const addressesName = 'addresses'
+/** Most that are read of it: some eight members with a few addresses each. */
+const maxAddresses = 64
 
 const folderOf = (dir: string): string => join(dir, 'identity')
 
@@ -95,12 +105,33 @@ export async function loadRootSeed(dir: string): Promise<Uint8Array | null> {
   return seed?.length === 32 ? seed : null
 }
 
-/** Puts another membership in the place of the former: whole, or not at all, also when the power fails. */
+/** Puts another membership in the place of the former. */
 export async function saveMembership(dir: string, membership: Uint8Array): Promise<void> {
-  const path = join(folderOf(dir), 'membership')
+  await replace(join(folderOf(dir), 'membership'), membership)
+}
+
+/** Puts other addresses of members in the place of the former. */
+export async function saveAddresses(dir: string, addresses: readonly string[]): Promise<void> {
+  await replace(join(folderOf(dir), addressesName), addressText(addresses))
+}
+
+/** Whole, or not at all, also when the power fails. */
+async function replace(path: string, content: Uint8Array | string): Promise<void> {
   const fresh = `${path}.new`
-  await writeFile(fresh, membership, { mode: 0o600, flush: true })
+  await writeFile(fresh, content, { mode: 0o600, flush: true })
   await rename(fresh, path)
+}
+
+function addressText(addresses: readonly string[]): string {
+  return addresses.map((address) => `${address}\n`).join('')
+}
+
+/** What is no address of a known peer is passed over: a host works without any. */
+async function loadAddresses(folder: string): Promise<readonly string[]> {
+  const text = await readFile(join(folder, addressesName), 'utf8').catch(() => '')
+  return text
+    .split('\n', maxAddresses)
+    .filter((line) => line.length <= 256 && /^\/[\x21-\x7e]+\/p2p\/[^/]+$/.test(line))
 }
 
 /** The invite by which this host joined, while another of its slots may be needed; null: none is kept. */
@@ -180,7 +211,8 @@ export async function saveIdentity(dir: string, identity: NewIdentity): Promise<
     await writeFile(join(staging, 'membership'), identity.membership, { mode: 0o600 })
     if (identity.invite !== undefined)
       await writeFile(join(staging, inviteName), `${identity.invite}\n`, { mode: 0o600 })
-    const { name, mesh, listen, ports } = identity
+    const { name, mesh, listen, ports, addresses = [] } = identity
+    await writeFile(join(staging, addressesName), addressText(addresses), { mode: 0o600 })
     await writeFile(join(staging, 'host.json'), `${JSON.stringify({ name, mesh, listen, ports }, null, 2)}\n`)
     // A folder left by `leave` holds only the owner's key, under a name of its own.
     await rename(staging, folderOf(dir))
@@ -253,7 +285,8 @@ export async function loadIdentity(dir: string): Promise<Identity> {
     host,
     owner,
     membership,
-    networkKey: await loadNetworkKey(folder)
+    networkKey: await loadNetworkKey(folder),
+    addresses: await loadAddresses(folder)
   }
 }
 

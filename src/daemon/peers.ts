@@ -2,7 +2,6 @@
  * Who is there: connections to members kept and found again, and what is said of each host. Addresses come
  * from records, from what answered before, and from the DHT, where every host puts its own record.
  */
-import * as z from 'zod'
 import { hostIdOf, isHostId, publicKeyOf } from '#core/admission/host-id.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { HostId, PublicKey } from '#core/ids.ts'
@@ -13,11 +12,11 @@ import type { Store } from '#store/contract.ts'
 import type { HostRow } from '#api/contract.ts'
 import { crypto } from './crypto.ts'
 import type { Journal } from './events.ts'
-import { peersSection } from './founding.ts'
 import { type Host, placeOf } from './host.ts'
 import type { Records } from './records.ts'
+import { addressList, peersSection } from './remembered.ts'
 import { Watching } from './watching.ts'
-import { encodeJson, parseJson } from './wire.ts'
+import { encodeJson } from './wire.ts'
 
 /** In a mesh of so many everyone is connected to everyone; a larger one hangs together by its ring. */
 const maxSought = 64
@@ -29,7 +28,6 @@ const dialTimeoutMs = 5_000
 /** Names kept of hosts that were shut out. */
 const maxNames = 1_024
 const lookupTimeoutMs = 5_000
-const addressList = z.array(z.string().max(256)).max(16)
 
 export class Peers {
   readonly #host: Host
@@ -264,35 +262,6 @@ export function ownerNamed(wanted: string, records: Records): HostId | null {
   if (isHostId(wanted)) return wanted
   const isNamed = [...records.view.members.values()].some(({ body }) => body.name === wanted)
   return isNamed ? memberNamed(wanted, records).id : null
-}
-
-/** Peers of former times with the addresses that records and memory have for them. */
-export function rememberedPeers(
-  self: HostId,
-  records: Records,
-  store: Store
-): { readonly id: HostId; readonly addresses: readonly string[] }[] {
-  const known = new Map<HostId, Set<string>>()
-  const add = (id: HostId, addresses: readonly string[]): void => {
-    const all = known.get(id) ?? new Set<string>()
-    for (const address of addresses) all.add(address.includes('/p2p/') ? address : `${address}/p2p/${id}`)
-    known.set(id, all)
-  }
-  const { members } = records.view
-  for (const { host, body } of members.values()) if (!body.left) add(host, body.addresses)
-  for (const { key, value } of store.entries(peersSection)) {
-    const id = key as HostId
-    if (members.get(id)?.body.left !== true) add(id, storedAddresses(value))
-  }
-  known.delete(self)
-  for (const out of records.seats.revoked(known.keys())) known.delete(out)
-  return [...known].map(([id, addresses]) => ({ id, addresses: [...addresses] }))
-}
-
-/** What was stored of a peer; nothing where it is not as it was written. */
-function storedAddresses(value: Uint8Array): readonly string[] {
-  const parsed = addressList.safeParse(parseJson(value))
-  return parsed.success ? parsed.data : []
 }
 
 function keyOf(host: PublicKey): string {

@@ -18,10 +18,11 @@ import { wrongNetworkKey } from './identity.ts'
 import { Images } from './images.ts'
 import { Loads } from './loads.ts'
 import { Moves } from './moves.ts'
-import { Peers, rememberedPeers } from './peers.ts'
+import { Peers } from './peers.ts'
 import { Pointers } from './pointers.ts'
 import { Reconciler } from './reconciler.ts'
 import type { Records } from './records.ts'
+import { rememberedPeers } from './remembered.ts'
 import { Waiting } from './waiting.ts'
 import type { Settings } from './settings.ts'
 import type { Slices } from './slices/slices.ts'
@@ -85,7 +86,7 @@ export function controlPlane(parts: PlaneParts, undo: AsyncDisposableStack): Pla
   const pointers = undo.adopt(new Pointers({ host, records, mesh, peers, violins, log }), (one) =>
     one.close()
   )
-  const admission = new Admission(dir, host, records, mesh, journal, store)
+  const admission = new Admission({ dir, host, records, peers, mesh, journal, store, log })
   return {
     peers,
     images,
@@ -128,8 +129,7 @@ export function hostMesh(
     admit: (peer, presented) => records.seats.admits(peer, presented),
     why: (peer, presented) => records.seats.whyOut(peer, presented),
     refused: (why) => records.refused(why),
-    remembered: () =>
-      placeOf(host, records) === 'revoked' ? [] : rememberedPeers(identity.id, records, store),
+    remembered: () => (placeOf(host, records) === 'revoked' ? [] : rememberedPeers(host, records, store)),
     mdns: options.mdns,
     log
   })

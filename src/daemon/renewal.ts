@@ -5,9 +5,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { type Chain, foundChain, isAncestor } from '#core/admission/chain.ts'
 import { hostIdOf } from '#core/admission/host-id.ts'
-import { decodeJoinAnswer } from '#core/admission/join.ts'
 import {
-  acceptRenewal,
   lapsedMs,
   noticeOf,
   renewBeforeMs,
@@ -16,33 +14,36 @@ import {
   resignedUntil,
   standingOf
 } from '#core/admission/renewal.ts'
-import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
-import type { HostId, ViolinId, WallTime } from '#core/ids.ts'
+import { ViolinError, errorData } from '#core/errors.ts'
+import type { ViolinId, WallTime } from '#core/ids.ts'
 import { hostsOfOwner } from '#core/records/owners.ts'
 import { maxLifeMs, maxVersion, type ViolinRecord } from '#core/records/record.ts'
 import { upon } from '#core/records/upon.ts'
-import type { Mesh } from '#mesh/contract.ts'
+import type { Store } from '#store/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
 import { foundingMs } from './founding.ts'
 import { type Host, placeOf } from './host.ts'
 import { loadRootSeed } from './identity.ts'
 import type { Records } from './records.ts'
+import { addressesToKeep, rememberedPeers } from './remembered.ts'
+import { type Asking, askAdmins, drawn, renewalIn } from './renewers.ts'
 import { askAsStranger } from './stranger.ts'
 
-const answerTimeoutMs = 10_000
-/** Most admins that are asked at one look. */
-const maxAsked = 8
+/** Most addresses at which a host whose membership ended asks at one look: one that is silent costs six seconds. */
+const maxAsked = 16
+/** So many members at most are asked first, for they are known to be admins. */
+const maxAdmins = 8
+/** At so many addresses of one member at most. */
+const maxAddresses = 4
 /** So much later each further host with an owner's key signs anew what none before it did. */
 const resignTurnMs = 2_000
 
-interface RenewalParts {
+interface RenewalParts extends Asking {
   readonly dir: string
   readonly host: Host
-  readonly records: Records
-  readonly mesh: Mesh
+  readonly store: Store
   readonly journal: Journal
-  readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Called with the new chain adopted. */
   readonly entered: () => Promise<unknown>
 }
@@ -71,6 +72,7 @@ export class Renewal {
   async #look(): Promise<void> {
     const { host, records, journal } = this.#parts
     if (placeOf(host, records) === 'revoked') return
+    await this.#keepAddresses()
     if (standingOf(host.chain, records.now) !== 'good') await this.#renewMembership()
     const { ownerChain, chain } = host
     // The owner's link lasts a year from the start of the daemon, which may run for longer.
@@ -105,28 +107,19 @@ export class Renewal {
     if (mesh.members().length === 0 && records.view.members.size > 1) await mesh.present()
   }
 
-  /** The first renewal that a connected admin gives; as a stranger where none is connected. */
-  async #askMembers(): Promise<Chain | null> {
-    const { host, records, mesh, log } = this.#parts
-    const connected = new Set(mesh.members())
-    const { members } = records.view
-    const chains = [...members.values()]
-      .filter((member) => connected.has(member.host))
-      .map(({ record }) => record.chain as Chain)
-    for (const admin of renewersOf(host.chain, chains).slice(0, maxAsked)) {
-      try {
-        const peer = hostIdOf(admin.subject)
-        const body = renewRequest(host.chain)
-        return renewalIn(
-          host.chain,
-          await mesh.request(peer, 'join', body, AbortSignal.timeout(answerTimeoutMs))
-        )
-      } catch (error: unknown) {
-        log('not renewed by an admin', { admin: admin.subject, reason: errorData(error).message })
-      }
-    }
-    if (connected.size > 0 || standingOf(host.chain, records.now) !== 'lapsed') return null
-    return renewAsStranger(host, adminAddresses(host, records))
+  /** By an admin among the members; as a stranger where the membership ended and none is connected. */
+  #askMembers(): Promise<Chain | null> {
+    const { host, records, mesh, store } = this.#parts
+    if (mesh.members().length > 0 || standingOf(host.chain, records.now) !== 'lapsed')
+      return askAdmins(this.#parts, host.chain)
+    return renewAsStranger(host, records, store)
+  }
+
+  /** So that a copy of the identity finds the mesh again, too. */
+  async #keepAddresses(): Promise<void> {
+    const { host, records } = this.#parts
+    const addresses = addressesToKeep(host, records)
+    if (addresses.join() !== host.addresses.join()) await host.keepAddresses(addresses)
   }
 
   /** Signs anew what is this owner's and ends soon, is dated ahead, or stands under a chain that counts no more. */
@@ -211,7 +204,7 @@ async function renewedByRoot(dir: string, own: Chain): Promise<Chain | null> {
  * A host whose membership ended goes on only when an admin renews it. Throws ViolinError `not-a-member` when
  * none does, and when it ended more than 90 days ago.
  */
-export async function renewLapsed(dir: string, host: Host, records: Records): Promise<void> {
+export async function renewLapsed(dir: string, host: Host, records: Records, store: Store): Promise<void> {
   const standing = standingOf(host.chain, records.now)
   if (standing === 'good' || standing === 'due') return
   const ended = `the membership ended on ${new Date(host.chain.endsAt).toISOString()}`
@@ -219,7 +212,7 @@ export async function renewLapsed(dir: string, host: Host, records: Records): Pr
     throw new ViolinError('not-a-member', ended, 'ask an admin for a new invite and join in a new folder')
   try {
     const rooted = await renewedByRoot(dir, host.chain)
-    await host.adopt(rooted ?? (await renewAsStranger(host, adminAddresses(host, records))))
+    await host.adopt(rooted ?? (await renewAsStranger(host, records, store)))
   } catch (error: unknown) {
     if (!(error instanceof ViolinError)) throw error
     const until = new Date(host.chain.endsAt + lapsedMs).toISOString()
@@ -232,36 +225,29 @@ export async function renewLapsed(dir: string, host: Host, records: Records): Pr
   }
 }
 
-async function renewAsStranger(host: Host, addresses: readonly string[]): Promise<Chain> {
+async function renewAsStranger(host: Host, records: Records, store: Store): Promise<Chain> {
   const { identity } = host
   const place = { meshId: identity.mesh, hostSeed: identity.hostSeed, networkKey: identity.networkKey }
   // Each admin judges by what it has to give: one's no is not the others'.
   const asked = await askAsStranger(
     place,
-    addresses,
+    whereToAsk(host, records, store),
     async (request) => renewalIn(host.chain, await request(renewRequest(host.chain))),
     () => false
   )
   return asked.answer
 }
 
-function renewalIn(own: Chain, answer: Uint8Array): Chain {
-  const said = decodeJoinAnswer(answer)
-  if (said.kind === 'refused') throw errorFrom(said.error)
-  const chain = acceptRenewal(own, said.kind === 'granted' ? said.chain : new Uint8Array(), crypto)
-  if (chain instanceof ViolinError) throw chain
-  return chain
-}
-
-/** Where admins were last, those that can give something. */
-function adminAddresses(host: Host, records: Records): readonly string[] {
-  const members = [...records.view.members.values()]
-  const chains = members.map(({ record }) => record.chain as Chain)
-  return renewersOf(host.chain, chains)
-    .slice(0, maxAsked)
-    .flatMap((admin) => {
-      const id: HostId = hostIdOf(admin.subject)
-      const { addresses } = records.view.members.get(id)?.body ?? { addresses: [] }
-      return addresses.slice(0, 2).map((address) => `${address.replace(/\/p2p\/[^/]+$/, '')}/p2p/${id}`)
-    })
+/**
+ * Where to ask: at admins that can give something, as far as their records last, then at whoever is remembered, drawn
+ * anew each time, for any member passes the request on. One address of each comes before the second of any.
+ */
+function whereToAsk(host: Host, records: Records, store: Store): readonly string[] {
+  const chains = Array.from(records.view.members.values(), ({ record }) => record.chain as Chain)
+  const admins = renewersOf(host.chain, chains).map(({ subject }) => hostIdOf(subject))
+  const remembered = new Map(rememberedPeers(host, records, store).map((one) => [one.id, one.addresses]))
+  const order = new Set([...admins.slice(0, maxAdmins), ...drawn([...remembered.keys()], maxAsked)])
+  const known = [...order].map((id) => remembered.get(id) ?? [])
+  const places = Array.from({ length: maxAddresses }, (_, place) => known.flatMap((its) => its[place] ?? []))
+  return places.flat().slice(0, maxAsked)
 }

@@ -29,7 +29,8 @@ export interface Answered<T> {
 }
 
 /**
- * Asks at one address after another until a member answers; `isFinal`: its no is everyone's. Throws ViolinError.
+ * Asks at one address after another until a member answers; `isFinal`: its no is everyone's. Throws ViolinError: the
+ * last no that was an answer, `nobody-reachable` where none was.
  */
 export async function askAsStranger<T>(
   place: Place,
@@ -69,7 +70,7 @@ async function askOneOf<T>(
       return { answer, through, address }
     } catch (error: unknown) {
       if (!(error instanceof ViolinError) || isFinal(error)) throw error
-      refusal = error
+      if (refusal === null || isAnswer(error)) refusal = error
     }
   }
   if (refusal !== null && isAnswer(refusal)) throw refusal

@@ -155,7 +155,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
     (one) => one.close()
   )
-  await renewLapsed(dir, host, records)
+  await renewLapsed(dir, host, records, store)
   const warned: string[] = []
   const warn = (text: string): void => void warned.push(text)
   const mesh = undo.adopt(
@@ -171,12 +171,12 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
     { dir, host, store, journal, records, mesh, settings, doors, slices, imageStore, log },
     undo
   )
-  const { reconciler, violins, admission } = plane
+  const { reconciler, violins, admission, peers } = plane
   played.heard = (violin, told) => reconciler.heard(violin, told)
   const say = (): Promise<boolean> =>
     publishHost(host, records, { addresses: mesh.addresses(), draining: false, left: false })
   await say()
-  const renewal = new Renewal({ dir, host, records, mesh, journal, log, entered: say })
+  const renewal = new Renewal({ dir, host, records, store, peers, mesh, journal, log, entered: say })
   undo.defer(whenShutOut({ host, records, mesh, journal, warn }))
   const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered: say })
   for (const { violin, hello } of played.adopt()) reconciler.adopted(violin, hello)

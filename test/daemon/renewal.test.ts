@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { type Chain, foundChain, renewChain, verifyChain } from '#core/admission/chain.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { ViolinId, WallTime } from '#core/ids.ts'
 import { crypto, signerOf } from '#daemon/crypto.ts'
+import { join } from '#daemon/founding.ts'
+import { publishHost } from '#daemon/host.ts'
 import { loadIdentity, loadRootSeed, rootKeyFile } from '#daemon/identity.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
@@ -62,6 +64,129 @@ test('a host whose membership ended is renewed at its start, as a stranger, and 
   const gone = (error: unknown): boolean =>
     error instanceof ViolinError && error.code === 'not-a-member' && /no admin renewed it/.test(error.message)
   await assert.rejects(startHost(member.dir), gone)
+})
+
+/** So many days from now, for all hosts alike, whose connections do not see that. */
+function shiftClock(t: TestContext): (days: number) => void {
+  const real = Date.now.bind(Date)
+  let shiftMs = 0
+  t.mock.method(Date, 'now', () => real() + shiftMs)
+  return (days) => (shiftMs = days * dayMs)
+}
+
+/** What a daemon does every minute. */
+async function say(host: TestHost): Promise<void> {
+  const state = { addresses: host.mesh.addresses(), draining: false, left: false }
+  await publishHost(host.host, host.records, state)
+  await host.renewal.look()
+}
+
+/** From its next start on a host listens where it does now. */
+async function stay({ dir, mesh }: TestHost): Promise<void> {
+  const path = joinPath(dir, 'identity', 'host.json')
+  const settings = JSON.parse(await readFile(path, 'utf8')) as object
+  const listen = mesh.addresses().map((address) => address.replace(/\/p2p\/.*$/, ''))
+  await writeFile(path, JSON.stringify({ ...settings, listen }))
+}
+
+function knowEachOther(hosts: readonly TestHost[]): Promise<void> {
+  const all = ({ records, mesh }: TestHost): boolean =>
+    records.view.members.size === hosts.length && mesh.members().length === hosts.length - 1
+  return until(hosts, () => hosts.every(all))
+}
+
+test('a host that was off for more than a year is renewed where it was remembered: by its store, or by a copy of its identity alone', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const membership = member.host.chain
+  await member.renewal.look()
+  await member.close()
+  pass(400)
+  await say(founder)
+  // Of records none is left that names an admin.
+  const back = await startHost(member.dir)
+  stack.defer(() => back.close())
+  await knowEachOther([founder, back])
+  assert.ok(back.host.chain.endsAt > inDays(364))
+  await back.close()
+  await store(member, membership)
+  await rm(joinPath(member.dir, 'store'), { recursive: true })
+  const restored = await startHost(member.dir)
+  stack.defer(() => restored.close())
+  await knowEachOther([founder, restored])
+})
+
+test('a copy of the identity that was made right after the join gets back in', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder] = (await meshOf(['princeton'], stack)) as [TestHost]
+  const dir = joinPath(founder.dir, '..', 'purdue')
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'member' })
+  await join(dir, token, { name: 'purdue', listen: ['/ip4/127.0.0.1/tcp/0'] })
+  pass(400)
+  await say(founder)
+  const back = await startHost(dir)
+  stack.defer(() => back.close())
+  await knowEachOther([founder, back])
+})
+
+test('a member that is no admin passes the request of a lapsed host on to an admin, which it dials for that', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, member, lapsed] = (await meshOf(['princeton', 'purdue', 'chicago'], stack)) as [
+    TestHost,
+    TestHost,
+    TestHost
+  ]
+  await lapsed.close()
+  pass(200)
+  await say(founder)
+  await until([member], () => member.records.view.members.has(founder.host.identity.id))
+  await member.renewal.look()
+  assert.ok(member.host.chain.endsAt > inDays(364))
+  pass(400)
+  // Where the founder listens now the lapsed host never heard.
+  await founder.close()
+  const moved = await startHost(founder.dir)
+  stack.defer(() => moved.close())
+  await say(member)
+  await knowEachOther([moved, member])
+  for (const { mesh } of [moved, member]) mesh.rest()
+  await member.mesh.hangUp(moved.host.identity.id)
+  await until([moved, member], () => moved.mesh.members().length + member.mesh.members().length === 0)
+  const back = await startHost(lapsed.dir)
+  stack.defer(() => back.close())
+  assert.ok(back.host.chain.endsAt > inDays(364))
+  // By the founder's own link.
+  assert.equal(back.host.chain.path.length, 2)
+})
+
+test('a mesh whose hosts were all off for more than a year comes together again around its founder, lapsed admins included', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const dir = joinPath(founder.dir, '..', 'admin')
+  const { token } = await founder.admission.invite({ expiresMs: 60_000, uses: 1, role: 'admin' })
+  await join(dir, token, { name: 'admin', listen: ['/ip4/127.0.0.1/tcp/0'] })
+  const admin = await startHost(dir)
+  stack.defer(() => admin.close())
+  const all = [founder, admin, member]
+  await knowEachOther(all)
+  for (const host of all) await stay(host)
+  for (const host of all) await host.close()
+  pass(400)
+  const gone = (error: unknown): boolean => error instanceof ViolinError && error.code === 'not-a-member'
+  for (const host of [admin, member]) await assert.rejects(startHost(host.dir), gone)
+  const again: TestHost[] = []
+  for (const host of all) {
+    const started = await startHost(host.dir)
+    stack.defer(() => started.close())
+    again.push(started)
+  }
+  await knowEachOther(again)
+  assert.equal(again[1]?.host.chain.role, 'admin')
+  for (const { host } of again) assert.ok(host.chain.endsAt > inDays(364))
 })
 
 test('the founding host renews itself by the root key where it lies here, and tells its end where it does not', async () => {

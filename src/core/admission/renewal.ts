@@ -66,47 +66,59 @@ export function isRenewRequest(bytes: Uint8Array): boolean {
   }
 }
 
-/** What an admin must know to answer. */
+/** What a host that is asked must know to answer. */
 export interface Renewer {
   readonly chain: Chain
   readonly signer: Signer
   readonly isRevoked: (chain: Chain) => boolean
   /** The host key that keeps each slot, by `TOKEN SLOT`. */
   readonly slots: ReadonlyMap<string, PublicKey>
+  /** Whether a peer's connection is a member's, which may carry the request of another host. */
+  readonly isMember: (peer: HostId) => boolean
 }
 
-/** The decision of the host that is asked. `from` is the peer id that the connection proved. */
-export function grantRenewal(
+/**
+ * The membership that a request is to prolong, or why it is not; whoever is asked judges so, admin or not. `from` is
+ * the peer id that the connection proved: the host itself, or a member that passes its request on.
+ */
+export function renewalAsked(
   bytes: Uint8Array,
   from: HostId,
-  admin: Renewer,
+  asked: Renewer,
   now: WallTime,
   crypto: Crypto
-): JoinAnswer {
+): Chain | JoinAnswer {
   try {
     const wire = readList(decodeCbor(bytes, maxChainBytes + 64), 'request', 2, 2)
     readInteger(wire[0], 'format', format, format)
-    const member = verifyChain(readBytes(wire[1], 'chain', 1, maxChainBytes), admin.chain.root, crypto)
+    const member = verifyChain(readBytes(wire[1], 'chain', 1, maxChainBytes), asked.chain.root, crypto)
     if (isRefusal(member)) throw new Malformed(member.refused)
-    return objectionTo(member, from, admin, now) ?? prolonged(member, admin, now, crypto)
+    return objectionTo(member, from, asked, now) ?? member
   } catch (error: unknown) {
     if (!(error instanceof Malformed)) throw error
     return refuse('refused', `the request to renew is not valid: ${error.message}`)
   }
 }
 
-function objectionTo(member: Chain, from: HostId, admin: Renewer, now: WallTime): JoinAnswer | null {
-  if (member.kind !== 'host' || member.host !== from)
+function objectionTo(member: Chain, from: HostId, asked: Renewer, now: WallTime): JoinAnswer | null {
+  if (member.kind !== 'host' || (member.host !== from && !asked.isMember(from)))
     return refuse('refused', 'the membership is of another host than the connection showed')
-  if (admin.isRevoked(member)) return refuse('revoked', 'the host was shut out of the mesh')
-  if (!keepsSlot(member, admin.slots)) return refuse('not-a-member', 'another host keeps the slot')
-  if (admin.chain.role !== 'admin' || admin.chain.endsAt <= now)
-    return refuse('refused', 'the host that was asked is no admin')
+  if (asked.isRevoked(member)) return refuse('revoked', 'the host was shut out of the mesh')
+  if (!keepsSlot(member, asked.slots)) return refuse('not-a-member', 'another host keeps the slot')
   const standing = standingOf(member, now)
   if (standing === 'good') return refuse('refused', 'the membership is not half over')
   if (standing === 'over') return refuse('not-a-member', 'the membership ended more than 90 days ago')
-  if (admin.chain.path.length + 2 > maxPathLinks) return refuse('refused', "the admin's chain is too long")
   return null
+}
+
+/** What the host that is asked gives itself: an admin's own link for the member. */
+export function grantRenewal(member: Chain, admin: Renewer, now: WallTime, crypto: Crypto): JoinAnswer {
+  const { chain } = admin
+  if (chain.role !== 'admin' || chain.endsAt <= now)
+    return refuse('refused', 'the host that was asked is no admin')
+  if (admin.isRevoked(chain)) return refuse('refused', 'the host that was asked was shut out of the mesh')
+  if (chain.path.length + 2 > maxPathLinks) return refuse('refused', "the admin's chain is too long")
+  return prolonged(member, admin, now, crypto)
 }
 
 function prolonged(member: Chain, admin: Renewer, now: WallTime, crypto: Crypto): JoinAnswer {

@@ -12,6 +12,7 @@ import {
   lapsedMs,
   noticeOf,
   renewRequest,
+  renewalAsked,
   renewersOf,
   resignedUntil,
   standingOf,
@@ -54,11 +55,23 @@ member = join(tokenOfMember, 'member', witness(admin))
 const [one, plain] = [admin, member]
 
 function renewer(host: TestHost, change: Partial<Renewer> = {}): Renewer {
-  return { chain: host.chain, signer: host.signer, isRevoked: () => false, slots: new Map(), ...change }
+  return {
+    chain: host.chain,
+    signer: host.signer,
+    isRevoked: () => false,
+    slots: new Map(),
+    isMember: () => false,
+    ...change
+  }
+}
+
+function asked(request: Uint8Array, from: HostId, by: Renewer, now: WallTime): JoinAnswer {
+  const member = renewalAsked(request, from, by, now, crypto)
+  return 'path' in member ? grantRenewal(member, by, now, crypto) : member
 }
 
 function ask(host: TestHost, by: Renewer, now: WallTime): JoinAnswer {
-  return grantRenewal(renewRequest(host.chain), host.chain.host as HostId, by, now, crypto)
+  return asked(renewRequest(host.chain), host.chain.host as HostId, by, now)
 }
 
 function granted(answer: JoinAnswer): Chain {
@@ -122,17 +135,26 @@ test('who is revoked, displaced, another, or asks no admin is not renewed', () =
   const slots = new Map([[`${claim?.token} ${claim?.slot}`, one.signer.publicKey]])
   assert.match(refusal(ask(plain, renewer(first, { slots }), now)), /slot/)
   assert.match(refusal(ask(one, renewer(plain), now)), /no admin/)
+  const isOut = (chain: Chain): boolean => chain.subject === one.signer.publicKey
+  assert.match(refusal(ask(plain, renewer(one, { isRevoked: isOut }), now)), /was asked was shut out/)
   const request = renewRequest(plain.chain)
+  assert.match(refusal(asked(request, one.chain.host as HostId, renewer(first), now)), /another host/)
   assert.match(
-    refusal(grantRenewal(request, one.chain.host as HostId, renewer(first), now, crypto)),
+    refusal(asked(renewRequest(plain.ownerChain), plain.chain.host as HostId, renewer(first), now)),
     /another host/
   )
-  assert.match(
-    refusal(
-      grantRenewal(renewRequest(plain.ownerChain), plain.chain.host as HostId, renewer(first), now, crypto)
-    ),
-    /another host/
-  )
+})
+
+test('a member carries the request of another, and nothing but that: it is judged as if that one had asked', () => {
+  const now = after(yearMs * 0.6)
+  const carrier = one.chain.host as HostId
+  const by = (change: Partial<Renewer> = {}): Renewer =>
+    renewer(first, { isMember: (peer) => peer === carrier, ...change })
+  const request = renewRequest(plain.chain)
+  assert.equal(granted(asked(request, carrier, by(), now)).subject, plain.signer.publicKey)
+  assert.match(refusal(asked(request, carrier, by({ isRevoked: () => true }), now)), /shut out/)
+  assert.match(refusal(asked(request, carrier, by(), after(0))), /not half over/)
+  assert.match(refusal(asked(renewRequest(plain.ownerChain), carrier, by(), now)), /another host/)
 })
 
 test('an admin cannot renew who stands above it: no two come to stand above each other through that', () => {
@@ -180,7 +202,10 @@ test('requests to renew and to join are told apart, and hostile bytes are refuse
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       isRenewRequest(bytes)
       const from = hostIdOf(plain.signer.publicKey)
-      assert.equal(grantRenewal(bytes, from, renewer(first), after(0), crypto).kind, 'refused')
+      assert.equal(
+        (renewalAsked(bytes, from, renewer(first), after(0), crypto) as JoinAnswer).kind,
+        'refused'
+      )
     })
   )
 })

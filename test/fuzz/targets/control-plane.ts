@@ -12,7 +12,13 @@ import {
   maxJoinBytes,
   parseJoinRequest
 } from '#core/admission/join.ts'
-import { acceptRenewal, grantRenewal, isRenewRequest, renewRequest } from '#core/admission/renewal.ts'
+import {
+  acceptRenewal,
+  grantRenewal,
+  isRenewRequest,
+  renewRequest,
+  renewalAsked
+} from '#core/admission/renewal.ts'
 import { linksToWire } from '#core/admission/link.ts'
 import { armour, unarmour } from '#core/admission/text.ts'
 import { parseToken, tokenText } from '#core/admission/token.ts'
@@ -34,7 +40,8 @@ import { answerSync, applySync, maxSyncBytes, onlyScopes, syncRequest } from '#c
 import { view } from '#core/records/view.ts'
 import { RequestGuard, sealRequest, sealedRequest } from '#daemon/owner-request.ts'
 import type { Records } from '#daemon/records.ts'
-import { rememberedPeers } from '#daemon/peers.ts'
+import type { Host } from '#daemon/host.ts'
+import { rememberedPeers } from '#daemon/remembered.ts'
 import { entityStatus, sliceAnswers, sliceEvent, switchStatus, trunkHalf } from '#daemon/slices/schema.ts'
 import { decodeJson, encodeJson, maxJsonBytes } from '#daemon/wire.ts'
 import { memoryStore } from '#store/memory.ts'
@@ -276,14 +283,15 @@ const joinAnswers: Target = {
 
 const renewals: Target = {
   name: 'request to renew',
-  enters: ['core/admission/renewal.ts grantRenewal', 'core/admission/renewal.ts isRenewRequest'],
+  enters: ['core/admission/renewal.ts renewalAsked', 'core/admission/renewal.ts isRenewRequest'],
   form: 'cbor',
   samples: [renewRequest(second.chain), evened(renewRequest(third.chain)), renewRequest(first.ownerChain)],
   maxBytes: maxJoinBytes + 16,
   weight: 2,
   decode(bytes) {
-    const admin = { ...witnessOf(first), slots: new Map<string, PublicKey>() }
-    const answer = grantRenewal(bytes, ids[1] as HostId, admin, after(300 * dayMs), gullible)
+    const admin = { ...witnessOf(first), slots: new Map<string, PublicKey>(), isMember: () => true }
+    const member = renewalAsked(bytes, ids[1] as HostId, admin, after(300 * dayMs), gullible)
+    const answer = 'path' in member ? grantRenewal(member, admin, after(300 * dayMs), gullible) : member
     assert.ok(encodeJoinAnswer(answer).length <= maxJoinBytes)
     return isRenewRequest(bytes)
   }
@@ -431,16 +439,18 @@ const noRecords = {
   seats: { revoked: () => new Set() }
 } as unknown as Records
 
+const self = { identity: { id: ids[0] as HostId }, addresses: [] } as unknown as Host
+
 const stored: Target = {
   name: 'remembered addresses',
-  enters: ['daemon/peers.ts rememberedPeers'],
+  enters: ['daemon/remembered.ts rememberedPeers'],
   form: 'json',
   samples: [encodeJson(['/ip4/192.0.2.1/tcp/4780'])],
   maxBytes: 4096,
   weight: 1,
   decode(bytes) {
     const store = memoryStore(new Map([['peers', new Map([[ids[1] as string, bytes]])]]))
-    const [peer] = rememberedPeers(ids[0] as HostId, noRecords, store)
+    const [peer] = rememberedPeers(self, noRecords, store)
     for (const address of peer?.addresses ?? []) assert.equal(typeof address, 'string')
     return (peer?.addresses.length ?? 0) > 0
   }
