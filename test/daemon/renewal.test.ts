@@ -162,6 +162,22 @@ test('a member that is no admin passes the request of a lapsed host on to an adm
   assert.equal(back.host.chain.path.length, 2)
 })
 
+test('a host that is on and alone while its membership ends is renewed once somebody that it remembers is back', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, member] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  await stay(founder)
+  await founder.close()
+  await until([member], () => member.mesh.members().length === 0)
+  pass(400)
+  await member.renewal.look()
+  assert.ok(member.host.chain.endsAt < inDays(0))
+  const back = await startHost(founder.dir)
+  stack.defer(() => back.close())
+  await member.renewal.look()
+  assert.ok(member.host.chain.endsAt > inDays(364))
+})
+
 test('a mesh whose hosts were all off for more than a year comes together again around its founder, lapsed admins included', async (t) => {
   const pass = shiftClock(t)
   await using stack = new AsyncDisposableStack()
