@@ -3,22 +3,21 @@
  * liveness, fed and obeyed as daemon/claims.ts and daemon/reconciler.ts do. A boot takes a time drawn from the
  * seed, and fails by chance where the scenario says so. Hosts of worlds without entities have none of this.
  */
+import { questionsOf, remind, toldOf } from '#core/asking.ts'
 import {
   type Question,
   type Sight,
   type Told,
   type Verdict,
   decideAll,
-  generationOf,
   keeperOf,
   leftBehind,
-  lostMs,
   maxClaimOf
 } from '#core/claims.ts'
 import type { Owner } from '#core/election/ports.ts'
 import type { HostId, HostKey, Instant, Mac, ViolinId, WallTime } from '#core/ids.ts'
 import type { RunState, RunsBody } from '#core/records/bodies.ts'
-import { maxLifeMs } from '#core/records/record.ts'
+import { maxLifeMs, type RunsRecord } from '#core/records/record.ts'
 import { clockToleranceMs } from '#core/records/set.ts'
 import { stands } from '#core/records/standing.ts'
 import type { ViolinView } from '#core/records/view.ts'
@@ -43,7 +42,7 @@ interface Held {
   state: RunState
   superseded: number
   /** By whom, and when; null: by nobody. */
-  shut: { readonly by: number; readonly at: number } | null
+  shut: { readonly by: HostId; readonly at: number } | null
 }
 
 interface Asked {
@@ -115,7 +114,7 @@ export class Claims {
         const held = this.#held.get(violin)?.get(name)
         if (held === undefined || macOfEntity(this.#world, violin, name) !== mac) continue
         if (claim > held.superseded)
-          Object.assign(held, { superseded: claim, shut: { by: by.place, at: this.#world.clock.now } })
+          Object.assign(held, { superseded: claim, shut: { by: by.id, at: this.#world.clock.now } })
         this.#host.records.repair.with(by.place)
         this.kick()
       }
@@ -213,56 +212,26 @@ export class Claims {
     const rows = this.#rows(violin.id)
     this.#setOwners(violin, plan, rows)
     const held = this.#heldOf(violin.id)
-    const settled = this.#isSettled(violin, sight)
-    const listed = violin.spec.entities.filter((entity) => {
+    const listed = violin.spec.entities.flatMap((entity) => {
       const hosts = this.#listOf(entity, rows.get(entity.name) ?? new Map<HostId, Told>())
-      const isListed = entity.stopped !== true && hosts.includes(sight.self)
-      if (!isListed) this.#stop(violin.id, entity.name)
-      return isListed
-    })
-    this.#remind(violin.id, listed, rows)
-    return listed.map((entity) => {
-      const { name, generation } = entity
       const restart = this.#world.hasBug('all-fail-over') ? 'failover' : entity.restart
-      const told = rows.get(name) ?? new Map<HostId, Told>()
-      const hosts = this.#listOf(entity, told)
-      const own = held.get(name) ?? null
-      const isOver = own?.state === 'failed' && generationOf(own.claim) < generation
-      if (isOver) held.delete(name)
-      const { answered } = this.#host.records.repair
-      const heardSince = own?.shut != null && (answered.get(own.shut.by) ?? -Infinity) > own.shut.at
-      const shutForMs = own?.shut == null ? 0 : this.#world.clock.now - own.shut.at
-      return {
-        violin,
-        entity,
-        question: {
-          name,
-          hosts,
-          generation,
-          restart,
-          told,
-          own: isOver ? null : own,
-          settled,
-          heardSince,
-          shutForMs
-        }
-      }
+      if (entity.stopped !== true && hosts.includes(sight.self)) return { ...entity, hosts, restart }
+      this.#stop(violin.id, entity.name)
+      return []
     })
-  }
-
-  /** What a former life ran counts as this host's own word, as long as it may start it again. */
-  #remind(violin: ViolinId, listed: readonly SpecEntity[], rows: Map<string, Map<HostId, Told>>): void {
-    const former = this.#former.get(violin)
-    for (const [name, claim] of former ?? []) {
-      const entity = listed.find((one) => one.name === name)
-      const mayStart = entity?.restart === 'on-failure' && entity.generation === generationOf(claim)
-      if (!mayStart || this.held(violin, name) !== null) former?.delete(name)
-      else
-        rows.set(
-          name,
-          (rows.get(name) ?? new Map<HostId, Told>()).set(this.#host.id, { claim, state: 'stopped' })
-        )
+    const former = this.#former.get(violin.id)
+    if (former !== undefined) remind(rows, former, listed, held, sight.self)
+    const { repair, connections } = this.#host.records
+    const placeOf = (host: HostId): number => this.#world.byId(host)?.place ?? -1
+    const seen = {
+      now: this.#world.clock.now,
+      startedAt: this.#startedAt,
+      answeredAt: (host: HostId) => repair.answered.get(placeOf(host)) ?? null,
+      isConnected: (host: HostId) => connections.connected.has(placeOf(host))
     }
+    const questions = questionsOf(listed, rows, held, violin.holders, sight, seen)
+    for (const { name, own } of questions) if (own === null) held.delete(name)
+    return questions.map((question, turn) => ({ violin, entity: listed[turn] as SpecEntity, question }))
   }
 
   /** With planted bugs whoever claims an entity is believed to be listed for it, or comes first. */
@@ -276,22 +245,10 @@ export class Claims {
 
   /** What hosts say, by entity. */
   #rows(violin: ViolinId): Map<string, Map<HostId, Told>> {
-    const rows = new Map<string, Map<HostId, Told>>()
-    for (const [host, { body }] of this.#host.records.view.runs.get(violin) ?? []) {
-      if (host !== this.#host.id && this.#world.hasBug('others-unheard')) continue
-      for (const { name, claim, state } of body.entities)
-        rows.set(name, (rows.get(name) ?? new Map<HostId, Told>()).set(host, { claim, state }))
-    }
-    return rows
-  }
-
-  #isSettled({ holders }: ViolinView, sight: Sight): boolean {
-    const { repair, connections } = this.#host.records
-    const others = [...holders].filter((host) => host !== sight.self && !sight.isGone(host))
-    const places = others.map((host) => this.#world.byId(host)?.place ?? -1)
-    if (places.length === 0 || places.some((place) => repair.answered.has(place))) return true
-    const alone = places.every((place) => !connections.connected.has(place))
-    return alone && this.#world.clock.now - this.#startedAt >= lostMs
+    const runs = this.#host.records.view.runs.get(violin) ?? new Map<HostId, RunsRecord>()
+    const own = runs.get(this.#host.id)
+    if (!this.#world.hasBug('others-unheard')) return toldOf(runs)
+    return toldOf(new Map(own === undefined ? [] : [[this.#host.id, own]]))
   }
 
   #heldOf(violin: ViolinId): Map<string, Held> {

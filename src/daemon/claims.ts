@@ -2,17 +2,8 @@
  * Which entities this host runs: what hosts say in their records and what this one sees itself are put to
  * core/claims.ts, whose verdicts are kept here, with what this host's operator does not let in.
  */
-import {
-  decideAll,
-  generationOf,
-  leftBehind,
-  lostMs,
-  type Own,
-  type Question,
-  type Sight,
-  type Told,
-  type Verdict
-} from '#core/claims.ts'
+import { type Held, isWanted, questionsOf, remind, toldOf } from '#core/asking.ts'
+import { decideAll, leftBehind, type Question, type Sight, type Verdict } from '#core/claims.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import { type Limits, ownerRefusal, refusals } from '#core/limits.ts'
 import { printable } from '#core/printable.ts'
@@ -34,10 +25,8 @@ export interface CoHosts {
 }
 
 /** An entity that is, or would be, this host's to run. */
-export interface Holding extends Own {
+export interface Holding extends Held {
   readonly reason: string
-  /** For whose claim its ports were shut here, and when; null: they were not. */
-  readonly shut: { readonly by: HostId; readonly at: number } | null
 }
 
 /** What is to be run now. */
@@ -200,15 +189,7 @@ export class Claims {
 
   #ask(violin: ViolinView, spec: Spec, sight: Sight): Asked[] {
     const held = this.#heldOf(violin.id)
-    const settled = this.#isSettled(violin, sight)
-    const runs = this.#records.view.runs.get(violin.id) ?? new Map()
-    const rows = new Map<string, Map<HostId, Told>>()
-    for (const [host, record] of runs) {
-      for (const { name, claim, state } of record.body.entities) {
-        const told = rows.get(name) ?? new Map<HostId, Told>()
-        rows.set(name, told.set(host, { claim, state }))
-      }
-    }
+    const told = toldOf(this.#records.view.runs.get(violin.id) ?? new Map())
     const listed = spec.entities.filter(
       (entity) =>
         entity.stopped !== true && entity.hosts.includes(sight.self) && this.#doors.mayRun(violin, entity)
@@ -216,47 +197,16 @@ export class Claims {
     // A host that holds the records may be listed for none of it any more.
     for (const name of held.keys()) if (!listed.some((entity) => entity.name === name)) held.delete(name)
     const former = this.#former.get(violin.id)
-    for (const [name, claim] of former ?? []) {
-      const entity = listed.find((one) => one.name === name)
-      const mayStart = entity?.restart === 'on-failure' && entity.generation === generationOf(claim)
-      if (!mayStart || held.has(name)) former?.delete(name)
-      else
-        rows.set(
-          name,
-          (rows.get(name) ?? new Map<HostId, Told>()).set(sight.self, { claim, state: 'stopped' })
-        )
+    if (former !== undefined) remind(told, former, listed, held, sight.self)
+    const seen = {
+      now: performance.now(),
+      startedAt: this.#startedAt,
+      answeredAt: (host: HostId) => this.#records.askedAt(host),
+      isConnected: (host: HostId) => this.#coHosts.isConnected(host)
     }
-    return listed.map((entity): Asked => {
-      const { name, hosts, generation, restart } = entity
-      const own = held.get(name) ?? null
-      const isOver = own !== null && !isWanted(own) && generationOf(own.claim) < generation
-      if (isOver) held.delete(name)
-      const told = rows.get(name) ?? new Map<HostId, Told>()
-      const heardSince = own?.shut != null && (this.#records.askedAt(own.shut.by) ?? -Infinity) > own.shut.at
-      const shutForMs = own?.shut == null ? 0 : performance.now() - own.shut.at
-      return {
-        violin,
-        entity,
-        question: {
-          name,
-          hosts,
-          generation,
-          restart,
-          told,
-          own: isOver ? null : own,
-          settled,
-          heardSince,
-          shutForMs
-        }
-      }
-    })
-  }
-
-  #isSettled({ holders }: ViolinView, sight: Sight): boolean {
-    const others = [...holders].filter((host) => host !== sight.self && !sight.isGone(host))
-    if (others.length === 0 || others.some((host) => this.#records.hasAnswered(host))) return true
-    const alone = others.every((host) => !this.#coHosts.isConnected(host))
-    return alone && performance.now() - this.#startedAt >= lostMs
+    const questions = questionsOf(listed, told, held, violin.holders, sight, seen)
+    for (const { name, own } of questions) if (own === null) held.delete(name)
+    return questions.map((question, place) => ({ violin, entity: listed[place] as SpecEntity, question }))
   }
 
   #settle(asked: readonly Asked[], verdicts: readonly Verdict[]): void {
@@ -380,11 +330,6 @@ export class Claims {
 }
 
 const neverAgain = 'it ended, and its restart is never'
-
-/** Whether it is to run here, as opposed to what this host refused or could not start. */
-function isWanted({ state }: Holding): boolean {
-  return state !== 'refused' && state !== 'failed'
-}
 
 function holdingOf(status: EntityStatus, known: Holding | null): Holding {
   const { claim, state, reason, again, superseded } = status

@@ -163,11 +163,6 @@ export class Records {
     if (merged.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
   }
 
-  /** Whether a host's records and this host's were compared since this daemon's start. */
-  hasAnswered(host: HostId): boolean {
-    return this.#answered.has(host)
-  }
-
   /** For how long yet a record of a VIOLIN is expected of which none is known here, ms; 0: no more. */
   awaitedMs(violin: ViolinId): number {
     return this.#awaited.leftMs(violin, steady())
