@@ -20,8 +20,11 @@ export interface About {
 export interface HostRow {
   readonly id: string
   readonly name: string
-  /** Of this host itself also: shut out of the mesh, or its slot of the invite kept by another. */
-  readonly state: 'alive' | 'suspect' | 'dead' | 'left' | 'revoked' | 'displaced'
+  /**
+   * Of this host itself also: shut out of the mesh, or its slot of the invite kept by another; then those of others are
+   * unknown.
+   */
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left' | 'revoked' | 'displaced' | 'unknown'
   readonly self: boolean
   readonly rttMs: number | null
   readonly load: number | null

@@ -193,7 +193,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     await say()
     await renewal.resign()
   }
-  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered })
+  const seat = await Seat.of({ dir, host, records, mesh, journal, warn: options.warn, log, entered })
   undo.defer(whenShutOut({ host, records, mesh, journal, warn: options.warn }))
   const tellTwin = (text: string): void => {
     journal.note('key-twice', null, text)

@@ -115,9 +115,11 @@ export class Peers {
     return dialling
   }
 
-  /** Name of a host for people, of one that was shut out as it was; its id where none is known. */
+  /** Name of a host for people, of one that is no member any more as it was; its id where none is known. */
   nameOf(host: HostId): string {
-    return this.#records.view.members.get(host)?.body.name ?? this.#names.get(host) ?? host
+    const key = publicKeyOf(host)
+    const record = key === null ? null : this.#records.set.get('host', key, '')
+    return record?.body.name ?? this.#names.get(host) ?? host
   }
 
   isShutOut(host: HostId): boolean {
@@ -194,13 +196,18 @@ export class Peers {
   /** Closes connections to hosts that were shut out, lapsed or lost their slot; they are not let in again. */
   #expel(): void {
     const members = this.#mesh.members()
-    const { displaced } = this.#records.view
-    const out = new Set([
-      ...this.#records.seats.revoked(members),
-      ...members.filter((peer) => displaced.has(peer) || this.#hasLapsed(peer))
-    ])
-    for (const peer of out) {
-      this.#journal.note('host-revoked', null, `${this.nameOf(peer)} was shut out of the mesh`)
+    const { seats, view } = this.#records
+    const revoked = seats.revoked(members)
+    for (const peer of members) {
+      const name = this.nameOf(peer)
+      if (revoked.has(peer)) this.#journal.note('host-revoked', null, `${name} was shut out of the mesh`)
+      else if (view.displaced.has(peer)) {
+        const keeper = seats.keeperOfSlot(peer)
+        const by = keeper === null ? 'another host' : this.nameOf(keeper)
+        this.#journal.note('host-displaced', null, `${name} lost its slot of an invite: ${by} keeps it`)
+      } else if (this.#hasLapsed(peer))
+        this.#journal.note('host-lapsed', null, `the membership of ${name} ended`)
+      else continue
       this.#mesh
         .hangUp(peer)
         .catch((error: unknown) => this.#log('not hung up', { peer, reason: errorData(error).message }))

@@ -128,7 +128,7 @@ export function hostMesh(
     presentation: () => host.chain.bytes,
     admit: (peer, presented) => records.seats.admits(peer, presented),
     why: (peer, presented) => records.seats.whyOut(peer, presented),
-    refused: (why) => records.refused(why),
+    refused: (why) => records.refused(why, host.chain),
     remembered: () => (placeOf(host, records) === 'revoked' ? [] : rememberedPeers(host, records, store)),
     mdns: options.mdns,
     log

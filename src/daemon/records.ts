@@ -2,7 +2,9 @@
  * The records of this host at work: kept in the store, spread by gossip, repaired with neighbours, seen
  * through the view. Correctness rests on the repair alone; gossip makes it fast.
  */
+import type { Chain } from '#core/admission/chain.ts'
 import { publicKeyOf } from '#core/admission/host-id.ts'
+import { claimSameSlot } from '#core/admission/seat.ts'
 import { ascii, hex } from '#core/derive.ts'
 import { errorData, ViolinError } from '#core/errors.ts'
 import type { HostId, Instant, PublicKey, Signer, ViolinId, WallTime } from '#core/ids.ts'
@@ -156,10 +158,18 @@ export class Records {
     return this.#clock.aheadMs(steady(), this.now)
   }
 
-  /** Who refused this host said why: a revocation, which is taken as any other, by what it shows. */
-  refused(why: Uint8Array): void {
+  /**
+   * Who refused what this host showed said why: a revocation, or the record of whoever keeps its slot, which is taken as
+   * any other, by what it shows.
+   */
+  refused(why: Uint8Array, shown: Chain): void {
     if (why.length > maxRecordBytes) return
-    const merged = this.set.merge(why, this.now, ({ kind }) => kind === 'revocation')
+    const merged = this.set.merge(
+      why,
+      this.now,
+      ({ kind, chain }) =>
+        kind === 'revocation' || (kind === 'host' && chain !== null && claimSameSlot(chain, shown))
+    )
     if (merged.verdict === 'accepted') void this.#changed([merged.record], merged.removed, false)
   }
 

@@ -1,6 +1,6 @@
 /** Keeps this host's place in the mesh: whoever lost its slot to another takes a free one of the same invite. */
 import { slotOf } from '#core/admission/chain.ts'
-import { seatStep } from '#core/admission/seat.ts'
+import { type SeatStep, seatStep } from '#core/admission/seat.ts'
 import { type Token, parseToken } from '#core/admission/token.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { Mesh } from '#mesh/contract.ts'
@@ -45,25 +45,34 @@ export class Seat {
   }
 
   async #look(shunned: boolean): Promise<void> {
-    const { records, host, dir, journal } = this.#parts
+    const { records, dir } = this.#parts
     const token = this.#token
-    const place = placeOf(host, records)
-    const standing = { displaced: place === 'displaced', revoked: place === 'revoked', shunned }
-    const step = seatStep(token?.invite ?? null, standing, records.now)
-    if (step === 'ask') await this.#ask(token as Token)
+    if (this.#step(shunned) === 'ask') await this.#ask(token as Token)
     else if (token !== null && token.invite.redeemBy <= records.now) {
       this.#token = null
       await dropInvite(dir)
     }
-    if (step !== 'out') this.#told = false
-    else if (!this.#told) {
-      this.#told = true
-      journal.note(
-        'displaced',
-        null,
-        'another host took the same slot of the invite and keeps it: ask for a new invite and join in a new folder'
-      )
-    }
+    // It may have had no other.
+    if (this.#step(shunned) === 'out') this.#tell()
+    else this.#told = false
+  }
+
+  #step(shunned: boolean): SeatStep {
+    const { records, host } = this.#parts
+    const place = placeOf(host, records)
+    const standing = { displaced: place === 'displaced', revoked: place === 'revoked', shunned }
+    return seatStep(this.#token?.invite ?? null, standing, records.now)
+  }
+
+  /** Nobody takes this host for a member any more: it says so, and troubles nobody. */
+  #tell(): void {
+    if (this.#told) return
+    this.#told = true
+    const text =
+      'another host took the same slot of the invite and keeps it: ask for a new invite and join in a new folder'
+    this.#parts.journal.note('displaced', null, text)
+    this.#parts.warn(text)
+    this.#parts.mesh.rest()
   }
 
   async #ask(token: Token): Promise<void> {
@@ -104,6 +113,8 @@ interface SeatParts {
   readonly records: Records
   readonly mesh: Mesh
   readonly journal: Journal
+  /** Says it where the daemon was started. */
+  readonly warn: (text: string) => void
   readonly log: (message: string, fields: Record<string, unknown>) => void
   /** Called with the new chain adopted: what this host said is said anew under it. */
   readonly entered: () => Promise<unknown>

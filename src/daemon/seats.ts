@@ -1,7 +1,7 @@
 /** Who is a member, and who was shut out: by records, and by what peers showed when they connected. */
 import { type Chain, isRefusal, verifyChain } from '#core/admission/chain.ts'
 import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
-import { keepsSlot } from '#core/admission/seat.ts'
+import { keepsSlot, slotKeeper } from '#core/admission/seat.ts'
 import type { HostId, PublicKey, WallTime } from '#core/ids.ts'
 import type { SignedRecord } from '#core/records/record.ts'
 import type { RecordSet } from '#core/records/set.ts'
@@ -54,10 +54,32 @@ export class Seats {
     return this.#set.chainOf(host) ?? this.#shown.get(hostIdOf(host)) ?? null
   }
 
-  /** What tells a peer that it was shut out: the revocation that cuts what it showed; null: it was not. */
+  /**
+   * What tells a peer that it is out: the revocation that cuts what it showed, or what shows that another keeps its slot
+   * (that one's record; where it was revoked since, its revocation); null: nothing.
+   */
   whyOut(peer: HostId, presented: Uint8Array): Uint8Array | null {
     const chain = verifyChain(presented, this.#set.root, crypto)
-    return isRefusal(chain) || chain.host !== peer ? null : (this.#set.revocationOf(chain)?.bytes ?? null)
+    if (isRefusal(chain) || chain.host !== peer) return null
+    const revocation = this.#set.revocationOf(chain)
+    if (revocation !== null) return revocation.bytes
+    const keeper = slotKeeper(chain, this.#options.view().slots)
+    if (keeper === null) return null
+    const record = this.#set.get('host', keeper, '') ?? this.#revocationAt(keeper)
+    return record?.bytes ?? null
+  }
+
+  #revocationAt(host: PublicKey): SignedRecord | null {
+    const chain = this.#set.chainOf(host)
+    return chain === null ? null : this.#set.revocationOf(chain)
+  }
+
+  /** Who keeps the slot of a host instead of it; null: nobody does. */
+  keeperOfSlot(host: HostId): HostId | null {
+    const key = publicKeyOf(host)
+    const chain = key === null ? null : this.chainOf(key)
+    const keeper = chain === null ? null : slotKeeper(chain, this.#options.view().slots)
+    return keeper === null ? null : hostIdOf(keeper)
   }
 
   /** Notes the hosts of records that a revocation took out. */

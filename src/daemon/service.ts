@@ -171,13 +171,18 @@ export async function hosts({
   if (!records.view.members.has(self))
     listed.push({ id: self, body: hostBody(host, records, ownNow), endsAt: host.chain.endsAt })
   const live = await loads.ofAll(listed.map(({ id }) => id).filter((id) => peers.isConnected(id)))
+  const stateSeen = (id: HostId): HostRow['state'] => {
+    if (id === self && place !== 'member') return place
+    // Whoever is out is told nothing: that it hears nobody says nothing of them.
+    return place === 'member' || peers.isConnected(id) ? peers.stateOf(id) : 'unknown'
+  }
   const rows = listed.map(({ id, body, endsAt }): HostRow => {
     const isSelf = id === self
     const load = live.get(id) ?? null
     return {
       id,
       name: body.name,
-      state: isSelf && place !== 'member' ? place : peers.stateOf(id),
+      state: stateSeen(id),
       self: isSelf,
       rttMs: isSelf ? 0 : mesh.rttMs(id),
       load: load?.load ?? null,

@@ -178,7 +178,7 @@ export async function startHost(dir: string, played: PlayedSlices = new PlayedSl
   await say()
   const renewal = new Renewal({ dir, host, records, store, peers, mesh, journal, log, entered: say })
   undo.defer(whenShutOut({ host, records, mesh, journal, warn }))
-  const seat = await Seat.of({ dir, host, records, mesh, journal, log, entered: say })
+  const seat = await Seat.of({ dir, host, records, mesh, journal, warn, log, entered: say })
   for (const { violin, hello } of played.adopt()) reconciler.adopted(violin, hello)
   await reconciler.begin()
   const reconciled = (condition: () => boolean): Promise<void> =>

@@ -41,9 +41,20 @@ export function seatStep(
 
 /** Whether a chain stands in the slot that it claims, given who keeps each slot that several claim (by `TOKEN SLOT`). */
 export function keepsSlot(chain: Chain, winners: ReadonlyMap<string, PublicKey>): boolean {
+  return slotKeeper(chain, winners) === null
+}
+
+/** The other host that keeps the slot which a chain claims; null: the chain stands. */
+export function slotKeeper(chain: Chain, winners: ReadonlyMap<string, PublicKey>): PublicKey | null {
   const claim = slotOf(chain)
-  if (claim === null) return true
+  if (claim === null) return null
   const hostKey = chain.kind === 'owner' ? chain.path.at(-2)?.subject : chain.subject
   const winner = winners.get(`${claim.token} ${claim.slot}`)
-  return winner === undefined || winner === hostKey
+  return winner === undefined || winner === hostKey ? null : winner
+}
+
+/** Whether two chains claim one slot. */
+export function claimSameSlot(a: Chain, b: Chain): boolean {
+  const [one, other] = [slotOf(a), slotOf(b)]
+  return one !== null && one.token === other?.token && one.slot === other.slot
 }
