@@ -7,13 +7,13 @@ import { ImageStore } from '#images/store.ts'
 import { buildTiny } from '#images/tiny.ts'
 import type { Mesh } from '#mesh/contract.ts'
 import { openMended } from '#store/level.ts'
-import type { Store } from '#store/contract.ts'
 import { imagesOf } from './build.ts'
 import { Attachments } from './attachments.ts'
 import { Departure } from './departure.ts'
 import { Doors } from './doors/doors.ts'
 import { Journal, type Subject } from './events.ts'
 import { Holders } from './holders.ts'
+import { nextGeneration } from './generation.ts'
 import { Histories } from './histories.ts'
 import { type Host, hostOf, publishHost } from './host.ts'
 import { forgetIdentity, type Identity, loadIdentity, openSecrets } from './identity.ts'
@@ -66,7 +66,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const host = await hostOf(dir, identity)
   const { store, mended } = await openMended(join(dir, 'store'))
   undo.adopt(store, (one) => one.close())
-  const generation = await nextGeneration(store)
+  const generation = await nextGeneration(store, mended !== null)
   const imageStore = new ImageStore(imagesOf(dir))
   // Made once; a start with the image there costs a look at it.
   await mkdir(imageStore.folder, { recursive: true, mode: 0o755 })
@@ -74,15 +74,15 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
   const journal = new Journal()
   const settings = await Settings.of(dir, host.memoryMiB)
   const { log } = options
-  if (mended !== null) journal.note('store-mended', null, `${mended}; neighbours give the rest`)
   const tell = (kind: string, text: string, violin: Subject | null = null): void =>
     journal.note(kind, violin, text)
-  const open = await openSecrets(dir)
-  if (open !== null) {
-    const text = `${open.what}: ${open.remedy}`
-    tell('secrets-open', text)
+  const warn = (kind: string, text: string): void => {
+    tell(kind, text)
     options.warn(text)
   }
+  if (mended !== null) warn('store-mended', `${mended}; neighbours give the rest`)
+  const open = await openSecrets(dir)
+  if (open !== null) warn('secrets-open', `${open.what}: ${open.remedy}`)
   const records = undo.adopt(
     new Records({ root: identity.mesh, self: identity.id, store, tell, log }),
     (one) => one.close()
@@ -244,17 +244,4 @@ async function announce(
   const own = records.set.get('host', publicKey, '')
   if (own !== null) void peers.announce(own.bytes, publicKey)
   return isNews
-}
-
-/** Counts the daemon's starts; slices obey the highest that they heard. */
-async function nextGeneration(store: Store): Promise<number> {
-  const stored = store.get('daemon', 'generation')
-  const former = stored === null ? NaN : Number(new TextDecoder().decode(stored))
-  // Where the count was lost with the store, slices obey no lower one than they heard: seconds are above it.
-  const generation = Number.isSafeInteger(former) ? former + 1 : Math.floor(Date.now() / 1000)
-  await store.write(
-    [{ section: 'daemon', key: 'generation', value: new TextEncoder().encode(String(generation)) }],
-    { sync: true }
-  )
-  return generation
 }

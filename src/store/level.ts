@@ -3,18 +3,21 @@
  * once): a database that lost its CURRENT file would otherwise be opened as a new, empty one, and what it
  * held would be beyond repair.
  *
+ * LevelDB itself is given no byte whose checksum does not hold: it ends the process at some, at once or much later, and
+ * takes others for what was written. So its files are read here first, and repaired without it.
+ *
  * After a write that failed level's log may be out of step with itself, so the database is opened anew before
  * the next one; while that fails, reads are answered from a copy in memory.
  */
-import { access, cp, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
-import { Level } from 'level'
 import { ViolinError } from '#core/errors.ts'
-import { assertKey, assertSection } from './key.ts'
+import { assertSection, flat, parted } from './key.ts'
 import type { Store } from './contract.ts'
+import { findDamage, salvage } from './salvage.ts'
 
-type Database = Level<string, Uint8Array>
+type Database = ClassicLevel<string, Uint8Array>
 type Change = Parameters<Store['write']>[0][number]
 
 interface Group {
@@ -24,6 +27,9 @@ interface Group {
 }
 
 const encoding = { keyEncoding: 'utf8', valueEncoding: 'view' } as const
+
+/** Values that a repair writes in one go: more wait less often for the disk, and take more memory. */
+const filledAtOnce = 1_000
 
 /**
  * Opens the store of a folder, made when it was never there; at most one process holds it.
@@ -38,35 +44,61 @@ async function openLevel(folder: string, signal?: AbortSignal): Promise<LevelSto
   signal?.throwIfAborted()
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const made = await exists(marker(folder))
-  const db: Database = new Level(join(folder, 'db'), { ...encoding, createIfMissing: !made })
+  const location = join(folder, 'db')
+  let db: Database | null = null
   try {
+    const damage = await findDamage(location)
+    if (damage !== null) {
+      await assertFree(location)
+      throw new Error(damage)
+    }
+    db = new ClassicLevel(location, { ...encoding, createIfMissing: !made })
     await db.open()
     if (!made) await writeMarker(folder)
     signal?.throwIfAborted()
-    return new LevelStore(db, await keysOf(db, signal), folder)
+    const { keys, strange } = await keysOf(db, signal)
+    await db.batch(
+      strange.map((key) => ({ type: 'del', key, keyEncoding: 'buffer' }) as const),
+      { sync: true }
+    )
+    return new LevelStore(db, keys, folder, strange.length)
   } catch (error: unknown) {
-    await db.close().catch(() => undefined)
+    await db?.close().catch(() => undefined)
     signal?.throwIfAborted()
     throw refusal(folder, error, ', then start it again')
   }
 }
 
+/** Throws where a process has the database, whose files then change while they are read. Reads nothing of them. */
+async function assertFree(location: string): Promise<void> {
+  const db = new ClassicLevel(location, { createIfMissing: false, errorIfExists: true })
+  await db.open().catch((error: unknown) => {
+    if (causes(error).some(({ code }) => code === 'LEVEL_LOCKED')) throw error
+  })
+}
+
 /**
- * As {@link openStore}, and reads all of it once; what is damaged is repaired, and what is beyond repair is set
- * aside for an empty store. `mended` says what was done and where the damaged one is; null: nothing.
+ * As {@link openStore}; what is damaged is repaired, what is beyond repair is set aside for an empty store, and what no
+ * violin wrote is dropped. `mended` says what was done and where the damaged one is; null: nothing.
  */
 export async function openMended(folder: string): Promise<{ store: Store; mended: string | null }> {
+  let damage = ''
   try {
-    return { store: await openWhole(folder), mended: null }
+    const store = await openLevel(folder)
+    const { strangeCount } = store
+    const dropped = `${strangeCount} values that no violin wrote were dropped from the store`
+    return { store, mended: strangeCount > 0 ? dropped : null }
   } catch (error: unknown) {
-    if (!(error instanceof ViolinError) || error.code !== 'store-damaged') throw error
+    if (!isDamaged(error)) throw error
+    damage = causes(error).at(-1)?.message ?? ''
   }
   try {
     const kept = await repairStore(folder)
-    const store = await openWhole(folder)
-    return { store, mended: `the store was damaged and is repaired; as it was it is kept in ${kept}` }
+    const store = await openStore(folder)
+    const how = `damaged (${damage}) and is made anew of what was whole`
+    return { store, mended: `the store was ${how}; as it was it is kept in ${kept}` }
   } catch (error: unknown) {
-    if (!(error instanceof ViolinError) || error.code !== 'store-damaged') throw error
+    if (!isDamaged(error)) throw error
     const kept = await keepAside(folder)
     const store = await openStore(folder)
     return {
@@ -79,16 +111,8 @@ export async function openMended(folder: string): Promise<{ store: Store; mended
   }
 }
 
-/** A store of which every value can be read. */
-async function openWhole(folder: string): Promise<Store> {
-  const store = await openLevel(folder)
-  try {
-    store.readAll()
-    return store
-  } catch (error: unknown) {
-    await store.close()
-    throw error
-  }
+function isDamaged(error: unknown): boolean {
+  return error instanceof ViolinError && error.code === 'store-damaged'
 }
 
 /** Puts the database out of the way; gives its new path, null where nothing was in it. */
@@ -113,29 +137,35 @@ async function holdsData(db: string): Promise<boolean> {
 }
 
 /**
- * Rebuilds a damaged store from what can be read of it. Works on a copy: the damaged one is kept beside it
- * and its path returned. Throws ViolinError `store-damaged` when even the copy cannot be repaired.
+ * Makes the store of a folder anew from what is whole of a damaged one, which is kept beside it and its path returned.
+ * Throws ViolinError `disk-full`, and `store-damaged` when nothing in it is whole.
  */
 export async function repairStore(folder: string): Promise<string> {
-  const copy = join(folder, 'db.repairing')
-  await rm(copy, { recursive: true, force: true })
+  const fresh = join(folder, 'db.repairing')
   try {
-    await cp(join(folder, 'db'), copy, { recursive: true })
-    // repair makes an empty database of an empty folder, which would bury the loss
-    if (!(await holdsData(copy))) throw new Error('no data file is left in it')
-    await ClassicLevel.repair(copy)
-    // A repaired database that cannot be read from end to end is not one.
-    const db: Database = new Level(copy, { ...encoding, createIfMissing: false })
+    await rm(fresh, { recursive: true, force: true })
+    const values = await salvage(join(folder, 'db'))
+    if (values.size === 0) throw new Error('nothing in it is whole')
+    const db: Database = new ClassicLevel(fresh, encoding)
     await db.open()
-    await keysOf(db).finally(() => db.close())
+    await fill(db, values).finally(() => db.close())
   } catch (error: unknown) {
-    await rm(copy, { recursive: true, force: true })
-    throw damaged(folder, error)
+    await rm(fresh, { recursive: true, force: true })
+    throw refusal(folder, error, ', then start it again')
   }
   const kept = join(folder, `db.damaged-${(await damagedCount(folder)) + 1}`)
   await rename(join(folder, 'db'), kept)
-  await rename(copy, join(folder, 'db'))
+  await rename(fresh, join(folder, 'db'))
   return kept
+}
+
+async function fill(db: Database, values: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  const puts = [...values].flatMap(([bytes, value]) => {
+    const at = parted(Buffer.from(bytes, 'latin1'))
+    return at === null ? [] : [{ type: 'put', key: flat(at.section, at.key), value } as const]
+  })
+  for (let first = 0; first < puts.length; first += filledAtOnce)
+    await db.batch(puts.slice(first, first + filledAtOnce), { sync: true })
 }
 
 class LevelStore implements Store {
@@ -150,10 +180,14 @@ class LevelStore implements Store {
   /** All values by their flat keys, since a write failed and until the database is open again. */
   #aside: ReadonlyMap<string, Uint8Array> | null = null
 
-  constructor(db: Database, keys: Map<string, Set<string>>, folder: string) {
+  /** Keys that no violin wrote, which were in the database when it was opened. */
+  readonly strangeCount: number
+
+  constructor(db: Database, keys: Map<string, Set<string>>, folder: string, strangeCount: number) {
     this.#db = db
     this.#keys = keys
     this.#folder = folder
+    this.strangeCount = strangeCount
   }
 
   get(section: string, key: string): Uint8Array | null {
@@ -174,7 +208,7 @@ class LevelStore implements Store {
   }
 
   /** Every value by its flat key. Throws ViolinError `store-damaged`. */
-  readAll(): ReadonlyMap<string, Uint8Array> {
+  #readAll(): ReadonlyMap<string, Uint8Array> {
     const all = new Map<string, Uint8Array>()
     for (const [section, keys] of this.#keys) {
       for (const key of keys) all.set(flat(section, key), this.get(section, key) ?? new Uint8Array())
@@ -218,7 +252,7 @@ class LevelStore implements Store {
       await this.#db.batch(operations, { sync })
     } catch (error: unknown) {
       const told = refusal(this.#folder, error, goesOn)
-      if (told.code !== 'internal') this.#aside ??= this.readAll()
+      if (told.code !== 'internal') this.#aside ??= this.#readAll()
       throw told
     }
     for (const { section, key, value } of changes) {
@@ -244,22 +278,21 @@ class LevelStore implements Store {
   }
 }
 
-/** One flat key: sections hold no `!`, so the first one ends the section. */
-function flat(section: string, key: string): string {
-  assertSection(section)
-  assertKey(key)
-  return `${section}!${key}`
-}
-
-async function keysOf(db: Database, signal?: AbortSignal): Promise<Map<string, Set<string>>> {
+async function keysOf(
+  db: Database,
+  signal?: AbortSignal
+): Promise<{ readonly keys: Map<string, Set<string>>; readonly strange: readonly Buffer[] }> {
   const keys = new Map<string, Set<string>>()
-  for await (const key of db.keys(signal === undefined ? {} : { signal })) {
-    const end = key.indexOf('!')
-    const section = key.slice(0, end)
-    const set = keys.get(section) ?? new Set()
-    keys.set(section, set.add(key.slice(end + 1)))
+  const strange: Buffer[] = []
+  for await (const bytes of db.keys<Buffer>({
+    keyEncoding: 'buffer',
+    ...(signal === undefined ? {} : { signal })
+  })) {
+    const at = parted(bytes)
+    if (at === null) strange.push(bytes)
+    else keys.set(at.section, (keys.get(at.section) ?? new Set()).add(at.key))
   }
-  return keys
+  return { keys, strange }
 }
 
 /** What becomes of what a store that is open could not write. */
@@ -300,7 +333,7 @@ function damaged(folder: string, error: unknown): ViolinError {
   return new ViolinError(
     'store-damaged',
     `the store in ${folder} cannot be read: ${why.replaceAll(/\s+/g, ' ')}`,
-    'repair it: a copy is repaired and the damaged one is kept; identity keys are not in it',
+    'start the daemon again: it makes the store anew of what is whole, and keeps the damaged one',
     { cause: error }
   )
 }

@@ -1,6 +1,14 @@
 /** Where and as whom a daemon runs. */
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { EventRow } from '#api/contract.ts'
@@ -37,33 +45,63 @@ test('a socket that a killed daemon left does not keep the next one away', async
   assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
 })
 
-test('secrets that others can read are told at the start, on standard error and as an event', async () => {
-  await first.killDaemon()
-  const key = join(first.folder, 'identity', 'host.key')
-  chmodSync(key, 0o644)
+/** Starts the first host's daemon for a while; `said`: what it wrote on standard error, `told`: its events of a kind. */
+async function whileUp(
+  use: (said: () => string, told: (kind: string) => Promise<string[]>) => Promise<void>
+): Promise<void> {
   const daemon = first.spawn(first.command('daemon'))
   const log: string[] = []
   daemon.stderr?.on('data', (chunk: Buffer) => log.push(chunk.toString()))
   const ended = new Promise<void>((resolve) => daemon.once('exit', () => resolve()))
   try {
-    await new Promise<void>((resolve) => daemon.stdout?.once('data', () => resolve()))
-    const told = `other users can read host.key in ${join(first.folder, 'identity')}: chmod 600 ${key}`
-    assert.equal(log.join(''), `violin: ${told}\n`)
-    const events = (await first.violin('events', '--json')).trim().split('\n')
-    const own = events
-      .map((line) => JSON.parse(line) as EventRow)
-      .filter(({ kind }) => kind === 'secrets-open')
-    assert.deepEqual(
-      own.map(({ text }) => text),
-      [told]
-    )
-    const { status, stdout } = await first.try(['doctor'])
-    assert.equal(status, 1)
-    assert.match(stdout, /✘ secrets: other users can read host\.key in .*\n  → chmod 600 /)
+    const up = new Promise<void>((resolve) => daemon.stdout?.once('data', () => resolve()))
+    await Promise.race([up, ended])
+    const told = async (kind: string): Promise<string[]> => {
+      const lines = (await first.violin('events', '--json')).trim().split('\n')
+      const rows = lines.map((line) => JSON.parse(line) as EventRow)
+      return rows.flatMap((row) => (row.kind === kind ? [row.text] : []))
+    }
+    await use(() => log.join(''), told)
   } finally {
     daemon.kill('SIGTERM')
     await ended
   }
+}
+
+test('a daemon starts over a damaged store, and says so on standard error and as an event', async () => {
+  await first.killDaemon()
+  const folder = join(first.folder, 'store')
+  for (const name of readdirSync(join(folder, 'db'))) {
+    if (!/^MANIFEST|\.(ldb|log)$/.test(name)) continue
+    const path = join(folder, 'db', name)
+    writeFileSync(
+      path,
+      readFileSync(path).map((byte, at) => (at % 1000 === 40 ? byte ^ 0xff : byte))
+    )
+  }
+  await whileUp(async (said, told) => {
+    const kept = join(folder, 'db.damaged-1')
+    const texts = await told('store-mended')
+    assert.equal(texts.length, 1)
+    assert.ok(texts[0]?.includes(`it is kept in ${kept}; neighbours give the rest`), texts[0])
+    assert.equal(said(), `violin: ${texts[0]}\n`)
+    assert.ok(existsSync(kept))
+    assert.equal(((await first.json('hosts')) as unknown[]).length, 1)
+  })
+  await whileUp(async (said) => assert.equal(said(), ''))
+})
+
+test('secrets that others can read are told at the start, on standard error and as an event', async () => {
+  const key = join(first.folder, 'identity', 'host.key')
+  chmodSync(key, 0o644)
+  await whileUp(async (said, told) => {
+    const text = `other users can read host.key in ${join(first.folder, 'identity')}: chmod 600 ${key}`
+    assert.equal(said(), `violin: ${text}\n`)
+    assert.deepEqual(await told('secrets-open'), [text])
+    const { status, stdout } = await first.try(['doctor'])
+    assert.equal(status, 1)
+    assert.match(stdout, /✘ secrets: other users can read host\.key in .*\n  → chmod 600 /)
+  })
 })
 
 test('an ordinary user runs a host, a slice and a virtual machine', async () => {
