@@ -4,3 +4,9 @@
 export function isLoopback(address: string): boolean {
   return /^\/(ip4\/127\.|ip6\/::1\/)/.test(address)
 }
+
+/** Those that others can dial; all, where there is no other, for several hosts may be on one machine. */
+export function beyondLoopback(addresses: readonly string[]): readonly string[] {
+  const others = addresses.filter((address) => !isLoopback(address))
+  return others.length > 0 ? others : addresses
+}

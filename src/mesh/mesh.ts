@@ -11,7 +11,7 @@ import { streamDuplex } from './duplex.ts'
 import { Gate } from './gate.ts'
 import { Gossip } from './gossip.ts'
 import { Hearing } from './hearing.ts'
-import { isLoopback } from './loopback.ts'
+import { beyondLoopback } from './loopback.ts'
 import { Membership } from './membership.ts'
 import { createNode, protocolPrefix, startNode } from './node.ts'
 import { asError, hostIdOf, peerIdOf } from './peer.ts'
@@ -130,9 +130,7 @@ class Libp2pMesh implements Mesh {
   }
 
   addresses(): readonly string[] {
-    const all = this.#node.getMultiaddrs().map(String)
-    const others = all.filter((address) => !isLoopback(address))
-    return others.length > 0 ? others : all
+    return beyondLoopback(this.#node.getMultiaddrs().map(String))
   }
 
   members(): readonly HostId[] {
@@ -194,7 +192,9 @@ class Libp2pMesh implements Mesh {
     const dialled = this.#node.getConnections(id).filter(({ direction }) => direction === 'outbound')
     const known = (await this.#node.peerStore.has(id)) ? (await this.#node.peerStore.get(id)).addresses : []
     const all = [...dialled.map(({ remoteAddr }) => remoteAddr), ...known.map(({ multiaddr }) => multiaddr)]
-    return [...new Set(all.map((address) => withoutPeer(address)))].map((address) => `${address}/p2p/${peer}`)
+    const distinct = [...new Set(all.map((address) => withoutPeer(address)))]
+    // Each tells its peers of loopback, too: there this host would meet itself.
+    return beyondLoopback(distinct).map((address) => `${address}/p2p/${peer}`)
   }
 
   rttMs(peer: HostId): number | null {
