@@ -1,14 +1,14 @@
 /** `violin-sim report`: every figure of the control plane that virtual hosts can show. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { page } from './page.ts'
 import { type Line, lineOf, machine, table } from './rows.ts'
 import { sections } from './sections/list.ts'
 import type { Plot } from '#plot/plot.ts'
 import type { Result, Section } from './sections/section.ts'
-import type { Options } from './usage.ts'
+import { type Options, UsageError } from './usage.ts'
 
 /** Ten thousand hosts need a larger heap than usual, and who measures memory collects what is not used. */
 const execArgv = ['--expose-gc', '--max-old-space-size=12288']
@@ -21,7 +21,9 @@ export interface Measured {
   readonly tookMs: number
 }
 
+/** Throws UsageError, before anything is measured. */
 export async function report(options: Options): Promise<number> {
+  if (options.html !== null) tryOut(options.html)
   const chosen = sections.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
   const measured = await sideBySide(chosen, (section) => measure(section, options.long))
   const lines = measured.flatMap((one) => one.lines)
@@ -33,6 +35,15 @@ export async function report(options: Options): Promise<number> {
     process.stderr.write(`missed: ${name}${goal === null ? '' : `; again: ${command}`}\n`)
   }
   return missed.length === 0 ? 0 : 1
+}
+
+/** Opens the file of the page as it will be written later: hours of measurement would be lost. */
+function tryOut(path: string): void {
+  try {
+    closeSync(openSync(path, 'a'))
+  } catch (error: unknown) {
+    throw new UsageError(`--html: ${(error as Error).message}`, 'name a file that can be written')
+  }
 }
 
 /** Runs all, as many at once as there are processors. */

@@ -1,46 +1,49 @@
 /**
  * The control plane's figures on real hosts in network namespaces of this machine.
  *
- *     npm run bench:control -- [--json] [--kills N] [--runs N] [--hosts 3,10,30,50] [--only PART,…] [--nice=N]
+ *     npm run bench:control -- --help
  *
  * Parts: `kills` (each size of vLAN), `faults`, `handoff`, `links`, `partition`: hosts are processes with the
  * forwarding worker of a slice, its UDP socket and a machine's TAP, without a daemon, for fifty daemons are too much
  * for two cores. `mesh`: six whole hosts (`npm run build` first). Needs root. Frames are counted: 200 a second each
- * way between two machines. `--nice=-10` keeps others on this machine from being measured too.
+ * way between two machines.
  */
 import { setPriority } from 'node:os'
-import { parseArgs } from 'node:util'
 import { Cluster } from '../slice/forwarder/cluster.ts'
 import { befallen, handedOff, killed, killedGoal, linkCut, partitioned } from './control/election.ts'
 import { measureMesh } from './control/mesh.ts'
 import { printReport, type Row, row } from './report.ts'
+import { asked, json, nice, whole, wholes, words } from './usage.ts'
 
-const { values } = parseArgs({
+const parts = ['mesh', 'kills', 'faults', 'handoff', 'links', 'partition'] as const
+const values = asked({
+  command: 'npm run bench:control --',
+  measures: "The control plane's figures on real hosts in network namespaces of this machine. Needs root.",
   options: {
-    json: { type: 'boolean', default: false },
-    kills: { type: 'string', default: '20' },
-    runs: { type: 'string', default: '5' },
-    hosts: { type: 'string', default: '3,10,30,50' },
-    nice: { type: 'string', default: '0' },
-    only: { type: 'string', default: 'mesh,kills,faults,handoff,links,partition' }
+    json,
+    kills: whole('deaths of the active, in each size of vLAN', 20),
+    runs: whole('runs of everything else', 5),
+    hosts: wholes('sizes of vLANs whose active is killed', [3, 10, 30, 50], 3),
+    only: words('what is measured', parts),
+    nice
   }
 })
-const runs = Number(values.runs)
+const { runs, kills, hosts: sizes } = values
 // What is started from here has the same.
-if (values.nice !== '0') setPriority(Number(values.nice))
+if (values.nice !== 0) setPriority(values.nice)
 const rows: Row[] = []
 
-for (const part of values.only.split(',')) {
+for (const part of values.only) {
   switch (part) {
     case 'mesh':
       rows.push(...(await measureMesh(runs)))
       break
     case 'kills': {
       const gaps: number[] = []
-      for (const hosts of values.hosts.split(',').map(Number)) {
-        await on(hosts, (cluster) => killed(cluster, Number(values.kills), gaps))
+      for (const hosts of sizes) {
+        await on(hosts, (cluster) => killed(cluster, kills, gaps))
       }
-      rows.push(row(`${values.hosts} hosts, active killed: gap`, 'ms', gaps, killedGoal))
+      rows.push(row(`${sizes.join(',')} hosts, active killed: gap`, 'ms', gaps, killedGoal))
       break
     }
     case 'faults':
@@ -55,8 +58,6 @@ for (const part of values.only.split(',')) {
     case 'partition':
       await on(8, (cluster) => partitioned(cluster, runs))
       break
-    default:
-      throw new RangeError(`no part ${part}`)
   }
 }
 printReport(rows, values.json)

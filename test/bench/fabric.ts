@@ -2,30 +2,34 @@
  * A fat tree of k = 4 (20 routers that speak OSPF with BFD, 16 vHosts) over four overlay hosts of this machine: how long
  * from `apply` until all run, until every vHost reaches every other, and the silence when a core router dies.
  *
- *     npm run bench:fabric -- [--json] [--runs N] [--driver netns|uml] [--routers uml] [--kills N]
+ *     npm run bench:fabric -- --help
  *
- * `--driver` is that of all entities, `--routers` of routers alone. Needs root, the image's packages (`bin/setup tests`)
+ * Needs root, the image's packages (`bin/setup tests`)
  * and the bundle (`npm run build`).
  */
-import { parseArgs } from 'node:util'
 import { Pinging } from '#lab/gap.ts'
 import { Lab } from '#lab/lab.ts'
 import { giveRouterImage } from '../images/router-image.ts'
 import { printReport, type Row, row } from './report.ts'
+import { asked, json, whole, word } from './usage.ts'
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    runs: { type: 'string', default: '1' },
-    kills: { type: 'string', default: '1' },
-    driver: { type: 'string', default: 'netns' },
-    routers: { type: 'string' }
-  }
-})
-const { driver, routers: routerDriver = driver } = values
+const drivers = ['netns', 'uml'] as const
 /** Ports of a switch in the fabric; half of them lead up. */
 const ports = 4
 const half = ports / 2
+const values = asked({
+  command: 'npm run bench:fabric --',
+  measures: 'A fat tree of 20 routers and 16 vHosts over four overlay hosts of this machine. Needs root.',
+  options: {
+    json,
+    runs: whole('times that all is started', 1),
+    kills: whole('core routers that die in each run, one after another', 1, 1, half * half - 1),
+    driver: word('of all entities', drivers, 'netns'),
+    routers: word('of routers alone; as the others', drivers, null)
+  }
+})
+const driver = values.driver ?? 'netns'
+const routerDriver = values.routers ?? driver
 /** All of it up, and its ways known. */
 const upMs = 60_000
 /** After a cut that only missing signs of life tell of. */
@@ -122,7 +126,7 @@ async function measure(figures: Figures): Promise<void> {
   await Promise.all(vHosts.map(({ name }) => home.violin('exec', `fabric/${name}`, '--', 'sh', '-c', script)))
   figures.reached.push((performance.now() - startedAt) / 1000)
   figures.boots.push(...entities.flatMap(({ kind, bootMs }) => (kind === 'router' ? [bootMs / 1000] : [])))
-  for (let kill = 0; kill < Math.min(Number(values.kills), half * half - 1); kill++) {
+  for (let kill = 0; kill < values.kills; kill++) {
     const gap = await killCore(lab, entities, addresses.at(-1) as string)
     if (gap !== null) figures.gaps.push(gap)
   }
@@ -159,7 +163,7 @@ async function killCore(lab: Lab, entities: Shown['entities'], target: string): 
 }
 
 const figures: Figures = { runs: [], reached: [], boots: [], gaps: [] }
-for (let run = 0; run < Number(values.runs); run++) await measure(figures)
+for (let run = 0; run < values.runs; run++) await measure(figures)
 const rows: Row[] = [
   row('20 routers, 16 vHosts: all run', 's', figures.runs),
   row('every vHost reaches every other', 's', figures.reached, { atMost: upMs / 1000 }),

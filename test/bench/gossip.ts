@@ -3,9 +3,8 @@
  * src/mesh/gossip.ts, joined as the virtual hosts are, each buffer delayed as the virtual network delays it.
  * Records are published one after another; when each node has each is compared.
  *
- * Run: `bin/run test/bench/gossip.ts [--json] [--long]`, or as a part of `npm run sim:report`.
+ * Run: `bin/run test/bench/gossip.ts`, or as a part of `npm run sim:report`.
  */
-import { parseArgs } from 'node:util'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import { memory } from '@libp2p/memory'
@@ -19,6 +18,7 @@ import { cdf, type Result } from '../../sim/program/sections/section.ts'
 import { runScenario } from '../../sim/run.ts'
 import { scenario, type Scenario } from '../../sim/scenario.ts'
 import { World } from '../../sim/world.ts'
+import { asked, flag, json } from './usage.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import type { Libp2p } from 'libp2p'
@@ -286,9 +286,10 @@ function at(values: readonly number[], share: number): number {
   )
 }
 
-const { values } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, long: { type: 'boolean', default: false } }
+const values = asked({
+  command: 'bin/run test/bench/gossip.ts',
+  measures: "The simulator's gossip beside a hundred libp2p nodes in this process.",
+  options: { json, long: flag('200 records in place of 30') }
 })
 const result = await compare(values.long ? 200 : 30)
 const lines = result.rows.map(lineOf)

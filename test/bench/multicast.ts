@@ -3,10 +3,8 @@
  * in a VIOLIN (PIM between routers, a vLAN of receivers on each overlay host) and by gossipsub between processes on the
  * same hosts, in turns.
  *
- *     npm run bench:multicast -- [--json] [--receivers 4,16,64] [--rounds 3] [--seconds 10] [--slower N]
- *       [--plots FOLDER] [--nice=N]
+ *     npm run bench:multicast -- --help
  *
- * `--slower`: so many times fewer messages a second.
  * Each round measures the hosts at rest, too: what a VIOLIN takes with nothing to carry is a part of its cost, and no part
  * of the other's. `--nice=-10` keeps others on this machine from being measured too. Needs root, the image's packages
  * (`bin/setup tests`) and the bundle (`npm run build`).
@@ -15,7 +13,6 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { loadavg, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import type { LabHost } from '#lab/host.ts'
 import { Lab } from '#lab/lab.ts'
 import { sites } from '#lab/plan.ts'
@@ -26,28 +23,30 @@ import { groupOf } from '../../examples/pubsub/topics.ts'
 import { costOf } from './multicast/cost.ts'
 import { Peer, Program } from './multicast/peers.ts'
 import { type Figures, plotsOf, type Rest, rowsOf, type System, systems } from './multicast/report.ts'
+import { asked, json, nice, path, whole, wholes } from './usage.ts'
 
-const { values } = parseArgs({
+const values = asked({
+  command: 'npm run bench:multicast --',
+  measures: 'Messages to many by IP multicast in a VIOLIN, and by gossipsub between processes. Needs root.',
   options: {
-    json: { type: 'boolean', default: false },
-    receivers: { type: 'string', default: '4,16,64' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '10' },
-    slower: { type: 'string', default: '1' },
-    nice: { type: 'string', default: '0' },
-    plots: { type: 'string' }
-  }
+    json,
+    receivers: wholes('how many, one measurement each', [4, 16, 64]),
+    rounds: whole('times that both are measured', 3),
+    seconds: whole('of messages in each', 10),
+    slower: whole('so many times fewer messages a second', 1),
+    plots: path('where plots are written', 'FOLDER'),
+    nice
+  },
+  check: ({ plots }) => void (plots === null ? null : mkdirSync(plots, { recursive: true }))
 })
 // What is started from here has the same.
-if (values.nice !== '0') setPriority(Number(values.nice))
-const rounds = Number(values.rounds)
-const seconds = Number(values.seconds)
-const sizes = values.receivers.split(',').map(Number)
+if (values.nice !== 0) setPriority(values.nice)
+const { rounds, seconds, receivers: sizes } = values
 
 /** What is sent: video in packets that fill a frame, and short messages. */
 const loads = [
-  { topic: 'video', bytes: 1_200, rate: 10 / Number(values.slower) },
-  { topic: 'messages', bytes: 200, rate: 5 / Number(values.slower) }
+  { topic: 'video', bytes: 1_200, rate: 10 / values.slower },
+  { topic: 'messages', bytes: 200, rate: 5 / values.slower }
 ] as const
 type Load = (typeof loads)[number]
 const topics = loads.map(({ topic }) => topic)
@@ -301,8 +300,7 @@ const rests: Rest[] = []
 }
 
 const measured = { sizes, topics, figures, rests }
-if (values.plots !== undefined) {
-  mkdirSync(values.plots, { recursive: true })
+if (values.plots !== null) {
   for (const [name, plot] of Object.entries(plotsOf(measured)))
     writeFileSync(join(values.plots, `${name}.svg`), svgFileOf(plot))
 }

@@ -1,8 +1,7 @@
 /**
  * What records cost at the sizes that are planned for: bytes until two large stores agree, time of a change,
- * memory of a host in a process of many, time of a view. `--json` prints one document.
+ * memory of a host in a process of many, time of a view.
  */
-import { parseArgs } from 'node:util'
 import { answerSync, applySync, onlyScopes, syncRequest } from '#core/records/sync.ts'
 import type { RecordSet } from '#core/records/set.ts'
 import { sharedNodes } from '#core/records/tree.ts'
@@ -10,6 +9,7 @@ import { view } from '#core/records/view.ts'
 import { start } from '../core/admission/keys.ts'
 import { LargePool } from '../core/records/large.ts'
 import { type Row, printReport, row } from './report.ts'
+import { asked, flag, json } from './usage.ts'
 
 const large = 100_000
 const differing = 10
@@ -144,8 +144,10 @@ function memory(pool: LargePool): Row[] {
   ]
 }
 
-const { values } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, long: { type: 'boolean', default: false } }
+const values = asked({
+  command: 'bin/run --expose-gc test/bench/records.ts',
+  measures: 'What records cost at the sizes that are planned for.',
+  options: { json, long: flag('the same: it has no longer form') }
 })
 const pool = new LargePool()
 printReport([...agreeing(pool), ...joining(pool), ...changing(pool), ...memory(pool)], values.json)

@@ -2,26 +2,29 @@
  * The whole path, measured: TCP and ping from a machine's TAP through its host's forwarder, a sealed trunk
  * over veth, and the other host's forwarder, beside Debian's nebula between the same hosts in the same run.
  *
- *     bin/run test/bench/trunk.ts [--json] [--runs N] [--seconds N]
+ *     npm run bench:trunk -- --help
  *
  * Needs root, iperf3 and nebula.
  */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { inNamespace } from '../slice/forwarder/underlay.ts'
 import { World } from '../slice/forwarder/world.ts'
 import { Nebula } from './nebula.ts'
 import { compared, printReport, row } from './report.ts'
+import { asked, json, whole } from './usage.ts'
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    runs: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '3' }
-  }
+const {
+  json: asJson,
+  runs,
+  seconds
+} = asked({
+  command: 'npm run bench:trunk --',
+  measures:
+    "A trunk between two namespaces, TAP to TAP, beside Debian's nebula. Needs root, iperf3 and nebula.",
+  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 3) }
 })
-const runs = Number(values.runs)
 
 interface Measured {
   readonly mbps: number[]
@@ -37,7 +40,7 @@ async function tcp(from: string, to: string, ip: string): Promise<number> {
   await once(server.stdout, 'data')
   server.stdout.resume()
   try {
-    const { stdout } = await inNamespaceLater(from, 'iperf3', '-J', '-t', values.seconds, '-c', ip)
+    const { stdout } = await inNamespaceLater(from, 'iperf3', '-J', '-t', String(seconds), '-c', ip)
     return JSON.parse(stdout).end.sum_received.bits_per_second / 1e6
   } finally {
     server.kill()
@@ -101,5 +104,5 @@ printReport(
     nebulaTcp,
     nebulaPing
   ],
-  values.json
+  asJson
 )

@@ -2,28 +2,29 @@
  * vNICs and consoles of User-Mode Linux machines, measured: TCP and ping between two machines on one vLAN, and
  * bytes through a port of the console each way.
  *
- *     bin/run test/bench/vhost.ts [--json] [--runs N] [--seconds N]
+ *     npm run bench:vhost -- --help
  *
  * Needs Debian's user-mode-linux, bubblewrap, busybox-static and iperf3.
  */
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Consoles } from '#slice/vhost/consoles.ts'
 import { listenUnix } from '#syscalls/unix-socket.ts'
 import { Machines, programFiles } from '../slice/vhost/machines.ts'
 import { Network } from '../slice/vhost/network.ts'
 import { printReport, row } from './report.ts'
+import { asked, json, whole } from './usage.ts'
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    runs: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' }
-  }
+const {
+  json: asJson,
+  runs,
+  seconds
+} = asked({
+  command: 'npm run bench:vhost --',
+  measures: 'vNICs and consoles of User-Mode Linux machines. Needs user-mode-linux and iperf3.',
+  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 4) }
 })
-const runs = Number(values.runs)
 const consoleBytes = 128 * 1024 * 1024
 
 /** iperf3 and the libraries that it loads. */
@@ -53,8 +54,8 @@ async function network(into: { mbps: number[]; reverse: number[]; pingMs: number
   const client = machines.boot({
     script: `${setUp(2)}ping -c 1 -W 5 192.168.7.1 >/dev/null
 ping -q -c 100 -i 0.02 192.168.7.1
-/usr/bin/iperf3 -f m -t ${values.seconds} -c 192.168.7.1 | sed s/^/forward:/
-/usr/bin/iperf3 -f m -R -t ${values.seconds} -c 192.168.7.1 | sed s/^/reverse:/
+/usr/bin/iperf3 -f m -t ${seconds} -c 192.168.7.1 | sed s/^/forward:/
+/usr/bin/iperf3 -f m -R -t ${seconds} -c 192.168.7.1 | sed s/^/reverse:/
 poweroff -f\n`,
     devices: [second],
     memoryMiB: 128,
@@ -112,5 +113,5 @@ printReport(
     row('console, out of the machine', 'MB/s', port.out),
     row('console, into the machine', 'MB/s', port.in)
   ],
-  values.json
+  asJson
 )

@@ -15,6 +15,10 @@ test('wrong usage is one line that says what was meant, with exit status 2', () 
     [['swarm', '--seeds', '-3'], /--seeds/],
     [['handoff', '--hosts', 'many'], /whole number/],
     [['report', '--only', 'wheather'], /did you mean weather/],
+    [
+      ['report', '--only', 'size', '--html', '/nowhere/page.html'],
+      /--html: .*\/nowhere\/page.html.*; name a file/
+    ],
     [['--frobnicate'], /--frobnicate/]
   ] as const) {
     const { status, out, err } = run(...args)
