@@ -334,7 +334,32 @@ function* referencesOf(made: Scenario, path: Path, fault: Fault): Generator<Obje
       yield* hosts('from', fault.from)
       yield* hosts('to', fault.to ?? [])
       yield* partsOf(made, [...path, 'from'], fault.from)
-      return yield* partsOf(made, [...path, 'to'], fault.to ?? [])
+      yield* partsOf(made, [...path, 'to'], fault.to ?? [])
+      if (cutsNothing(fault))
+        yield {
+          path,
+          what: 'cuts nobody from another',
+          remedy: 'name two hosts, or "to": null for all others'
+        }
+      return
+    case 'partition': {
+      const apart = new Set(fault.hosts).size
+      if (apart === 0 || apart === all)
+        yield {
+          path: [...path, 'hosts'],
+          what: `has ${apart === 0 ? 'nobody' : 'everybody'} on one side`,
+          remedy: `name some of the ${all} hosts`
+        }
+      return
+    }
+    case 'lie':
+      if (fault.lie === 'foreign-claim' && made.violins.length === 0)
+        yield {
+          path: [...path, 'lie'],
+          what: 'is of nothing: there is no VIOLIN',
+          remedy: 'add one to violins'
+        }
+      return
     case 'handoff':
       yield* partsOf(made, path, ['active'])
       return yield* hosts('to', fault.to === null ? [] : [fault.to])
@@ -367,6 +392,11 @@ function* referencesOf(made: Scenario, path: Path, fault: Fault): Generator<Obje
     default:
       return
   }
+}
+
+/** Whether both ends of a cut are one host, or one of them nobody. */
+function cutsNothing({ from, to }: Extract<Fault, { kind: 'cut' }>): boolean {
+  return to === null ? from.length === 0 : from.every((one) => to.every((other) => one === other))
 }
 
 /** A part that a host plays needs what it plays it in. */

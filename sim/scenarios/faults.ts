@@ -98,7 +98,11 @@ export const faults: readonly Family[] = [
       const lie = allLies[turn % allLies.length] as Lie
       return { kind: 'lie', host: lie === 'minting' ? 0 : random.below(hosts), lie }
     },
-    change: { lans: [{ hosts: [0, 1, 2, 3, 4, 5, 6, 7], candidates: [0, 1, 2] }] }
+    change: {
+      liveness: true,
+      lans: [{ hosts: [0, 1, 2, 3, 4, 5, 6, 7], candidates: [0, 1, 2] }],
+      violins: [{ owner: 0, hosts: [1, 2], entities: { lan: 0, count: 2, bootMs: [200, 600], failures: 0 } }]
+    }
   }),
   among('regions', 'three continents with loss between them, hosts die, the switches stay one each', 24, {
     count: 8,

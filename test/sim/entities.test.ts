@@ -45,7 +45,8 @@ for (const name of ['kill-runner', 'power-runner', 'cut-runner', 'suspend-runner
 
 for (const [bug, name, invariant] of [
   ['superseded-port-stays', 'numb-runner', 'superseded-ports'],
-  ['others-unheard', 'kill-runner', 'entities-up']
+  ['others-unheard', 'kill-runner', 'entities-up'],
+  ['claims-unlisted', 'liars', 'claims-listed']
 ] as const) {
   test(`${invariant} finds a planted bug in ${name}: ${bug}`, () => {
     assert.equal(play(name, [bug]).violation?.invariant, invariant)

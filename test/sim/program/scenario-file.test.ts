@@ -32,6 +32,11 @@ const kill = (change: object): object => ({
   steps: [{ atMs: 1_000, fault: { kind: 'kill', host: 1, forMs: 1_000, ...change } }]
 })
 
+const step = (fault: object): object => ({
+  hosts: 4,
+  steps: [{ atMs: 1_000, fault: { forMs: 1_000, ...fault } }]
+})
+
 test('every scenario that was found, of every family and by chance is one', () => {
   for (const name of readdirSync(found)) {
     const text = readFileSync(new URL(name, found), 'utf8')
@@ -68,6 +73,14 @@ test('what is wrong in a scenario is told with its place and what would be right
     [kill({ forMs: -1 }), /^steps\[0\]\.fault\.forMs is below 0/],
     [kill({ fromMs: 1 }), /^steps\[0\]\.fault\.fromMs is an unknown word; did you mean forMs\?/],
     [kill({ kind: 'kil' }), /^steps\[0\]\.fault\.kind is no kind of fault; did you mean kill\?/],
+    [step({ kind: 'cut', from: [0], to: [0], both: true }), /^steps\[0\]\.fault cuts nobody from another/],
+    [step({ kind: 'cut', from: [], to: null, both: true }), /^steps\[0\]\.fault cuts nobody from another/],
+    [step({ kind: 'partition', hosts: [0, 1, 2, 3] }), /^steps\[0\]\.fault\.hosts has everybody on one side/],
+    [step({ kind: 'partition', hosts: [] }), /^steps\[0\]\.fault\.hosts has nobody on one side/],
+    [
+      { hosts: 4, steps: [{ atMs: 1, fault: { kind: 'lie', host: 1, lie: 'foreign-claim' } }] },
+      /^steps\[0\]\.fault\.lie is of nothing: there is no VIOLIN/
+    ],
     [
       kill({ kind: 'stall', part: 'deamon' }),
       /^steps\[0\]\.fault\.part is an unknown word; did you mean daemon\?/
