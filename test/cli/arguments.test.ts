@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import { globalOptions } from '../../src/cli/context.ts'
 import { parseDuration } from '../../src/cli/duration.ts'
+import { parseUses } from '../../src/cli/verbs/invite.ts'
 import { parseTarget } from '../../src/cli/session.ts'
 import { table } from '../../src/cli/print/table.ts'
 
@@ -34,6 +35,14 @@ describe('options that stand anywhere', () => {
         assert.deepEqual(globalOptions(['--dir', '/x', ...words], {}).rest, words)
       })
     )
+  })
+})
+
+describe('the uses of an invite', () => {
+  it('are a whole number, and anything else is wrong usage', () => {
+    assert.deepEqual(['1', '5', '10000'].map(parseUses), [1, 5, 10_000])
+    for (const text of ['', 'abc', '0', '-1', '1.5', '1e3', '10001', 'NaN', 'Infinity'])
+      assert.throws(() => parseUses(text), { code: 'usage', remedy: /--uses 5$/ }, text)
   })
 })
 

@@ -1,6 +1,7 @@
 import { buildCommand, type Command } from '@stricli/core'
 import qrcode from 'qrcode-terminal'
 import type { Context } from '../context.ts'
+import { maxSlots } from '#core/admission/link.ts'
 import { ViolinError } from '#core/errors.ts'
 import { parseDuration } from '../duration.ts'
 import { readToken } from '../token.ts'
@@ -32,7 +33,7 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
       },
       uses: {
         kind: 'parsed',
-        parse: Number,
+        parse: parseUses,
         optional: true,
         placeholder: 'N',
         brief: 'How many hosts may join with it (1)'
@@ -95,3 +96,14 @@ export const invite: Command<Context> = buildCommand<Flags, [], Context>({
     process.stderr.write(`good for ${uses} until ${made.expiresAt}: violin join TOKEN\n`)
   }
 })
+
+/** How many hosts an invite is for. Throws ViolinError `usage`. */
+export function parseUses(text: string): number {
+  const uses = Number(text)
+  if (/^[0-9]{1,9}$/.test(text) && uses >= 1 && uses <= maxSlots) return uses
+  throw new ViolinError(
+    'usage',
+    `${JSON.stringify(text)} is no whole number from 1 to ${maxSlots}`,
+    'write how many hosts may join with it: violin invite --uses 5'
+  )
+}
