@@ -33,8 +33,8 @@ const filledAtOnce = 1_000
 
 /**
  * Opens the store of a folder, made when it was never there; at most one process holds it.
- * Throws ViolinError `already-running` (another process has it), `disk-full`, `store-damaged` (see
- * {@link openMended}).
+ * Throws ViolinError `already-running` (another process has it), `disk-full`, `refused` (its files are not this user's to
+ * read), `store-damaged` (see {@link openMended}).
  */
 export async function openStore(folder: string, signal?: AbortSignal): Promise<Store> {
   return openLevel(folder, signal)
@@ -50,7 +50,7 @@ async function openLevel(folder: string, signal?: AbortSignal): Promise<LevelSto
     const damage = await findDamage(location)
     if (damage !== null) {
       await assertFree(location)
-      throw new Error(damage)
+      throw damage
     }
     db = new ClassicLevel(location, { ...encoding, createIfMissing: !made })
     await db.open()
@@ -319,6 +319,14 @@ function refusal(folder: string, error: unknown, then: string): ViolinError {
       { cause: error }
     )
   }
+  if (causes(error).some(isOfUser)) {
+    return new ViolinError(
+      'refused',
+      `the store in ${folder} is not read: ${causes(error).at(-1)?.message ?? ''}`,
+      'let its files be those of the user that runs the daemon (chown -R), and let that open enough of them (ulimit -n)',
+      { cause: error }
+    )
+  }
   if (
     codes.some((code) => code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') &&
     !isOpening(error)
@@ -336,6 +344,11 @@ function damaged(folder: string, error: unknown): ViolinError {
     'start the daemon again: it makes the store anew of what is whole, and keeps the damaged one',
     { cause: error }
   )
+}
+
+/** It lies with who reads, not with what is read. */
+function isOfUser({ code, message }: { readonly code: string; readonly message: string }): boolean {
+  return /^(EACCES|EPERM|EMFILE|ENFILE)$/.test(code) || /Permission denied|Too many open files/.test(message)
 }
 
 /** A failed opening carries its reason as the cause; use after close has none. */

@@ -2,30 +2,42 @@
 import { existsSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { batchEntries, blockEntries, type Entry, logRecords, tableBlocks, tablesOf } from './format.ts'
+import {
+  batchEntries,
+  blockEntries,
+  Damage,
+  type Entry,
+  logRecords,
+  tableBlocks,
+  tablesOf
+} from './format.ts'
 
-/** What cannot be read of a database, or is not as it was written, as one line; null: all that counts is whole. */
-export async function findDamage(db: string): Promise<string | null> {
+/** What cannot be read of a database, or is not as it was written; null: all that counts is whole. */
+export async function findDamage(db: string): Promise<Error | null> {
   let name = 'CURRENT'
   try {
     const names = existsSync(db) ? await readdir(db) : []
     // Without one this is a new database, or LevelDB says that there is none.
     if (!names.includes(name)) return null
     name = (await readFile(join(db, name), 'latin1')).trimEnd()
-    if (!/^MANIFEST-\d+$/.test(name)) return 'CURRENT is damaged'
+    if (!/^MANIFEST-\d+$/.test(name)) return new Damage('CURRENT is damaged')
     const records = [...logRecords(await readFile(join(db, name)), false)]
-    if (records.includes(null)) return `${name} is damaged`
+    if (records.includes(null)) return new Damage(`${name} is damaged`)
     // Tables that it does not name are what a process that was killed left behind.
     for (const [number, size] of tablesOf(records.filter((record) => record !== null))) {
       name = tableName(names, number)
       const table = await readFile(join(db, name))
-      if (table.length !== size || [...tableBlocks(table)].includes(null)) return `${name} is damaged`
+      if (table.length !== size || [...tableBlocks(table)].includes(null))
+        return new Damage(`${name} is damaged`)
     }
     for (name of names.filter((one) => one.endsWith('.log')))
-      if ([...logRecords(await readFile(join(db, name)), true)].includes(null)) return `${name} is damaged`
+      if ([...logRecords(await readFile(join(db, name)), true)].includes(null))
+        return new Damage(`${name} is damaged`)
     return null
   } catch (error: unknown) {
-    return `${name}: ${error instanceof Error ? error.message : String(error)}`
+    // What the system says of a file names it.
+    if (error instanceof Error && 'code' in error) return error
+    return new Damage(`${name}: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 

@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, chown, cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { ClassicLevel } from 'classic-level'
 import fc from 'fast-check'
 import { ViolinError } from '#core/errors.ts'
 import type { Store } from '#store/contract.ts'
 import { openMended, openStore } from '#store/level.ts'
+
+/** The user who owns nothing. */
+const nobody = 65_534
 
 type Values = Map<string, Uint8Array>
 
@@ -167,3 +172,26 @@ test('whatever bytes are flipped in whatever files, the store opens, gives no ot
     }
     await fc.assert(fc.asyncProperty(flips, flipped), { numRuns: 25 })
   }))
+
+test('a store that is not this user’s to read is refused and left as it is', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('only root can become another user')
+  await inFolder(async (folder) => {
+    await lived(folder)
+    const before = await readdir(folder)
+    for (const name of ['', 'db', 'db/LOCK', 'db/LOG']) await chown(join(folder, name), nobody, nobody)
+    for (const name of await readdir(join(folder, 'db')))
+      if (name.endsWith('.ldb')) await chmod(join(folder, 'db', name), 0o600)
+    const script = `
+      const { openMended } = await import(${JSON.stringify(new URL('../../src/store/level.ts', import.meta.url).href)})
+      process.setuid(${nobody})
+      await openMended(process.argv[1]).catch(({ code, message }) => console.log(code, message))`
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--input-type=module',
+      '-e',
+      script,
+      folder
+    ])
+    assert.match(stdout, /^refused the store in .* is not read: EACCES/)
+    assert.deepEqual(await readdir(folder), before)
+  })
+})
