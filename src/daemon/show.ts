@@ -152,7 +152,10 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     (a, b) =>
       Number(b.own.state === 'running') - Number(a.own.state === 'running') || b.own.claim - a.own.claim
   )
-  if (best !== undefined) {
+  // Machines go on where the daemon alone ended: nobody is about to start them, and who has one that stopped had it before.
+  const claimant = claimantIn(violin.runs, entity)
+  const isSilent = claimant !== null && statuses.get(claimant) == null
+  if (best !== undefined && !(isSilent && best.own.state === 'stopped')) {
     const { state, reason, bootMs, again } = best.own
     const nics = new Map(best.own.nics.map((nic) => [nic.name, nic]))
     return { host: best.host, state, reason, bootMs, nics, again: state === 'failed' && again }
@@ -161,9 +164,7 @@ export function entityState(violin: ViolinView, entity: SpecEntity, statuses: St
     statuses.has(host)
       ? { host, state: 'unreachable', reason: 'its host does not answer', ...none }
       : { host, state: 'pending', reason: 'its host was not heard yet', ...none }
-  // Machines go on where the daemon alone ended: nobody is about to start them.
-  const claimant = claimantIn(violin.runs, entity)
-  if (claimant !== null && statuses.get(claimant) == null) return unheard(claimant)
+  if (isSilent) return unheard(claimant)
   const first = hosts.find((host) => statuses.get(host) != null) ?? hosts[0] ?? null
   if (first === null) return { host: null, state: 'pending', reason: 'no host was chosen', ...none }
   if (statuses.get(first) == null) return unheard(first)
