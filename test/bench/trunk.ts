@@ -13,7 +13,7 @@ import { inNamespace } from '../slice/forwarder/underlay.ts'
 import { World } from '../slice/forwarder/world.ts'
 import { Nebula } from './nebula.ts'
 import { compared, printReport, row } from './report.ts'
-import { asked, json, whole } from './usage.ts'
+import { asked, json, needs, whole } from './usage.ts'
 
 const {
   json: asJson,
@@ -23,7 +23,8 @@ const {
   command: 'npm run bench:trunk --',
   measures:
     "A trunk between two namespaces, TAP to TAP, beside Debian's nebula. Needs root, iperf3 and nebula.",
-  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 3) }
+  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 3) },
+  check: () => needs('iperf3', 'nebula')
 })
 
 interface Measured {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { test } from 'node:test'
-import { nice, valuesOf, whole, wholes, word, words, json } from './usage.ts'
+import { needs, nice, valuesOf, whole, wholes, word, words, json } from './usage.ts'
 
 const spec = {
   json,
@@ -39,6 +39,13 @@ test('wrong words on a bench’s command line are told in one line', () => {
   assert.equal(wrong('--hosts', '1.5'), '--hosts takes whole numbers from 1 up, not "1.5"')
   assert.equal(wrong('--only', 'mesh,foo'), '--only takes mesh, kills, not "foo"')
   assert.equal(wrong('--driver', 'kvm'), '--driver takes netns, uml, not "kvm"')
+})
+
+test('a bench names the programs that it needs and does not find', () => {
+  needs('sh', 'ls')
+  assert.throws(() => needs('sh', 'no-such-one', 'nor-this'), {
+    message: 'it needs no-such-one, nor-this, not found here: bin/setup bench'
+  })
 })
 
 /** Runs a bench; gives its exit status and what it printed. */

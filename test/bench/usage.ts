@@ -1,4 +1,6 @@
 /** What a bench is asked: its options, checked before anything is measured, and told by `--help`. */
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** One option with a value, or without. */
@@ -152,6 +154,13 @@ export function words<T extends string>(does: string, choices: readonly T[]): Op
 
 export function path(does: string, value: string): Option<string | null> {
   return { does, value, standard: null, usual: '', read: (text) => text }
+}
+
+/** Throws Error unless all these programs are on this machine. */
+export function needs(...programs: readonly string[]): void {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  const missing = programs.filter((name) => !folders.some((folder) => existsSync(join(folder, name))))
+  if (missing.length > 0) throw new Error(`it needs ${missing.join(', ')}, not found here: bin/setup bench`)
 }
 
 function wholeOf(text: string, least: number, most: number): number {

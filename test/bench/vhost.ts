@@ -14,7 +14,7 @@ import { listenUnix } from '#syscalls/unix-socket.ts'
 import { Machines, programFiles } from '../slice/vhost/machines.ts'
 import { Network } from '../slice/vhost/network.ts'
 import { printReport, row } from './report.ts'
-import { asked, json, whole } from './usage.ts'
+import { asked, json, needs, whole } from './usage.ts'
 
 const {
   json: asJson,
@@ -23,7 +23,8 @@ const {
 } = asked({
   command: 'npm run bench:vhost --',
   measures: 'vNICs and consoles of User-Mode Linux machines. Needs user-mode-linux and iperf3.',
-  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 4) }
+  options: { json, runs: whole('runs of each', 3), seconds: whole('of each stream', 4) },
+  check: () => needs('iperf3', 'linux.uml')
 })
 const consoleBytes = 128 * 1024 * 1024
 
