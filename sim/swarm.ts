@@ -1,5 +1,5 @@
 /**
- * Random scenarios: whatever may befall a mesh, at random, and the least of it that still breaks an invariant.
+ * Random scenarios: whatever may befall a mesh, at random.
  */
 import type { Bug } from './bugs.ts'
 import { type Restart, restarts } from '#core/spec.ts'
@@ -15,8 +15,6 @@ const faultsForMs = 20_000
 const restMs = 40_000
 /** VIOLINs of a world. */
 const violins = 3
-/** Runs that shrinking may cost. */
-const maxShrinkRuns = 60
 
 /** A world and what befalls it, all by chance. */
 export function randomScenario(seed: number, hosts: number): Scenario {
@@ -275,31 +273,4 @@ export function swarm(
     if (!more) break
   }
   return null
-}
-
-/** Leaves out what befell, step by step, while the same invariant is still violated. */
-export function shrink(found: Found, bugs: ReadonlySet<Bug>): Found {
-  let best = found
-  let runs = 0
-  /** Keeps a scenario that still fails in the same way. */
-  const tries = (change: Partial<Scenario>): boolean => {
-    const scenario = { ...best.scenario, ...change }
-    const outcome = runScenario(scenario, { seed: best.seed, bugs })
-    runs++
-    const same = outcome.violation?.invariant === best.outcome.violation?.invariant
-    if (same) best = { ...best, scenario, outcome }
-    return same
-  }
-  if (best.scenario.stalls !== null) tries({ stalls: null })
-  let size = Math.ceil(best.scenario.steps.length / 2)
-  while (size >= 1 && runs < maxShrinkRuns) {
-    let left = false
-    for (let place = 0; place < best.scenario.steps.length && runs < maxShrinkRuns;) {
-      if (tries({ steps: best.scenario.steps.toSpliced(place, size) })) left = true
-      else place += size
-    }
-    // What one fault hid another may not: as long as something goes, all that is left is tried again.
-    if (!left || size > 1) size = Math.floor(size / 2)
-  }
-  return best
 }

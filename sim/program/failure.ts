@@ -27,6 +27,11 @@ export interface Failure {
   readonly text: string
 }
 
+/** What is typed to run the simulator with these words and planted bugs. */
+export function commandOf(words: string, bugs: ReadonlySet<Bug>): string {
+  return `npm run sim -- ${words}${[...bugs].map((bug) => ` --plant ${bug}`).join('')}`
+}
+
 /** `replay` is the command that finds it again as it was found. */
 export function failureOf(found: Found, bugs: ReadonlySet<Bug>, replay: string): Failure {
   const { seed, scenario } = found
@@ -34,8 +39,7 @@ export function failureOf(found: Found, bugs: ReadonlySet<Bug>, replay: string):
   if (violation === null) throw new Error('nothing was violated')
   const file = join(mkdtempSync(join(tmpdir(), 'violin-sim-')), 'scenario.json')
   writeFileSync(file, `${JSON.stringify(scenario, null, 1)}\n`)
-  const plant = [...bugs].map((bug) => ` --plant ${bug}`).join('')
-  const replayShrunk = `npm run sim -- ${file} --seed ${seed}${plant}`
+  const replayShrunk = commandOf(`${file} --seed ${seed}`, bugs)
   const { invariant, what, atMs } = violation
   const why = invariants.find((one) => one.name === invariant)?.why ?? ''
   const { world } = runScenario(scenario, { seed, bugs, drawn: true })

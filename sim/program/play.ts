@@ -5,10 +5,10 @@ import { Random } from '../random.ts'
 import { runScenario } from '../run.ts'
 import type { Scenario } from '../scenario.ts'
 import { families } from '../scenarios/list.ts'
-import { shrink } from '../swarm.ts'
-import { type Failure, failureOf, tell } from './failure.ts'
+import { type Failure, commandOf, failureOf, tell } from './failure.ts'
 import { type Row, lineOf, machine, stopwatch, table } from './rows.ts'
 import { ScenarioError, readScenario } from './scenario-file.ts'
+import { shrink } from './shrink.ts'
 import { type Options, UsageError } from './usage.ts'
 
 /** A run that took longer is not repeated to shrink its scenario. */
@@ -33,12 +33,11 @@ export function play(options: Options): number {
     figures.push(...measuring.rows())
     if (outcome.violation === null) continue
     const found = { seed, scenario: made, outcome }
-    const command = `npm run sim -- ${options.scenario} --seed ${seed}`
     const hosts = options.hosts === null ? '' : ` --hosts ${options.hosts}`
     failure = failureOf(
       spent.cpuMs > maxShrunkMs ? found : shrink(found, options.bugs),
       options.bugs,
-      `${command}${hosts}`
+      commandOf(`${options.scenario} --seed ${seed}${hosts}`, options.bugs)
     )
   }
   print(options, rowsOf(figures, first, failure), failure)

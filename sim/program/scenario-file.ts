@@ -158,6 +158,17 @@ export function checkScenario(made: Scenario): void {
   for (const { path, what, remedy } of objections(made)) throw new ScenarioError(path, what, remedy)
 }
 
+/** A scenario without the steps that are of nothing that is there; null: it would be none without them either. */
+export function possibleOf(made: Scenario): Scenario | null {
+  if (!shape.safeParse(made).success) return null
+  const idle = new Set<PropertyKey | undefined>()
+  for (const { path } of objections(made)) {
+    if (path[0] !== 'steps') return null
+    idle.add(path[1])
+  }
+  return idle.size === 0 ? made : { ...made, steps: made.steps.filter((_, place) => !idle.has(place)) }
+}
+
 function refusalOf(issues: readonly z.core.$ZodIssue[], value: unknown): ScenarioError {
   // An unknown word is told before what follows from it.
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as z.core.$ZodIssue)

@@ -1,8 +1,9 @@
 /** `violin-sim swarm`: random scenarios until one violates an invariant, or time is over. */
-import { shrink, swarm } from '../swarm.ts'
-import { failureOf } from './failure.ts'
+import { swarm } from '../swarm.ts'
+import { commandOf, failureOf } from './failure.ts'
 import { freshSeed, print } from './play.ts'
 import { type Row, cpuMs } from './rows.ts'
+import { shrink } from './shrink.ts'
 import type { Options } from './usage.ts'
 
 const usualHosts = 20
@@ -13,8 +14,7 @@ export function search(options: Options): number {
   const hosts = options.hosts ?? usualHosts
   const seed = options.seed ?? freshSeed()
   const seeds = options.seeds ?? (seconds === null ? usualSeeds : Infinity)
-  const replay = (one: number): string =>
-    `npm run sim -- swarm --seed ${one} --seeds 1 --hosts ${hosts}${[...bugs].map((bug) => ` --plant ${bug}`).join('')}`
+  const replay = (one: number): string => commandOf(`swarm --seed ${one} --seeds 1 --hosts ${hosts}`, bugs)
   process.stderr.write(
     `random worlds of ${hosts} hosts from seed ${seed}; one of them again: ${replay(seed)}\n`
   )
@@ -32,7 +32,7 @@ export function search(options: Options): number {
   const about = {
     runs,
     seed,
-    command: `npm run sim -- swarm --seed ${seed} --seeds ${runs} --hosts ${hosts}`
+    command: commandOf(`swarm --seed ${seed} --seeds ${runs} --hosts ${hosts}`, bugs)
   }
   const rows: Row[] = [
     { name: 'random worlds', unit: '', values: [runs], ...about },

@@ -6,7 +6,7 @@ import { Random } from '../../sim/random.ts'
 import { type Outcome, lastEvents, runScenario } from '../../sim/run.ts'
 import { families } from '../../sim/scenarios/list.ts'
 import { describeLine } from '../../sim/sketch.ts'
-import { randomScenario, shrink, swarm } from '../../sim/swarm.ts'
+import { randomScenario, swarm } from '../../sim/swarm.ts'
 
 const hosts = 10
 /** Seeds that a planted bug may escape. */
@@ -66,21 +66,6 @@ test('a stale echo that is taken for fresh shows as a longer gap when the active
   }
   assert.ok(gapOf([]) <= 700)
   assert.ok(gapOf(['echoes-ignored']) > 1_400)
-})
-
-test('a failing scenario shrinks to what breaks it, and still breaks it', () => {
-  const planted = new Set<Bug>(['slots-unsettled'])
-  const one = swarm(1, seeds, hosts, planted)
-  assert.ok(one !== null)
-  const least = shrink(one, planted)
-  assert.ok(least.scenario.steps.length < one.scenario.steps.length)
-  for (const place of least.scenario.steps.keys()) {
-    const scenario = { ...least.scenario, steps: least.scenario.steps.toSpliced(place, 1) }
-    const { violation } = runScenario(scenario, { seed: least.seed, bugs: planted })
-    assert.notEqual(violation?.invariant, least.outcome.violation?.invariant, `step ${place} was not needed`)
-  }
-  const again = runScenario(least.scenario, { seed: least.seed, bugs: planted })
-  assert.deepEqual(again.violation, least.outcome.violation)
 })
 
 test('a seed is one run, bit for bit, and another seed another', () => {

@@ -1,6 +1,7 @@
 /** The simulator as a user runs it: what it prints where, and its exit status. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Failure } from '../../../sim/program/failure.ts'
 import { lineOf } from '../../../sim/program/rows.ts'
 import { upperBound } from '../../../sim/program/sections/runs.ts'
 import { exponent } from '../../../sim/program/sections/section.ts'
@@ -40,33 +41,28 @@ test('a scenario that holds gives one JSON document of rows and status 0', () =>
   assert.ok(rows.some((row) => row['name'] === 'frames that did not arrive' && row['median'] === 0))
 })
 
-test('a violated invariant gives status 1, a command that repeats it, and its end drawn', () => {
-  const { status, out, err } = run(
-    'swarm',
-    '--seeds',
-    '5',
-    '--hosts',
-    '8',
-    '--plant',
-    'edge-forwards',
-    '--json'
-  )
-  assert.equal(status, 1)
-  const { violation } = JSON.parse(out) as {
-    violation: { invariant: string; replay: string; replayShrunk: string }
-  }
-  assert.equal(violation.invariant, 'no-loop')
-  assert.match(err, /VIOLATED no-loop/)
-  assert.match(err, /time, s +host \d/)
-  for (const command of [violation.replay, violation.replayShrunk]) {
-    const again = run(...command.replace('npm run sim -- ', '').split(' '), '--json')
-    assert.equal(again.status, 1, command)
-    assert.equal(
-      (JSON.parse(again.out) as { violation: { invariant: string } }).violation.invariant,
-      'no-loop'
-    )
-  }
-})
+for (const words of ['swarm --seeds 5', 'kill-active --hosts 8']) {
+  test(`a violated invariant gives status 1, commands that repeat it, and its end drawn: ${words}`, () => {
+    const { status, out, err } = run(...words.split(' '), '--plant', 'edge-forwards', '--json')
+    assert.equal(status, 1)
+    const { invariant, scenario, replay, replayShrunk } = violationIn(out)
+    assert.equal(invariant, 'no-loop')
+    assert.ok(scenario.hosts <= 6, `${scenario.hosts} hosts`)
+    assert.match(err, /VIOLATED no-loop/)
+    assert.match(err, /time, s +host \d/)
+    for (const command of [replay, replayShrunk]) {
+      const again = run(...command.replace('npm run sim -- ', '').split(' '), '--json')
+      assert.equal(again.status, 1, command)
+      const repeated = violationIn(again.out)
+      assert.equal(repeated.invariant, 'no-loop')
+      assert.equal(repeated.replay, command)
+    }
+  })
+}
+
+function violationIn(out: string): Failure['data'] {
+  return (JSON.parse(out) as { violation: Failure['data'] }).violation
+}
 
 test('a goal judges the value that it names, and nothing measured misses it', () => {
   const row = { name: 'x', unit: 'ms', values: [...Array(98).fill(1), 5, 9] as number[] }
