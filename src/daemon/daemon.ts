@@ -208,7 +208,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     void renewal.look()
     void images.sweep(Date.now())
     rereadSettings(refusing).catch((error: unknown) =>
-      journal.note('settings', null, errorData(error).message)
+      log('settings not read anew', { reason: errorData(error).message })
     )
     admission
       .look()

@@ -119,13 +119,20 @@ function sayLeave({ limits }: Settings, whose: Owner): string {
   ].join('')
 }
 
-/** Reads the settings again where they changed, and goes by them. */
+/** Reads the settings again where they changed, and goes by them; a mistake in them changes nothing, and is told once. */
 export async function rereadSettings({
   settings,
   reconciler,
   journal
 }: Pick<Parts, 'settings' | 'reconciler' | 'journal'>): Promise<void> {
-  if (!(await settings.reload())) return
+  const told = settings.mistake?.message
+  const isChanged = await settings.reload().catch((error: unknown) => {
+    const { mistake } = settings
+    if (mistake === null || error !== mistake) throw error
+    if (mistake.message !== told) journal.note('settings', null, mistake.message)
+    return false
+  })
+  if (!isChanged) return
   journal.note('settings', null, 'the settings of this host were read anew')
   reconciler.kick()
 }

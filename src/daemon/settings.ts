@@ -61,6 +61,8 @@ export class Settings {
   #text = ''
   #file: File = {}
   #limits: Limits
+  /** What was wrong with the file when it was read last; null: nothing. */
+  mistake: ViolinError | null = null
 
   private constructor(dir: string, memoryMiB: number) {
     this.#path = join(dir, 'settings.json')
@@ -91,8 +93,9 @@ export class Settings {
       if (code === 'ENOENT') return ''
       throw this.#invalid(code === 'EISDIR' ? 'it is a folder, not a file' : message)
     })
-    if (text === this.#text) return false
     const file = text === '' ? {} : this.#parse(text)
+    this.mistake = null
+    if (text === this.#text) return false
     this.#text = text
     this.#file = file
     this.#limits = this.#limitsOf(file)
@@ -159,11 +162,12 @@ export class Settings {
   }
 
   #invalid(reason: string): ViolinError {
-    return new ViolinError(
+    this.mistake = new ViolinError(
       'usage',
       `${this.#path} is not valid: ${reason}`,
       'see docs/settings.md for what stands in it'
     )
+    return this.mistake
   }
 
   #limitsOf(file: File): Limits {

@@ -152,9 +152,13 @@ test('the settings of a host are read anew when they change, and a mistake in th
   assert.deepEqual(runs(host, id), [])
   for (const wrong of ['{"vms": -1}', '{"vmz": 1}', '{', '{"refuse": ["x"]}', '{"jetways": ["out"]}']) {
     await writeFile(path, wrong)
-    await assert.rejects(rereadSettings(host.refusing), refusal('usage'), wrong)
+    for (let look = 0; look < 3; look++) await rereadSettings(host.refusing)
     assert.equal(host.refusing.settings.limits.vms, 0)
   }
+  const told: string[] = []
+  for await (const { kind, text } of host.refusing.journal.read(false))
+    if (kind === 'settings') told.push(text)
+  assert.equal(told.filter((text) => text.includes('is not valid')).length, 5, told.join('\n'))
 })
 
 test('settings that are no JSON, or no file, are refused with the place and the reason', async () => {
