@@ -10,7 +10,13 @@ import {
 import { hostIdOf, publicKeyOf } from '#core/admission/host-id.ts'
 import { maxTokenAddresses, mintToken, networkFingerprint, parseToken } from '#core/admission/token.ts'
 import { type JoinAnswer, countersign, encodeJoinAnswer, maxJoinBytes } from '#core/admission/join.ts'
-import { grantRenewal, isRenewRequest, noticeOf, renewalAsked } from '#core/admission/renewal.ts'
+import {
+  grantRenewal,
+  isRenewRequest,
+  noticeOf,
+  renewalAsked,
+  revocationEnd
+} from '#core/admission/renewal.ts'
 import { ViolinError } from '#core/errors.ts'
 import type { HostId, PublicKey, Signer, WallTime } from '#core/ids.ts'
 import { printable } from '#core/printable.ts'
@@ -30,8 +36,6 @@ import { encodeJson, parseJson } from './wire.ts'
 
 /** Of a host, as people are told it. */
 const maxName = 64
-/** A revocation outlasts every chain that it cuts by this much. */
-const outlastsMs: number = 90 * 24 * 3600 * 1000
 
 /** An invite that nobody used up is told this long before its end. */
 const inviteNoticeMs: number = 3600 * 1000
@@ -304,7 +308,7 @@ export class Admission {
       kind: 'revocation',
       version: records.nextVersion('revocation', signer.publicKey, key),
       issuedAt: now,
-      expiresAt: (target === null ? now + maxLifeMs.revocation : target.endsAt + outlastsMs) as WallTime,
+      expiresAt: revocationEnd(target, now),
       body: { key, andBelow: andBelow || former?.body.andBelow === true, target: target?.links ?? [] },
       chain: signer === this.#host.identity.host ? chain : null
     }

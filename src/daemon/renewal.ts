@@ -12,12 +12,14 @@ import {
   renewRequest,
   renewersOf,
   resignedUntil,
+  revocationAnew,
   standingOf
 } from '#core/admission/renewal.ts'
 import { ViolinError, errorData } from '#core/errors.ts'
 import type { ViolinId, WallTime } from '#core/ids.ts'
 import { hostsOfOwner } from '#core/records/owners.ts'
 import { maxLifeMs, maxVersion, type ViolinRecord } from '#core/records/record.ts'
+import { recordsOf } from '#core/records/tree.ts'
 import { upon } from '#core/records/upon.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
@@ -79,6 +81,7 @@ export class Renewal {
     if (ownerChain.endsAt < chain.endsAt && ownerChain.endsAt - records.now < renewBeforeMs)
       await host.adopt(chain)
     await this.resign()
+    await this.#keepRevocations()
     const ends = new Date(host.chain.endsAt).toISOString()
     this.#tell('', host.chain.endsAt, (over) =>
       journal.note(
@@ -150,6 +153,34 @@ export class Renewal {
           )
         )
       }
+    }
+  }
+
+  /** Signs anew what this host shut out, and the root key where that lies here. */
+  async #keepRevocations(): Promise<void> {
+    const { dir, host, records, journal } = this.#parts
+    const { identity, chain } = host
+    for (const record of recordsOf(records.set.tree('revocations'))) {
+      if (record.kind !== 'revocation' || records.clockIsWrong) continue
+      const { author, body, endsAt } = record
+      const expiresAt = revocationAnew(record, records.now)
+      if (expiresAt === null || (author !== identity.host.publicKey && author !== records.set.root)) continue
+      const seed = author === records.set.root ? await loadRootSeed(dir) : null
+      const signer = seed === null ? identity.host : signerOf(seed)
+      const what = record.target?.kind === 'owner' ? `the owner key ${body.key}` : hostIdOf(body.key)
+      if (signer.publicKey === author) {
+        const version = records.nextVersion('revocation', author, body.key)
+        const draft = { kind: 'revocation', version, issuedAt: records.now, expiresAt, body } as const
+        await records.publish({ ...draft, chain: seed === null ? chain : null }, signer)
+        journal.note('signed-anew', null, `${what} stays shut out until ${new Date(expiresAt).toISOString()}`)
+      } else if (chain.role === 'admin')
+        this.#tell(`revocation ${body.key}`, endsAt, (over) =>
+          journal.note(
+            over ? 'ended' : 'ends',
+            null,
+            `that the root key shut ${what} out ${over ? 'ended' : 'ends'} on ${new Date(endsAt).toISOString()}; put it back for a minute`
+          )
+        )
     }
   }
 

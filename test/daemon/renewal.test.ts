@@ -226,3 +226,59 @@ test('the founding host renews itself by the root key where it lies here, and te
   for await (const { kind } of rootless.journal.read(false)) told.push(kind)
   assert.deepEqual(told.filter((kind) => kind === 'membership-ends').length, 1)
 })
+
+test('who was shut out stays so: past a renewal that it kept to itself, and for years while who did it is there', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, host, owner] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as [
+    TestHost,
+    TestHost,
+    TestHost
+  ]
+  await collect(owner.changes.apply(oneLan('net', ['washington']), true, 20_000))
+  pass(180)
+  for (const one of [founder, host, owner]) await say(one)
+  await until([founder], () => founder.records.view.members.size === 3)
+  const wish = { role: 'member', notAfter: inDays(365) } as const
+  const { host: signer } = founder.host.identity
+  const hidden = renewChain(founder.host.chain, signer, host.host.chain, wish, crypto)
+  await Promise.all([host, owner].map((one) => one.close()))
+  await founder.admission.revoke('purdue')
+  const { owner: key } = owner.host.identity
+  await founder.admission.revokeOwner(key.publicKey, [owner.host.identity.id], 'washington')
+  for (const day of [400, 600, 644, 800, 1_000, 1_200]) {
+    pass(day)
+    const of = (chain: Chain): boolean => founder.records.set.revocationOf(chain) !== null
+    assert.deepEqual([of(hidden), of(owner.host.ownerChain)], [true, true], `on day ${day}`)
+    await say(founder)
+  }
+})
+
+test('what the root key shut out is told when it ends, where that key is put away, and lasts when it is back', async (t) => {
+  const pass = shiftClock(t)
+  await using stack = new AsyncDisposableStack()
+  const [founder, host] = (await meshOf(['princeton', 'purdue'], stack)) as [TestHost, TestHost]
+  const key = await readFile(rootKeyFile(founder.dir))
+  await host.close()
+  // The founder let it in: only as the root does it shut that one out by the root key.
+  const root = signerOf((await loadRootSeed(founder.dir)) as Uint8Array)
+  const { set } = founder.records
+  const body = { key: host.host.identity.host.publicKey, andBelow: false, target: host.host.chain.links }
+  const draft = { kind: 'revocation', version: 1, issuedAt: inDays(0), expiresAt: inDays(400), body } as const
+  await founder.records.publish({ ...draft, chain: null }, root)
+  const told = async (): Promise<string[]> => {
+    const texts: string[] = []
+    for await (const { text } of founder.journal.read(false))
+      if (text.includes('root key shut')) texts.push(text)
+    return texts
+  }
+  await rm(rootKeyFile(founder.dir))
+  pass(385)
+  await say(founder)
+  await say(founder)
+  assert.equal((await told()).length, 1)
+  await writeFile(rootKeyFile(founder.dir), key)
+  await say(founder)
+  pass(420)
+  assert.notEqual(set.revocationOf(host.host.chain), null)
+})

@@ -6,7 +6,7 @@
 import { type ErrorCode, ViolinError } from '../errors.ts'
 import type { Crypto, HostId, PublicKey, Signer, WallTime } from '../ids.ts'
 import { Malformed, decodeCbor, encodeCbor, readBytes, readInteger, readList } from '../records/cbor.ts'
-import { type ViolinRecord, maxLifeMs } from '../records/record.ts'
+import { type RevocationRecord, type ViolinRecord, maxLifeMs } from '../records/record.ts'
 import { isAhead } from '../records/standing.ts'
 import {
   type Chain,
@@ -40,6 +40,22 @@ export function standingOf(chain: Chain, now: WallTime): Standing {
   if (leftMs > renewBeforeMs) return 'good'
   if (leftMs > 0) return 'due'
   return leftMs > -lapsedMs ? 'lapsed' : 'over'
+}
+
+/**
+ * When a revocation ends that is signed now: later than any membership that an admin gave its key until now, published
+ * or not, and the time in which that is renewed after its end.
+ */
+export function revocationEnd(target: Chain | null, now: WallTime): WallTime {
+  return Math.max(now + maxLifeMs.revocation, (target?.endsAt ?? 0) + lapsedMs) as WallTime
+}
+
+/**
+ * The new end of a revocation that its author signs anew now; null: it lasts for long enough yet. It stands while its
+ * author is there, for an owner key hangs on another chain each year, and an admin that has not heard may renew a host.
+ */
+export function revocationAnew({ expiresAt, target }: RevocationRecord, now: WallTime): WallTime | null {
+  return expiresAt - now < maxLifeMs.revocation / 2 ? revocationEnd(target, now) : null
 }
 
 /** The admins that a host asks, in this order: who stands above it already, then the nearest to the root. */
