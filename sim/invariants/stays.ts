@@ -1,4 +1,4 @@
-import { generationOf } from '#core/claims.ts'
+import { generationOf, maxClaimOf } from '#core/claims.ts'
 import type { HostId, ViolinId } from '#core/ids.ts'
 import type { RunState } from '#core/records/bodies.ts'
 import type { SpecEntity } from '#core/spec.ts'
@@ -106,7 +106,9 @@ export const stays: Invariant = {
         )
       })
       const may = hosts.filter((host) => mayRun(world.byId(host), id, entity, isCut))
-      if (isTried || may.length === 0) return
+      // Who was listed after a lie may have claimed the last number, as its daemon then holds: the owner starts it anew.
+      const isUsedUp = hosts.some((host) => lastTold(world, id, name, host) === maxClaimOf(generation))
+      if (isTried || isUsedUp || may.length === 0) return
       world.violate(
         'stays',
         `${name} runs nowhere after all is over${ran ? `, it ran on ${world.byId(home.host)?.place}` : ''}`
@@ -138,6 +140,12 @@ function objectionTo(
   return last === null
     ? `of which ${home.place} is the first`
     : `which ran on ${home.place} last, as it knows`
+}
+
+/** The claim that a host tells of an entity, as it has it itself; 0: none. */
+function lastTold(world: World, violin: ViolinId, name: string, host: HostId): number {
+  const told = world.byId(host)?.records.view.runs.get(violin)?.get(host)
+  return told?.body.entities.find((row) => row.name === name)?.claim ?? 0
 }
 
 /** Whether a host holds that another drains, or is out. */

@@ -131,6 +131,17 @@ test('a copy of the identity that was made right after the join gets back in', a
   await knowEachOther([founder, back])
 })
 
+/** A host that is renewed at its start, tried again as by systemd where who was asked did not reach an admin in time. */
+async function startedAt(dir: string): Promise<TestHost> {
+  for (let left = 5; ; left--) {
+    try {
+      return await startHost(dir)
+    } catch (error: unknown) {
+      if (left === 0 || !(error instanceof ViolinError) || error.code !== 'not-a-member') throw error
+    }
+  }
+}
+
 test('a member that is no admin passes the request of a lapsed host on to an admin, which it dials for that', async (t) => {
   const pass = shiftClock(t)
   await using stack = new AsyncDisposableStack()
@@ -155,7 +166,7 @@ test('a member that is no admin passes the request of a lapsed host on to an adm
   for (const { mesh } of [moved, member]) mesh.rest()
   await member.mesh.hangUp(moved.host.identity.id)
   await until([moved, member], () => moved.mesh.members().length + member.mesh.members().length === 0)
-  const back = await startHost(lapsed.dir)
+  const back = await startedAt(lapsed.dir)
   stack.defer(() => back.close())
   assert.ok(back.host.chain.endsAt > inDays(364))
   // By the founder's own link.

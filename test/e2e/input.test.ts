@@ -28,7 +28,7 @@ const cases: readonly Case[] = [
   { args: ['join', 'not-a-token'], status: 1, says: /invite/ },
   { args: ['join', '@/no/such/file'], status: 2, says: /token/ },
   { args: ['invite', '--uses', 'many'], status: 2, says: /many|uses/ },
-  { args: ['invite', '--uses', '0'], status: 1, says: /uses/ },
+  { args: ['invite', '--uses', '0'], status: 2, says: /uses/ },
   { args: ['invite', '--expires', 'soon'], status: 2, says: /soon/ },
   { args: ['invite', '--role', 'king'], status: 2, says: /king/ },
   { args: ['invite', '--cancel', 'not-a-token'], status: 1, says: /invite/ },

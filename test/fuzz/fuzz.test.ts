@@ -56,7 +56,11 @@ test('no decoder does more for an input than its length allows', async (t) => {
 })
 
 /** Readers of what this host's own user typed, or wrote into its own folder. */
-const own = new Set(['cli/session.ts parseTarget', 'cli/verbs/link.ts parseNic'])
+const own = new Set([
+  'cli/session.ts parseTarget',
+  'cli/verbs/link.ts parseNic',
+  'cli/verbs/invite.ts parseUses'
+])
 
 test('every decoder of the source is fuzzed', () => {
   const decoder =

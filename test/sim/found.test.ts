@@ -24,7 +24,8 @@ const found = [
   { name: 'vouched-before-partition', seed: 105 },
   { name: 'took-back-on-old-news', seed: 181 },
   { name: 'out-on-its-own', seed: 5_217 },
-  { name: 'told-to-no-watcher', seed: 8_200_979 }
+  { name: 'told-to-no-watcher', seed: 8_200_979 },
+  { name: 'claimed-the-last', seed: 902_401_141 }
 ]
 
 function read(name: string): Scenario {
