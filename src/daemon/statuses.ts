@@ -163,13 +163,16 @@ export class Statuses {
     const content = {
       holds: this.#records.view.violins.get(violin)?.version ?? 0,
       runs: running === null ? null : (running.part?.version ?? 0),
-      trouble: running?.trouble ?? '',
+      trouble: this.#records.clockIsWrong ? clockIsWrong : (running?.trouble ?? ''),
       entities: this.#reconciler.entities(violin),
       switches: [...(running?.switches.values() ?? [])]
     }
     return { ...content, digest: hex(crypto.sha256(encodeJson(content)).subarray(0, 8)) }
   }
 }
+
+const clockIsWrong =
+  "its host's clock is wrong: nothing is started there until it is set (timedatectl set-ntp true)"
 
 const none: HostStatus = { holds: 0, runs: null, trouble: '', entities: [], switches: [], digest: '' }
 

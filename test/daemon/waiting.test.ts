@@ -10,6 +10,7 @@ import type { Records } from '#daemon/records.ts'
 import { type HostStatus, Statuses } from '#daemon/statuses.ts'
 import type { Violins } from '#daemon/violins.ts'
 import { Waiting } from '#daemon/waiting.ts'
+import { collect, meshOf, oneLan, type TestHost } from './hosts.ts'
 
 const violin = 'ab'.repeat(32) as ViolinId
 const [one, two] = ['one', 'two'] as [HostId, HostId]
@@ -97,4 +98,16 @@ test('who waits for the end of a VIOLIN in vain is told what of it is known', as
   const runs = new Map([[one, { runs: 1 } as HostStatus]])
   const open = 'one has not stopped it; two was not heard yet'
   await assert.rejects(inVain(ended, runs), { message: `net is not gone after 0 s: ${open}` })
+})
+
+test('a host whose clock is wrong says so of what it does not start', async (t) => {
+  await using stack = new AsyncDisposableStack()
+  const [host] = (await meshOf(['princeton'], stack)) as [TestHost]
+  t.mock.getter(host.records, 'clockIsWrong', () => true)
+  await collect(host.changes.apply(oneLan('net', ['princeton']), false, 20_000))
+  const { entities } = await host.violins.show('net')
+  assert.deepEqual(
+    entities.map(({ state, reason }) => [state, /clock is wrong/.test(reason ?? '')]),
+    [['pending', true]]
+  )
 })
