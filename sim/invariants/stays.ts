@@ -24,11 +24,11 @@ export const stays: Invariant = {
     const homes = new Map<string, Claimed & { readonly hosts: readonly HostId[] }>()
     /** Who heard of that claim. */
     const heard = new Map<string, Set<HostId>>()
-    /** Hosts that lost what they knew. */
+    /** Hosts that lost what they knew, or said something else in the place of it. */
     const forgetful = new Set<number>()
     return {
       see(seen) {
-        if (seen.kind === 'fault' && ['disk-lost', 'disk-full', 'backup'].includes(seen.fault.kind))
+        if (seen.kind === 'fault' && ['disk-lost', 'disk-full', 'backup', 'lie'].includes(seen.fault.kind))
           forgetful.add((seen.fault as { readonly host: number }).host)
         if (seen.kind === 'record' && seen.record.kind === 'violin') {
           for (const entity of seen.record.body.spec?.entities ?? []) {
