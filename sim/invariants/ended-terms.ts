@@ -1,4 +1,5 @@
 import { formerMs } from '#core/election/settings.ts'
+import type { HostKey } from '#core/ids.ts'
 import type { Invariant } from './invariant.ts'
 
 /** How late a frame may be that was on its way when its term ended, beside the time that edges grant. */
@@ -9,13 +10,22 @@ export const endedTerms: Invariant = {
   name: 'ended-terms',
   why: 'a former switch that does not know that it is one goes on sending: its edges are what stops it',
   watch(world) {
-    /** When a host left a switch, by `host lan switch`; and when it took a tag, by `host giver tag`. */
+    /**
+     * When a host left a switch for another, by `host lan switch`; and when it took a tag, by `host giver tag`. One that is
+     * lost is left when another is followed: it may come back, and send its edges over.
+     */
     const leftAt = new Map<string, number>()
+    /** The switch that a host uses, or used last, by `host lan`. */
+    const used = new Map<string, HostKey>()
     const tookAt = new Map<string, number>()
     return {
       see(seen) {
-        if (seen.kind === 'view' && seen.view.active !== seen.before.active && seen.before.active !== null)
-          leftAt.set(`${seen.host} ${seen.lan} ${world.byKey(seen.before.active).place}`, world.clock.now)
+        if (seen.kind === 'view' && seen.view.active !== null) {
+          const former = used.get(`${seen.host} ${seen.lan}`) ?? seen.view.active
+          used.set(`${seen.host} ${seen.lan}`, seen.view.active)
+          if (former !== seen.view.active)
+            leftAt.set(`${seen.host} ${seen.lan} ${world.byKey(former).place}`, world.clock.now)
+        }
         if (seen.kind === 'effect' && seen.effect.kind === 'accept')
           tookAt.set(
             `${seen.host} ${world.byKey(seen.effect.from).place} ${seen.effect.tag}`,

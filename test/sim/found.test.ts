@@ -26,7 +26,8 @@ const found = [
   { name: 'out-on-its-own', seed: 5_217 },
   { name: 'told-to-no-watcher', seed: 8_200_979 },
   { name: 'claimed-the-last', seed: 902_401_141 },
-  { name: 'lied-it-away', seed: 8_202_023 }
+  { name: 'lied-it-away', seed: 8_202_023 },
+  { name: 'sent-over-when-back', seed: 8_202_193 }
 ]
 
 function read(name: string): Scenario {
