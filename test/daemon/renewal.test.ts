@@ -255,10 +255,14 @@ test('who was shut out stays so: past a renewal that it kept to itself, and for 
   const hidden = renewChain(founder.host.chain, signer, host.host.chain, wish, crypto)
   await Promise.all([host, owner].map((one) => one.close()))
   await founder.admission.revoke('purdue')
+  // Also where nobody is left who would sign it anew.
+  const lasts = founder.records.set.revocationOf(hidden)?.endsAt ?? 0
+  assert.ok(lasts >= hidden.endsAt + 90 * dayMs, `${(hidden.endsAt - lasts) / dayMs} days`)
   const { owner: key } = owner.host.identity
   await founder.admission.revokeOwner(key.publicKey, [owner.host.identity.id], 'washington')
   for (const day of [400, 600, 644, 800, 1_000, 1_200]) {
     pass(day)
+    founder.records.tick()
     const of = (chain: Chain): boolean => founder.records.set.revocationOf(chain) !== null
     assert.deepEqual([of(hidden), of(owner.host.ownerChain)], [true, true], `on day ${day}`)
     await say(founder)
