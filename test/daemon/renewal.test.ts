@@ -11,6 +11,8 @@ import { publishHost } from '#daemon/host.ts'
 import { loadIdentity, loadRootSeed, rootKeyFile } from '#daemon/identity.ts'
 import { collect, meshOf, oneLan, startHost, type TestHost, until } from './hosts.ts'
 
+type Three = [TestHost, TestHost, TestHost]
+
 const dayMs = 24 * 3600 * 1000
 const inDays = (days: number): WallTime => (Date.now() + days * dayMs) as WallTime
 
@@ -145,11 +147,7 @@ async function startedAt(dir: string): Promise<TestHost> {
 test('a member that is no admin passes the request of a lapsed host on to an admin, which it dials for that', async (t) => {
   const pass = shiftClock(t)
   await using stack = new AsyncDisposableStack()
-  const [founder, member, lapsed] = (await meshOf(['princeton', 'purdue', 'chicago'], stack)) as [
-    TestHost,
-    TestHost,
-    TestHost
-  ]
+  const [founder, member, lapsed] = (await meshOf(['princeton', 'purdue', 'chicago'], stack)) as Three
   await lapsed.close()
   pass(200)
   await say(founder)
@@ -241,11 +239,7 @@ test('the founding host renews itself by the root key where it lies here, and te
 test('who was shut out stays so: past a renewal that it kept to itself, and for years while who did it is there', async (t) => {
   const pass = shiftClock(t)
   await using stack = new AsyncDisposableStack()
-  const [founder, host, owner] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as [
-    TestHost,
-    TestHost,
-    TestHost
-  ]
+  const [founder, host, owner] = (await meshOf(['princeton', 'purdue', 'washington'], stack)) as Three
   await collect(owner.changes.apply(oneLan('net', ['washington']), true, 20_000))
   pass(180)
   for (const one of [founder, host, owner]) await say(one)
