@@ -54,13 +54,15 @@ export class Connections {
 
   /** The ways to neighbours may have changed. */
   reconsider(): void {
-    if (!this.#host.running || this.#host.records.chain === null) return
+    if (!this.#host.running) return
+    const isMember = this.#host.records.chain !== null
     for (const place of this.connected) {
-      if (this.reaches(place)) continue
+      if (isMember && this.reaches(place)) continue
       this.connected.delete(place)
       this.#host.records.gossip.lost(place)
       this.#host.claims?.kick()
     }
+    if (!isMember) return
     for (const place of this.neighbours) {
       if (!this.connected.has(place) && this.#isThere(place)) this.#redial(place)
     }

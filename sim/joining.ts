@@ -122,6 +122,7 @@ export class Joining {
     if (winner === undefined || winner === this.#host.signer.publicKey || this.#token === null) return
     this.#world.see({ kind: 'displaced', host: this.#host.place })
     records.chain = null
+    records.connections.reconsider()
     this.join(this.#token, this.#otherThan(-1))
   }
 }

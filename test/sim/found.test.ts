@@ -27,7 +27,8 @@ const found = [
   { name: 'told-to-no-watcher', seed: 8_200_979 },
   { name: 'claimed-the-last', seed: 902_401_141 },
   { name: 'lied-it-away', seed: 8_202_023 },
-  { name: 'sent-over-when-back', seed: 8_202_193 }
+  { name: 'sent-over-when-back', seed: 8_202_193 },
+  { name: 'lost-slot-stays-on', seed: 8_203_662 }
 ]
 
 function read(name: string): Scenario {
