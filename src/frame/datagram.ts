@@ -7,7 +7,14 @@
  * (RFC 9001, 5.3). Counters stay below 2³², so the upper half is zero.
  */
 
-export const datagramType = { data: 1, control: 2 } as const
+export const datagramType = {
+  data: 1,
+  control: 2,
+  /** Sealed in it: a host's key (8 bytes) and a datagram, sealed for that host, to be passed on. */
+  relay: 3,
+  /** Sealed in it: a datagram that a third host sealed, passed on by the sender of this one. */
+  relayed: 4
+} as const
 export const datagramHeaderBytes = 16
 export const sealTagBytes = 16
 export const nonceBytes = 12
@@ -16,6 +23,8 @@ export const nonceBytes = 12
 export const maxDatagramBytes = 1472
 /** Bytes of a datagram around its plaintext. */
 export const datagramOverheadBytes: number = datagramHeaderBytes + sealTagBytes
+/** A host's key, as `relay` has it. */
+export const relayKeyBytes = 8
 /** What can be sealed into one. */
 export const maxPlaintextBytes: number = maxDatagramBytes - datagramOverheadBytes
 
@@ -41,7 +50,7 @@ export function writeHeader(
 export function isDatagram(view: DataView, at: number, length: number): boolean {
   if (length < datagramHeaderBytes + sealTagBytes) return false
   const type = view.getUint8(at)
-  if (type !== datagramType.data && type !== datagramType.control) return false
+  if (type < datagramType.data || type > datagramType.relayed) return false
   return view.getUint16(at + 2) === 0 && view.getUint32(at + 8) === 0
 }
 

@@ -126,8 +126,10 @@ export interface TrunkStatus {
   readonly peer: HostId
   readonly up: boolean
   readonly rttMs: number | null
-  /** The peer's address in use, `ip:port`. */
+  /** The peer's address in use, `ip:port`; null where there is none. */
   readonly address: string | null
+  /** The host that passes on what is sent; absent: the way is direct, or there is none. */
+  readonly relay?: HostId
   readonly rxFrames: number
   readonly txFrames: number
   readonly rxBytes: number

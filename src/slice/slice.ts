@@ -268,9 +268,10 @@ export class Slice {
       return report === null ? [] : [this.#switchStatus(report)]
     })
     const trunks = (await this.#switching.trunks()).flatMap((report): TrunkStatus[] => {
-      const { peer: key, ...rest } = report
+      const { peer: key, relay: relayKey, ...rest } = report
       const peer = this.#hosts.get(key)
-      return peer === undefined ? [] : [{ peer, ...rest }]
+      const relay = relayKey === null ? undefined : this.#hosts.get(relayKey)
+      return peer === undefined ? [] : [{ peer, ...rest, ...(relay === undefined ? {} : { relay }) }]
     })
     return {
       contract: contractVersion,

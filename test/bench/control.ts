@@ -10,7 +10,7 @@
  */
 import { setPriority } from 'node:os'
 import { Cluster } from '../slice/forwarder/cluster.ts'
-import { befallen, handedOff, killed, killedGoal, linkCut, partitioned } from './control/election.ts'
+import { befallen, edgeCut, handedOff, killed, killedGoal, linkCut, partitioned } from './control/election.ts'
 import { measureMesh } from './control/mesh.ts'
 import { printReport, type Row, row } from './report.ts'
 import { asked, json, nice, whole, wholes, words } from './usage.ts'
@@ -53,7 +53,7 @@ for (const part of values.only) {
       await on(5, (cluster) => handedOff(cluster, runs))
       break
     case 'links':
-      await on(5, (cluster) => linkCut(cluster, runs))
+      await on(5, async (cluster) => [...(await linkCut(cluster, runs)), ...(await edgeCut(cluster, runs))])
       break
     case 'partition':
       await on(8, (cluster) => partitioned(cluster, runs))

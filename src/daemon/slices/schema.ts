@@ -66,6 +66,7 @@ const trunkStatus = z.object({
   up: z.boolean(),
   rttMs: z.number().nullable(),
   address: word.nullable(),
+  relay: hostId.exactOptional(),
   rxFrames: count,
   txFrames: count,
   rxBytes: count,

@@ -100,7 +100,10 @@ export interface TrunkReport {
   readonly peer: HostKey
   readonly up: boolean
   readonly rttMs: number | null
+  /** `ip:port`; null without a path, and where a third host passes on what is sent. */
   readonly address: string | null
+  /** That host. */
+  readonly relay: HostKey | null
   readonly rxFrames: number
   readonly txFrames: number
   readonly rxBytes: number

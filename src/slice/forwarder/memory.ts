@@ -31,6 +31,7 @@ export interface Layout {
   readonly receiveAt: number
   readonly dataAt: number
   readonly controlAt: number
+  readonly relayAt: number
   readonly fragmentsAt: number
   readonly assemblyAt: number
   readonly delayedAt: number
@@ -45,7 +46,8 @@ export function layOut(): Layout {
   const receiveAt = 64
   const dataAt = receiveAt + receiveSlots * receiveSlotBytes
   const controlAt = dataAt + batchSlots * slotBytes
-  const fragmentsAt = controlAt + controlSlots * slotBytes
+  const relayAt = controlAt + controlSlots * slotBytes
+  const fragmentsAt = relayAt + batchSlots * slotBytes
   const assemblyAt = fragmentsAt + fragmentSlots * maxDatagramBytes
   const delayedAt = Math.ceil((assemblyAt + assemblyBytes) / 64) * 64
   const arenaAt = delayedAt + delayedFrames * shaperSlotBytes
@@ -58,5 +60,16 @@ export function layOut(): Layout {
     offset: new Uint32Array(portBatch),
     length: new Uint32Array(portBatch)
   }
-  return { memory, receiveAt, dataAt, controlAt, fragmentsAt, assemblyAt, delayedAt, arenaAt, arena }
+  return {
+    memory,
+    receiveAt,
+    dataAt,
+    controlAt,
+    relayAt,
+    fragmentsAt,
+    assemblyAt,
+    delayedAt,
+    arenaAt,
+    arena
+  }
 }

@@ -2,10 +2,12 @@
  * How large a datagram the path in use carries (RFC 8899, with two sizes to tell apart): it starts at what
  * every path carries, and rises when a padded probe was answered. ICMP is not believed.
  */
-import { maxDatagramBytes } from '#frame/datagram.ts'
+import { datagramOverheadBytes, maxDatagramBytes, relayKeyBytes } from '#frame/datagram.ts'
 
 /** What any path is taken to carry: RFC 8899's BASE_PLPMTU. */
 export const baseDatagramBytes = 1200
+/** What fits into a datagram of that size that passes it on. */
+export const relayedDatagramBytes: number = baseDatagramBytes - datagramOverheadBytes - relayKeyBytes
 /** A padded probe unanswered this long is missed. */
 export const sizeTimeoutMs = 1_000
 /** So many missed in a row: the path carries only the base size. */
@@ -26,13 +28,13 @@ export class PathSize {
     this.#random = random
   }
 
-  /** Another path is in use (or none, then nothing is probed). */
-  reset(nowMs: number, inUse: boolean): void {
-    this.bytes = baseDatagramBytes
+  /** Another path is in use; only a direct one is probed. */
+  reset(nowMs: number, path: 'none' | 'direct' | 'relayed'): void {
+    this.bytes = path === 'relayed' ? relayedDatagramBytes : baseDatagramBytes
     this.#secret = Math.floor(this.#random() * 2 ** 32)
     this.#sentMs = Number.NaN
     this.#missed = 0
-    this.#nextMs = inUse ? nowMs : Infinity
+    this.#nextMs = path === 'direct' ? nowMs : Infinity
   }
 
   get deadlineMs(): number {

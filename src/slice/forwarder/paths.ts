@@ -5,14 +5,23 @@
  * A probe is 8 bytes that the peer must send back sealed: a number that only this address was told, and when
  * it was sent; what comes back tells the address good and its round trip. Time is the loop's, which does not
  * count its own stalls.
+ *
+ * A third host with trunks to both is a way, too: a relay. It is asked only while the direct way is in doubt, and
+ * left as soon as a direct one answers.
  */
 
-/** Candidates of one trunk: what the peer announced, and addresses learned from its datagrams. */
-export const maxCandidates = 16
+/** Candidates of one trunk: what the peer announced, addresses learned from its datagrams, and relays. */
+export const maxCandidates = 24
+/** Other trunks that one trunk may be passed along. */
+export const maxRelays = 8
+/** The address of a relay: one that nothing on a network has. Its port is the index of the trunk to the relay. */
+export const relayIp = 0
 /** Probes while there is no path: fast at first, then for ever at this pace. */
 export const searchFastMs = 100
 export const searchFastProbes = 10
 export const searchMs = 500
+/** The later pace for relays, which send on each probe. */
+export const relaySearchMs = 2_000
 /** Probes of the path in use, and of the others. */
 export const keepAliveMs = 1_000
 export const spareMs = 10_000
@@ -24,6 +33,10 @@ export const maxMissed = 3
 export const oldestAnswerMs = 10_000
 /** A probe tells its time in hundredths of a millisecond. */
 const ticksPerMs = 100
+/** So many missed in a row and a relay is taken: in rough weather one is missed now and then. */
+const missedForRelay = 2
+/** Any direct way is better than a relay. */
+const relayCostMs = 1e6
 /** Another address must be this much better to be taken. */
 const betterFactor = 0.8
 const betterMs = 0.5
@@ -68,6 +81,12 @@ export class Paths {
     }
   }
 
+  /** A trunk that has a path may pass this one's datagrams on. */
+  offerRelay(trunk: number, nowMs: number): void {
+    const relays = this.#candidates.filter((candidate) => isRelay(candidate) && !candidate.learned)
+    if (relays.length < maxRelays) this.#add(relayIp, trunk, false, nowMs)
+  }
+
   /** An authentic datagram came from here. */
   seen(ip: number, port: number, nowMs: number): void {
     const current = this.current
@@ -93,9 +112,9 @@ export class Paths {
   /** Notes what was missed, chooses again, and gives each probe that is due to `send`. */
   due(nowMs: number, send: (candidate: Candidate, body: Uint8Array) => void): void {
     for (const candidate of this.#candidates) {
-      if (nowMs >= candidate.sentMs + timeoutOf(candidate)) this.#miss(candidate)
+      if (nowMs >= candidate.sentMs + timeoutOf(candidate)) this.#miss(candidate, nowMs)
     }
-    this.#choose()
+    this.#choose(nowMs)
     for (const candidate of this.#candidates) {
       if (nowMs < candidate.nextMs) continue
       if (Number.isNaN(candidate.sentMs)) candidate.sentMs = nowMs
@@ -118,19 +137,21 @@ export class Paths {
     candidate.missed = 0
     candidate.tries = 0
     candidate.sentMs = Number.NaN
-    this.#choose()
-    candidate.nextMs = nowMs + this.#interval(candidate)
+    this.#choose(nowMs)
+    if (candidate.nextMs < Infinity) candidate.nextMs = nowMs + this.#interval(candidate)
     return true
   }
 
-  #miss(candidate: Candidate): void {
+  #miss(candidate: Candidate, nowMs: number): void {
     candidate.sentMs = Number.NaN
     candidate.missed++
     if (candidate.missed >= maxMissed) candidate.good = false
+    // The one in use is asked again at once: until it is known to be lost, frames go nowhere.
+    if (candidate === this.current) candidate.nextMs = nowMs
   }
 
   /** The best of the good; the one in use stays unless another is clearly better, or it misses while another answers. */
-  #choose(): void {
+  #choose(nowMs: number): void {
     let best: Candidate | null = null
     for (const candidate of this.#candidates) {
       if (candidate.good && candidate.missed === 0 && cost(candidate) < cost(best)) best = candidate
@@ -140,7 +161,19 @@ export class Paths {
       this.current = best
     } else if (best !== null && best !== current) {
       const better = cost(best) < cost(current) * betterFactor - betterMs
-      if (better || current.missed > 0) this.current = best
+      if (better || current.missed >= (isRelay(best) ? missedForRelay : 1)) this.current = best
+    }
+    this.#callRelays(nowMs)
+  }
+
+  /** Has relays probed while the direct way is in doubt, and no longer. */
+  #callRelays(nowMs: number): void {
+    const { current } = this
+    const sound = current !== null && !isRelay(current) && current.missed === 0
+    for (const candidate of this.#candidates) {
+      if (!isRelay(candidate)) continue
+      if (sound) rest(candidate)
+      else if (candidate.nextMs === Infinity) candidate.nextMs = nowMs
     }
   }
 
@@ -152,8 +185,10 @@ export class Paths {
   #interval(candidate: Candidate): number {
     // A tenth of chance, so that many trunks do not probe in step.
     const jitter = 0.95 + this.#random() * 0.1
-    if (this.current === null) return (candidate.tries <= searchFastProbes ? searchFastMs : searchMs) * jitter
+    const laterMs = isRelay(candidate) ? relaySearchMs : searchMs
+    if (this.current === null) return (candidate.tries <= searchFastProbes ? searchFastMs : laterMs) * jitter
     if (candidate === this.current) return (candidate.missed > 0 ? probeTimeoutMs : keepAliveMs) * jitter
+    if (isRelay(this.current) && !isRelay(candidate)) return searchMs * jitter
     return (candidate.good || candidate.tries > 3 ? spareMs : searchMs) * jitter
   }
 
@@ -181,9 +216,11 @@ export class Paths {
     return candidate
   }
 
-  /** Forgets the oldest address that does not answer. */
+  /** Forgets the oldest address that does not answer, of those that datagrams named first. */
   #makeRoom(): boolean {
-    const index = this.#candidates.findIndex((candidate) => !candidate.good && candidate !== this.current)
+    const idle = (candidate: Candidate): boolean => !candidate.good && candidate !== this.current
+    const learned = this.#candidates.findIndex((candidate) => candidate.learned && idle(candidate))
+    const index = learned >= 0 ? learned : this.#candidates.findIndex(idle)
     if (index >= 0) this.#candidates.splice(index, 1)
     return index >= 0
   }
@@ -202,7 +239,21 @@ function ticks(nowMs: number): number {
 }
 
 function cost(candidate: Candidate | null): number {
-  return candidate?.rttMs ?? Infinity
+  if (candidate === null || candidate.rttMs === null) return Infinity
+  return candidate.rttMs + (isRelay(candidate) ? relayCostMs : 0)
+}
+
+/** Whether an address is that of a relay. */
+export function isRelay(address: { readonly ip: number }): boolean {
+  return address.ip === relayIp
+}
+
+/** What it answered once says nothing of the next time. */
+function rest(relay: Candidate): void {
+  relay.good = false
+  relay.missed = relay.tries = 0
+  relay.sentMs = Number.NaN
+  relay.nextMs = Infinity
 }
 
 function timeoutOf(candidate: Candidate): number {

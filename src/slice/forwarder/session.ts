@@ -7,7 +7,6 @@
  */
 import {
   datagramHeaderBytes,
-  datagramType,
   maxCounter,
   nonceBytes,
   sealTagBytes,
@@ -156,11 +155,6 @@ export class Session {
     phase.received++
     if (phase === this.#next) this.#advance(phase, nowMs)
     return bytes
-  }
-
-  /** Whether `type` is one that this session opens. */
-  static knows(type: number): boolean {
-    return type === datagramType.data || type === datagramType.control
   }
 
   /** When {@link rekey} has something to do, ms. */

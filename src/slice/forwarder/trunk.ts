@@ -9,15 +9,15 @@ import {
   probeBytes,
   writeControlItem
 } from '#frame/control.ts'
-import { datagramOverheadBytes, datagramType, maxPlaintextBytes } from '#frame/datagram.ts'
+import { datagramOverheadBytes, datagramType, maxPlaintextBytes, relayKeyBytes } from '#frame/datagram.ts'
 import { type DatagramSink, Packer } from '#frame/packer.ts'
 import { type FragmentPool, type FrameSink, Unpacker } from '#frame/unpacker.ts'
 import type { HostKey } from '#core/ids.ts'
 import { parseIpv4 } from '#syscalls/udp.ts'
 import type { TrunkReport, TrunkSession } from './contract.ts'
 import type { Layout } from './memory.ts'
-import { baseDatagramBytes, PathSize } from './path-size.ts'
-import { type Candidate, Paths } from './paths.ts'
+import { PathSize, relayedDatagramBytes } from './path-size.ts'
+import { type Candidate, isRelay, Paths } from './paths.ts'
 import { Session } from './session.ts'
 import { TagSpace } from './tags.ts'
 import { plaintextAt, type Wire } from './wire.ts'
@@ -28,8 +28,8 @@ export const formerSessionMs = 5_000
 export const askAgainMs = 5_000
 /** Control items that can wait for one turn's end. */
 const maxQueuedItems = 4096
-/** Plaintext of a control datagram: every path carries it. */
-export const maxControlBytes: number = baseDatagramBytes - datagramOverheadBytes
+/** Plaintext of a control datagram: every path carries it, that of a relay too. */
+export const maxControlBytes: number = relayedDatagramBytes - datagramOverheadBytes
 /** Fills a probe up to the full size. */
 const padding: ControlItem = {
   type: controlType.padding,
@@ -61,6 +61,10 @@ export interface TrunkHost {
   unlisten(index: number): void
   /** This trunk has an open datagram. */
   opened(trunk: Trunk): void
+  /** Has the peer of trunk `relay` pass a sealed datagram on to another host. */
+  relay(relay: number, to: HostKey, at: number, length: number): void
+  /** Where a trunk leads. */
+  peerOf(trunk: number): HostKey
 }
 
 export class Trunk implements DatagramSink, FrameSink {
@@ -127,7 +131,7 @@ export class Trunk implements DatagramSink, FrameSink {
     const addresses = []
     for (const candidate of keys.candidates) {
       const ip = parseIpv4(candidate.ip)
-      if (ip !== null && candidate.port > 0 && candidate.port < 65_536)
+      if (ip !== null && !isRelay({ ip }) && candidate.port > 0 && candidate.port < 65_536)
         addresses.push({ ip, port: candidate.port })
     }
     this.paths.announce(addresses, calmMs)
@@ -191,8 +195,30 @@ export class Trunk implements DatagramSink, FrameSink {
     const slot = this.#slot
     this.#slot = -1
     if (session === null || path === null || session.spent) return
-    const bytes = session.seal(datagramType.data, wire.dataAt(slot), length)
-    wire.commitData(slot, bytes, path.ip, path.port)
+    const datagram = wire.dataAt(slot)
+    const bytes = session.seal(datagramType.data, datagram, length)
+    if (isRelay(path)) this.#host.relay(path.port, this.peer, datagram, bytes)
+    else wire.commitData(slot, bytes, path.ip, path.port)
+  }
+
+  /**
+   * Sends a sealed datagram inside of one of this trunk: for `to`, beyond the peer, or (null) for the peer itself.
+   * Only along a direct path, so that nothing is passed on twice.
+   */
+  pass(to: HostKey | null, at: number, length: number): void {
+    const { wire, layout } = this.#host
+    const { bytes, view } = layout.memory
+    const session = this.#session
+    const path = this.paths.current
+    if (session === null || path === null || isRelay(path) || session.spent) return
+    const slot = wire.takeRelay()
+    const datagram = wire.relayAt(slot)
+    const start = plaintextAt(datagram)
+    const inner = to === null ? start : start + relayKeyBytes
+    if (to !== null) writeKey(view, start, to)
+    bytes.copyWithin(inner, at, at + length)
+    const type = to === null ? datagramType.relayed : datagramType.relay
+    wire.commitRelay(slot, session.seal(type, datagram, inner - start + length), path.ip, path.port)
   }
 
   // Control out.
@@ -234,7 +260,9 @@ export class Trunk implements DatagramSink, FrameSink {
         if (fits) at = writeControlItem(bytes, view, at, item)
       }
       if (at === start) return
-      wire.commitControl(slot, session.seal(datagramType.control, datagram, at - start), ip, port)
+      const length = session.seal(datagramType.control, datagram, at - start)
+      if (isRelay({ ip })) this.#host.relay(port, this.peer, datagram, length)
+      else wire.commitControl(slot, length, ip, port)
     }
   }
 
@@ -331,7 +359,8 @@ export class Trunk implements DatagramSink, FrameSink {
       peer: this.peer,
       up: this.up,
       rttMs: path?.rttMs ?? null,
-      address: path === null ? null : `${format(path.ip)}:${path.port}`,
+      address: path === null || isRelay(path) ? null : `${format(path.ip)}:${path.port}`,
+      relay: path === null || !isRelay(path) ? null : this.#host.peerOf(path.port),
       rxFrames: this.#rxFrames,
       txFrames: this.#txFrames,
       rxBytes: this.#rxBytes,
@@ -377,7 +406,7 @@ export class Trunk implements DatagramSink, FrameSink {
     const path = this.paths.current
     if (path !== this.#sized) {
       this.#sized = path
-      this.#size.reset(calmMs, path !== null)
+      this.#size.reset(calmMs, path === null ? 'none' : isRelay(path) ? 'relayed' : 'direct')
     }
     const up = this.#session !== null && path !== null
     if (!up && this.#askMs === Infinity && this.keyed) this.#askMs = nowMs + askAgainMs
@@ -412,4 +441,15 @@ export class Trunk implements DatagramSink, FrameSink {
     this.#host.unlisten(session.localIndex)
     session.close()
   }
+}
+
+function writeKey(view: DataView, at: number, key: HostKey): void {
+  view.setUint32(at, Number.parseInt(key.slice(0, 8), 16))
+  view.setUint32(at + 4, Number.parseInt(key.slice(8), 16))
+}
+
+/** The host's key that lies at `at`. */
+export function readKey(view: DataView, at: number): HostKey {
+  const half = (offset: number): string => view.getUint32(offset).toString(16).padStart(8, '0')
+  return (half(at) + half(at + 4)) as HostKey
 }

@@ -2,15 +2,16 @@
  * All trunks of a worker over its one socket: demultiplexes what comes, sends what waits.
  */
 import { controlType, readControlItems } from '#frame/control.ts'
-import { datagramType, isDatagram, maxDatagramBytes } from '#frame/datagram.ts'
+import { datagramType, isDatagram, maxDatagramBytes, relayKeyBytes } from '#frame/datagram.ts'
 import { FragmentPool } from '#frame/unpacker.ts'
 import type { HostKey } from '#core/ids.ts'
 import { errno } from '#syscalls/libc.ts'
 import { formatIpv4 } from '#syscalls/udp.ts'
 import type { TrunkReport, TrunkSession } from './contract.ts'
 import { fragmentSlots, type Layout } from './memory.ts'
+import { relayIp } from './paths.ts'
 import type { Session } from './session.ts'
-import { Trunk, type TrunkHost } from './trunk.ts'
+import { readKey, Trunk, type TrunkHost } from './trunk.ts'
 import { plaintextAt, type Wire } from './wire.ts'
 
 /** The election hears that a peer lives at most this often. */
@@ -79,7 +80,9 @@ export class Trunks implements TrunkHost {
   }
 
   join(session: TrunkSession): void {
-    this.of(session.peer).join(session)
+    const trunk = this.of(session.peer)
+    for (const other of this.#all) if (other.up) this.#offer(other, trunk)
+    trunk.join(session)
     this.touch()
   }
 
@@ -118,8 +121,8 @@ export class Trunks implements TrunkHost {
     for (let batch = 0; batch < maxBatches; batch++) {
       const count = received.receive(this.wire.fd)
       if (count === 0) break
-      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.control)
-      for (let slot = 0; slot < count; slot++) this.#take(slot, datagramType.data)
+      for (let slot = 0; slot < count; slot++) this.#take(slot, true)
+      for (let slot = 0; slot < count; slot++) this.#take(slot, false)
       if (count < received.slots) break
     }
     for (const trunk of this.#all) {
@@ -183,6 +186,7 @@ export class Trunks implements TrunkHost {
 
   changed(trunk: Trunk, up: boolean, fresh: boolean): void {
     this.touch()
+    for (const other of up ? this.#all : []) this.#offer(trunk, other)
     this.#events.changed(trunk, up, fresh)
   }
 
@@ -202,40 +206,77 @@ export class Trunks implements TrunkHost {
     if (!this.#open.includes(trunk)) this.#open.push(trunk)
   }
 
-  /** Takes the datagrams of one type from a slot. */
-  #take(slot: number, type: number): void {
+  relay(relay: number, to: HostKey, at: number, length: number): void {
+    this.at(relay).pass(to, at, length)
+  }
+
+  peerOf(trunk: number): HostKey {
+    return this.at(trunk).peer
+  }
+
+  #offer(relay: Trunk, trunk: Trunk): void {
+    if (relay !== trunk) trunk.paths.offerRelay(relay.index, this.calmMs)
+  }
+
+  /** Takes the datagrams from a slot: those of control, or all others. */
+  #take(slot: number, control: boolean): void {
     const { received } = this.wire
     const segment = received.segment(slot)
     const end = received.at(slot) + received.length(slot)
+    const { bytes } = this.layout.memory
     for (let at = received.at(slot); at < end; at += segment) {
-      this.#takeOne(slot, at, Math.min(segment, end - at), type)
+      if ((bytes[at] === datagramType.control) !== control) continue
+      this.#takeOne(at, Math.min(segment, end - at), received.ip(slot), received.port(slot))
     }
   }
 
-  #takeOne(slot: number, at: number, length: number, type: number): void {
-    const { received } = this.wire
+  #takeOne(at: number, length: number, ip: number, port: number): void {
     const { bytes, view } = this.layout.memory
-    if (bytes[at] !== type) {
-      // Counted once: in the first of the two rounds.
-      if (type === datagramType.control && bytes[at] !== datagramType.data) this.strangers++
-      return
-    }
     const owner = isDatagram(view, at, length) ? this.#byReceiver.get(view.getUint32(at + 4)) : undefined
     if (owner === undefined) {
       this.strangers++
       return
     }
     const { trunk, session } = owner
-    const plain = trunk.open(session, at, length, received.ip(slot), received.port(slot))
+    const plain = trunk.open(session, at, length, ip, port)
     if (plain < 0) return
-    if (type === datagramType.data) trunk.data(plaintextAt(at), plain)
-    else this.#control(trunk, session, slot, at, plain)
+    const start = plaintextAt(at)
+    switch (bytes[at]) {
+      case datagramType.data:
+        return trunk.data(start, plain)
+      case datagramType.control:
+        return this.#control(trunk, session, { ip, port }, start, plain)
+      case datagramType.relay:
+        return this.#passOn(trunk, start, plain)
+      default:
+        return this.#takeRelayed(trunk, ip, start, plain)
+    }
   }
 
-  #control(trunk: Trunk, session: Session, slot: number, at: number, length: number): void {
-    const { received } = this.wire
+  /** Passes on what a peer sealed for another one; what is for nobody here is dropped. */
+  #passOn(from: Trunk, at: number, length: number): void {
+    if (length <= relayKeyBytes) return
+    const to = this.#byPeer.get(readKey(this.layout.memory.view, at))
+    if (to !== undefined && to !== from) to.pass(null, at + relayKeyBytes, length - relayKeyBytes)
+  }
+
+  /** Takes a datagram that a third host sealed. It holds frames or control: nothing is passed on twice. */
+  #takeRelayed(relay: Trunk, ip: number, at: number, length: number): void {
+    const type = this.layout.memory.bytes[at]
+    const plain = type === datagramType.data || type === datagramType.control
+    if (ip !== relayIp && plain) this.#takeOne(at, length, relayIp, relay.index)
+    else this.strangers++
+  }
+
+  #control(
+    trunk: Trunk,
+    session: Session,
+    source: { readonly ip: number; readonly port: number },
+    at: number,
+    length: number
+  ): void {
     const { bytes, view } = this.layout.memory
-    const items = readControlItems(bytes, view, plaintextAt(at), length)
+    const items = readControlItems(bytes, view, at, length)
     this.touch()
     for (const item of items ?? []) {
       switch (item.type) {
@@ -244,7 +285,7 @@ export class Trunks implements TrunkHost {
           break
         case controlType.probe:
         case controlType.challenge:
-          trunk.answer(session, item.body, received.ip(slot), received.port(slot))
+          trunk.answer(session, item.body, source.ip, source.port)
           break
         case controlType.answer:
           trunk.answered(item.body)

@@ -15,18 +15,20 @@ export class Wire {
   readonly errors: ErrorQueue = new ErrorQueue()
   readonly #data: SendBatch
   readonly #control: SendBatch
+  readonly #relay: SendBatch
 
   constructor(fd: number, layout: Layout) {
     this.fd = fd
     this.received = new ReceiveBatch(layout.memory, layout.receiveAt, receiveSlots, receiveSlotBytes)
     this.#data = new SendBatch(layout.memory, layout.dataAt, batchSlots, slotBytes, { segmented: true })
     this.#control = new SendBatch(layout.memory, layout.controlAt, controlSlots, slotBytes, { tos: tosCs6 })
+    this.#relay = new SendBatch(layout.memory, layout.relayAt, batchSlots, slotBytes, { segmented: true })
     if (fd >= 0) coalesce(fd)
   }
 
   /** Datagrams that the kernel did not take. */
   get dropped(): number {
-    return this.#data.dropped + this.#control.dropped
+    return this.#data.dropped + this.#control.dropped + this.#relay.dropped
   }
 
   /** A slot for a data datagram; -1: flush first. */
@@ -59,6 +61,22 @@ export class Wire {
     this.#control.commit(slot, length, ip, port)
   }
 
+  /** A slot for a datagram that holds another's; those that wait are sent when there is none. */
+  takeRelay(): number {
+    const slot = this.#relay.acquire()
+    if (slot >= 0) return slot
+    this.#relay.flush(this.fd)
+    return this.#relay.acquire()
+  }
+
+  relayAt(slot: number): number {
+    return this.#relay.at(slot)
+  }
+
+  commitRelay(slot: number, length: number, ip: number, port: number): void {
+    this.#relay.commit(slot, length, ip, port)
+  }
+
   flushControl(): void {
     if (this.#control.used > 0) this.#control.flush(this.fd)
   }
@@ -66,6 +84,7 @@ export class Wire {
   /** Sends what waits, control first. Open datagrams must be closed before. */
   flush(): void {
     this.flushControl()
+    if (this.#relay.used > 0) this.#relay.flush(this.fd)
     if (this.#data.used > 0) this.#data.flush(this.fd)
   }
 }

@@ -124,12 +124,7 @@ export async function linkCut(cluster: Cluster, runs: number): Promise<Row[]> {
       others.filter((host) => host !== standby),
       round
     )
-    const ways = (
-      [
-        [active, standby],
-        [standby, active]
-      ] as const
-    ).filter((_, way) => round % 3 === 0 || round % 3 === way + 1)
+    const ways = waysOf(active, standby, round)
     await using flow = await Flow.start(machineOf(from), machineOf(to))
     for (const way of ways) cluster.block(...way, true)
     try {
@@ -148,6 +143,32 @@ export async function linkCut(cluster: Cluster, runs: number): Promise<Row[]> {
       all.map(({ lost }) => lost),
       none
     )
+  ]
+}
+
+/** Only the way between the active and an edge is cut, or one direction of it: others pass on what those two send. */
+export async function edgeCut(cluster: Cluster, runs: number): Promise<Row[]> {
+  const takeovers: number[] = []
+  const all: Noticed[] = []
+  for (let round = 0; round < runs; round++) {
+    const [active, others] = parts(cluster)
+    const [edge, other] = pair(others, round)
+    const ways = waysOf(active, edge, round)
+    await using flow = await Flow.start(machineOf(edge), machineOf(other))
+    for (const way of ways) cluster.block(...way, true)
+    try {
+      takeovers.push(await moved(cluster, active, 2 * patienceMs))
+      await flow.through()
+    } finally {
+      for (const way of ways) cluster.block(...way, false)
+    }
+    all.push(await flow.stop())
+    await whole(cluster)
+  }
+  return [
+    row('way from active to an edge cut: gap', 'ms', gaps(all)),
+    row('way from active to an edge cut: takeovers', '', takeovers, none),
+    doubled('way from active to an edge cut', all)
   ]
 }
 
@@ -236,6 +257,15 @@ function parts(cluster: Cluster): [ClusterHost, ClusterHost[]] {
   const { active } = cluster
   if (active === null) throw new Error('no active')
   return [active, cluster.living.filter((host) => host !== active)]
+}
+
+/** Both ways between two hosts, and in other rounds the one or the other. */
+function waysOf(one: ClusterHost, other: ClusterHost, round: number): [ClusterHost, ClusterHost][] {
+  const ways: [ClusterHost, ClusterHost][] = [
+    [one, other],
+    [other, one]
+  ]
+  return ways.filter((_, way) => round % 3 === 0 || round % 3 === way + 1)
 }
 
 /** Another pair in every round. */

@@ -327,7 +327,7 @@ paths.announce(
 const probes: Uint8Array[] = []
 paths.due(0, (_candidate, body) => void probes.push(body.slice()))
 const size = new PathSize(random)
-size.reset(0, true)
+size.reset(0, 'direct')
 const sizeProbe = size.due(0)
 
 const answers: Target = {

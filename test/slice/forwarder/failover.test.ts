@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { Cluster, type ClusterHost, machineOf } from './cluster.ts'
 import { Flow, type Noticed } from './flow.ts'
+import { inNamespace } from './underlay.ts'
 
 const root = process.getuid?.() === 0 && existsSync('/dev/net/tun')
 const options = { skip: root ? false : 'needs root and /dev/net/tun', timeout: 200_000 }
@@ -87,6 +88,45 @@ test('when only active and standby do not hear each other, nobody takes over', o
     )
   })
   assert.equal(lost, 0)
+})
+
+test('a host that cannot reach the active is passed on by others, both ways or one', options, async (t) => {
+  await using cluster = await Cluster.start('vf-', 4)
+  const [active, from, to] = parts(cluster)
+  const ways = [
+    [from, active],
+    [active, from]
+  ] as const
+  for (const cut of [ways, ways.slice(0, 1), ways.slice(1)]) {
+    const { gapMs, doubled } = await noticed(from, to, () => {
+      for (const [one, other] of cut) cluster.block(one, other, true)
+    })
+    t.diagnostic(`${Math.round(gapMs)} ms`)
+    assert.ok(gapMs <= 3_000, `${gapMs} ms`)
+    assert.equal(doubled, 0)
+    assert.equal(cluster.active, active, 'the switch stays where it is')
+    const relayed = await noticed(from, to, () => undefined)
+    assert.equal(relayed.lost, 0)
+    inNamespace(
+      from.site.machine,
+      'ping',
+      '-c',
+      '3',
+      '-i',
+      '0.1',
+      '-W',
+      '2',
+      '-M',
+      'do',
+      '-s',
+      '1472',
+      to.site.ip
+    )
+    const whole = await noticed(from, to, () => {
+      for (const [one, other] of cut) cluster.block(one, other, false)
+    })
+    assert.equal(whole.lost, 0, 'nothing is lost on the way back to the direct path')
+  }
 })
 
 test('a planned handoff loses no frame and doubles none', options, async () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { maxDatagramBytes } from '#frame/datagram.ts'
+import { datagramOverheadBytes, maxDatagramBytes, relayKeyBytes } from '#frame/datagram.ts'
 import {
   baseDatagramBytes,
   PathSize,
+  relayedDatagramBytes,
   sizeAgainMs,
   sizeMaxMissed,
   sizeTimeoutMs
@@ -11,7 +12,7 @@ import {
 
 function started(): PathSize {
   const size = new PathSize(() => 0.3)
-  size.reset(0, true)
+  size.reset(0, 'direct')
   return size
 }
 
@@ -43,8 +44,17 @@ test('a path that narrows falls back after some missed probes, and is tried agai
 test('another path starts anew, and without one nothing is probed', () => {
   const size = started()
   size.answered(size.due(0) as Uint8Array, 0)
-  size.reset(5, false)
+  size.reset(5, 'none')
   assert.equal(size.bytes, baseDatagramBytes)
   assert.equal(size.deadlineMs, Infinity)
+  assert.equal(size.due(1e9), null)
+})
+
+test('what goes by a relay fits, with what is around it, into what every path carries', () => {
+  const size = started()
+  size.answered(size.due(0) as Uint8Array, 0)
+  size.reset(5, 'relayed')
+  assert.equal(size.bytes, relayedDatagramBytes)
+  assert.equal(size.bytes + datagramOverheadBytes + relayKeyBytes, baseDatagramBytes)
   assert.equal(size.due(1e9), null)
 })

@@ -6,7 +6,9 @@ import {
   maxCandidates,
   maxMissed,
   Paths,
-  probeTimeoutMs
+  probeTimeoutMs,
+  relayIp,
+  searchMs
 } from '#slice/forwarder/paths.ts'
 
 const near = { ip: 0x0a000001, port: 1000 }
@@ -18,6 +20,8 @@ class Network {
   /** Draws that differ, as secrets must. */
   readonly paths = new Paths(() => (this.#draws = (this.#draws + 0.377) % 1))
   readonly rtt = new Map<number, number>()
+  /** Ports that do not answer. */
+  readonly silent = new Set<number>()
   readonly #answers: { at: number; body: Uint8Array }[] = []
   now = 0
   probes = 0
@@ -39,7 +43,8 @@ class Network {
   #send(candidate: Candidate, body: Uint8Array): void {
     this.probes++
     const rtt = this.rtt.get(candidate.ip)
-    if (rtt !== undefined) this.#answers.push({ at: this.now + rtt, body })
+    if (rtt !== undefined && !this.silent.has(candidate.port))
+      this.#answers.push({ at: this.now + rtt, body })
   }
 }
 
@@ -125,4 +130,56 @@ test('datagrams from ever new addresses do not grow the list nor push out what w
   assert.ok(network.paths.candidates.length <= maxCandidates)
   network.run(network.now + 5000)
   assert.equal(network.paths.current?.ip, near.ip)
+})
+
+test('a relay is asked only while the direct way is in doubt, and left when that answers again', () => {
+  const network = new Network()
+  network.rtt.set(near.ip, 3).set(relayIp, 2)
+  network.paths.offerRelay(7, 0)
+  network.paths.announce([near], 0)
+  network.run(60_000)
+  assert.equal(network.paths.current?.ip, near.ip)
+  const before = network.probes
+  network.run(120_000)
+  assert.ok(network.probes - before < 70, 'only the direct way is kept alive')
+  network.rtt.delete(near.ip)
+  network.run(120_000 + keepAliveMs + 2 * probeTimeoutMs + 10)
+  assert.deepEqual([network.paths.current?.ip, network.paths.current?.port], [relayIp, 7])
+  network.run(180_000)
+  assert.equal(network.paths.current?.ip, relayIp)
+  network.rtt.set(near.ip, 300)
+  network.run(180_000 + searchMs + 400)
+  assert.equal(network.paths.current?.ip, near.ip, 'however much longer it takes')
+})
+
+test('one probe that is lost makes no way by a relay', () => {
+  const network = new Network()
+  network.rtt.set(near.ip, 3).set(relayIp, 2)
+  network.paths.offerRelay(7, 0)
+  network.paths.announce([near], 0)
+  network.run(500)
+  network.rtt.delete(near.ip)
+  const before = network.probes
+  while (network.probes === before) network.run(network.now + 1)
+  network.rtt.set(near.ip, 3)
+  for (let round = 0; round < 2_000; round++) {
+    network.run(network.now + 1)
+    assert.equal(network.paths.current?.ip, near.ip)
+  }
+})
+
+test('a relay that passes nothing on any more is left for another', () => {
+  const network = new Network()
+  network.rtt.set(near.ip, 3).set(relayIp, 2)
+  network.paths.announce([near], 0)
+  network.paths.offerRelay(7, 0)
+  network.paths.offerRelay(8, 0)
+  network.run(500)
+  network.rtt.delete(near.ip)
+  network.run(10_000)
+  const first = network.paths.current?.port as number
+  network.silent.add(first)
+  network.run(25_000)
+  assert.equal(network.paths.current?.ip, relayIp)
+  assert.notEqual(network.paths.current?.port, first)
 })
