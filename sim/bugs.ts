@@ -8,6 +8,7 @@ export const bugs = {
   'tags-never-retired': 'a worker goes on accepting tags that the election ended',
   'standby-asks-nobody': 'a standby takes every answer of a witness for "I lost it too"',
   'edge-forwards': 'an edge sends up again what came down to it',
+  'nothing-passed-on': 'a host drops what two others send each other by it',
   'lower-version-wins': 'a merge prefers the lower version',
   'slots-unsettled': 'a view shows every host that claims a slot, not only the one that keeps it',
   'signatures-unchecked': 'a record of anybody is taken',

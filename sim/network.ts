@@ -149,6 +149,11 @@ export class Network {
     return this.#presences[place] === running
   }
 
+  /** Not all that are there may reach one another. */
+  get hasCuts(): boolean {
+    return this.#cuts.size > 0 || this.#partitions.length > 0 || this.#nats.size > 1
+  }
+
   cut(from: number, to: number): void {
     this.#cuts.set(keyOf(from, to), (this.#cuts.get(keyOf(from, to)) ?? 0) + 1)
   }

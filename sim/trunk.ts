@@ -1,6 +1,7 @@
 /**
  * The trunk between two hosts: a session that their daemons and main threads agree, and a path that is there
- * while both sides answer. Times are those of the slice's worker (slice/forwarder/paths.ts).
+ * while both sides answer, or a third host passes on what they send. Times are those of the slice's worker
+ * (slice/forwarder/paths.ts).
  */
 import type { Host } from './host.ts'
 import { Datagram } from './network.ts'
@@ -27,8 +28,9 @@ class Sealed extends Datagram {
   readonly #keyed: Keyed
   readonly #arrive: () => void
 
-  constructor(trunk: Trunk, side: Side, keyed: Keyed, arrive: () => void) {
-    super(trunk.ends[side].place, trunk.ends[side === 0 ? 1 : 0].place)
+  /** `from`: who sends it on the way to the other end, the one that sealed it or a relay. */
+  constructor(trunk: Trunk, side: Side, from: number, keyed: Keyed, arrive: () => void) {
+    super(from, trunk.ends[side === 0 ? 1 : 0].place)
     this.#trunk = trunk
     this.#side = side
     this.#keyed = keyed
@@ -44,8 +46,28 @@ class Sealed extends Datagram {
 
   refused(): void {
     const from = this.#trunk.ends[this.#side]
-    if (from.life === this.#keyed[this.#side])
+    if (from.place === this.from && from.life === this.#keyed[this.#side])
       from.worker.do('error', () => from.slice.refused(this.#trunk.other(from)))
+  }
+}
+
+/** Something sealed for a third host, on its way to who passes it on. */
+class ToRelay extends Datagram {
+  readonly #relay: Host
+  readonly #passOn: () => void
+
+  constructor(from: Host, relay: Host, passOn: () => void) {
+    super(from.place, relay.place)
+    this.#relay = relay
+    this.#passOn = passOn
+  }
+
+  arrived(): void {
+    this.#relay.worker.do('datagram', this.#passOn)
+  }
+
+  refused(): void {
+    // The trunk to the relay notices by itself.
   }
 }
 
@@ -56,6 +78,9 @@ export class Trunk {
   /** The lives of both ends whose keys the session is; null: none yet. */
   #keyed: Keyed | null = null
   #keying = false
+  /** Who passes on what is sent; null: it goes by itself. */
+  #relay: Host | null = null
+  #returning = false
   readonly #losing: [boolean, boolean] = [false, false]
   readonly #finding: [boolean, boolean] = [false, false]
   /** What one end sends in one turn shares a datagram. */
@@ -78,14 +103,19 @@ export class Trunk {
     return this.upSince[this.#side(host)] !== Infinity
   }
 
-  /** A session of the lives that both ends have now. */
-  get agreed(): boolean {
-    return this.#isKeyed()
-  }
-
   /** Both ends have held the path for at least so long. */
   soundFor(ms: number): boolean {
     return Math.max(...this.upSince) + ms <= this.#world.clock.now && this.#answers()
+  }
+
+  /** Frames find their way, by a third host if need be. */
+  get isLinked(): boolean {
+    return this.#works() || this.#findWay() !== undefined
+  }
+
+  /** Both ends hold a path, and it needs nobody else. */
+  get isDirect(): boolean {
+    return this.#relay === null && Math.max(...this.upSince) !== Infinity && this.#answers()
   }
 
   /** Something changed that may give or take a path. */
@@ -96,16 +126,49 @@ export class Trunk {
       this.#keying = true
       clock.after(sessionMs * random.trunks.between(0.5, 1.5), () => this.#agree())
     }
-    const fine = this.#answers()
+    const works = this.#works()
+    const fine = works || this.#findWay() !== undefined
     for (const side of [0, 1] as const) {
       const up = this.upSince[side] !== Infinity
-      if (up && !fine && !this.#losing[side]) {
+      if (up && !works && !this.#losing[side]) {
         this.#losing[side] = true
         clock.after(pathLostMs + random.trunks.next() * pathLostJitterMs, () => this.#lose(side))
       } else if (!up && fine && !this.#finding[side]) {
         this.#search(side)
       }
     }
+    if (this.#relay !== null && !this.#returning && this.#answers()) {
+      this.#returning = true
+      clock.after(random.trunks.next() * pathSearchMs, () => this.#return())
+    }
+  }
+
+  /** Whether the way that is used is one. */
+  #works(): boolean {
+    if (this.#relay === null) return this.#answers()
+    return this.#isKeyed() && this.#willing() && this.#passes(this.#relay)
+  }
+
+  /** The best way that there is now: straight (null), or by a host with paths to both; undefined: none. */
+  #findWay(): Host | null | undefined {
+    if (this.#answers()) return null
+    if (!this.#isKeyed() || !this.#willing() || !this.#patient()) return undefined
+    const [a] = this.ends
+    for (const host of this.#world.peersOf(a)) if (this.#passes(host)) return host
+    return undefined
+  }
+
+  #passes(relay: Host): boolean {
+    const [a, b] = this.ends
+    const legs = [this.#world.trunk(a, relay), this.#world.trunk(relay, b)]
+    return legs.every((leg) => leg !== undefined && leg !== this && leg.isDirect)
+  }
+
+  /** A direct way is better than any other. */
+  #return(): void {
+    this.#returning = false
+    if (this.#answers()) this.#relay = null
+    else this.reconsider()
   }
 
   /** Carries something sealed to the other end; what comes under keys of a former life opens nothing. */
@@ -115,13 +178,28 @@ export class Trunk {
     const { network, clock } = this.#world
     const keyed = this.#keyed
     if (keyed === null || this.upSince[side] === Infinity) return
+    if (this.#relay !== null) return this.#sendBy(this.#relay, side, keyed, what, arrive)
     const datagram = this.#datagrams[side]
     if (datagram.sentAt !== clock.now) {
       datagram.sentAt = clock.now
       datagram.arrivesAt = network.arrival(from.place, to.place)
     }
     if (datagram.arrivesAt === Infinity && network.drawn === null) return
-    network.datagram(datagram.arrivesAt, what, new Sealed(this, side, keyed, arrive))
+    network.datagram(datagram.arrivesAt, what, new Sealed(this, side, from.place, keyed, arrive))
+  }
+
+  /** Along the trunks of a third host, as long as it has them. */
+  #sendBy(relay: Host, side: Side, keyed: Keyed, what: string, arrive: () => void): void {
+    const { network } = this.#world
+    const from = this.ends[side]
+    const to = this.other(from)
+    const passOn = (): void => {
+      if (this.#world.hasBug('nothing-passed-on')) return
+      if (this.#world.trunk(relay, to)?.isUp(relay) !== true) return
+      const at = network.arrival(relay.place, to.place)
+      network.datagram(at, what, new Sealed(this, side, relay.place, keyed, arrive))
+    }
+    network.datagram(network.arrival(from.place, relay.place), what, new ToRelay(from, relay, passOn))
   }
 
   /** Whether what was sealed under these keys opens. */
@@ -142,6 +220,7 @@ export class Trunk {
   shut(host: Host): void {
     const side = this.#side(host)
     this.#keyed = null
+    this.#relay = null
     this.#world.changedAt = this.#world.clock.now
     if (this.upSince[side] !== Infinity) {
       this.upSince[side] = Infinity
@@ -150,16 +229,23 @@ export class Trunk {
     this.reconsider()
   }
 
+  /** Both are there, and neither shuts the other out. */
+  #willing(): boolean {
+    const [a, b] = this.ends
+    return a.running && b.running && !a.records.shuts(b) && !b.records.shuts(a)
+  }
+
   #bothAnswer(): boolean {
     const [a, b] = this.ends
-    if (a.records.shuts(b) || b.records.shuts(a)) return false
-    return a.running && b.running && this.#world.network.connects(a.place, b.place)
+    return this.#willing() && this.#world.network.connects(a.place, b.place)
+  }
+
+  #patient(): boolean {
+    return this.ends.every((end) => end.worker.stalledMs <= missedMs)
   }
 
   #answers(): boolean {
-    const [a, b] = this.ends
-    const patient = a.worker.stalledMs <= missedMs && b.worker.stalledMs <= missedMs
-    return this.#isKeyed() && this.#bothAnswer() && patient
+    return this.#isKeyed() && this.#bothAnswer() && this.#patient()
   }
 
   /** Daemons carry and vouch, main threads hand over: none of the four may be stalled. */
@@ -173,12 +259,16 @@ export class Trunk {
       return
     }
     this.#keyed = [a.life, b.life]
+    this.#relay = null
     for (const side of [0, 1] as const) this.#rise(side, true)
   }
 
   #lose(side: Side): void {
     this.#losing[side] = false
-    if (this.upSince[side] === Infinity || this.#answers()) return
+    if (this.upSince[side] === Infinity || this.#works()) return
+    const way = this.#findWay()
+    this.#relay = way ?? null
+    if (way !== undefined) return
     this.upSince[side] = Infinity
     this.#tell(side, false, false)
   }
@@ -187,9 +277,13 @@ export class Trunk {
     this.#finding[side] = false
     if (this.upSince[side] !== Infinity) return
     const { worker } = this.ends[side]
-    if (this.#answers() && !worker.stalled) return this.#rise(side, false)
+    const way = this.#works() ? this.#relay : this.#findWay()
+    if (way !== undefined && !worker.stalled) {
+      this.#relay = way
+      return this.#rise(side, false)
+    }
     // A search does not end because the moment was bad.
-    if (this.#bothAnswer() && this.#isKeyed()) this.#search(side)
+    if (this.#isKeyed() && (this.#bothAnswer() || way !== undefined)) this.#search(side)
   }
 
   #search(side: Side): void {
@@ -200,6 +294,15 @@ export class Trunk {
   #rise(side: Side, fresh: boolean): void {
     this.upSince[side] = this.#world.clock.now
     this.#tell(side, true, fresh)
+    this.#reconsiderOthers()
+  }
+
+  /** Others may go along this trunk. */
+  #reconsiderOthers(): void {
+    if (!this.#world.network.hasCuts) return
+    for (const end of this.ends) {
+      for (const trunk of this.#world.trunksOf(end)) if (trunk !== this) trunk.reconsider()
+    }
   }
 
   #tell(side: Side, up: boolean, fresh: boolean): void {

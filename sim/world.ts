@@ -258,7 +258,8 @@ export class World {
   /** The ways to a host, or all (null), may have changed. */
   changed(host: Host | null): void {
     this.changedAt = this.clock.now
-    const trunks = host === null ? this.#trunks.values() : this.trunksOf(host)
+    // Where ways are cut, others may go by this host.
+    const trunks = host === null || this.network.hasCuts ? this.#trunks.values() : this.trunksOf(host)
     for (const trunk of trunks) trunk.reconsider()
     if (!this.scenario.records) return
     if (host === null) for (const one of this.hosts) one.records.connections.reconsider()

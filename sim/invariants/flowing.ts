@@ -45,9 +45,9 @@ export const flowing: Invariant = {
       }
     }
 
-    /** A session needs both daemons awake; relaying for those that have none is not there yet. */
+    /** A session needs both daemons awake, and a way between them once; from then on others pass on what is sent. */
     function linked(a: Host, b: Host): boolean {
-      return world.network.connects(a.place, b.place) && world.trunk(a, b)?.agreed !== false
+      return world.trunk(a, b)?.isLinked ?? world.network.connects(a.place, b.place)
     }
 
     /** Groups of hosts that all reach one another; a host that reaches only some of a group is left out. One that stalls hears and is heard. */

@@ -104,6 +104,16 @@ export const elections: readonly Family[] = [
     { kind: 'cut', from: ['active'], to: ['standby'], both: false, forMs: 4_000 }
   ]),
   again(
+    'link-edge',
+    'an edge and the active do not hear each other, all others hear both and pass on what they send',
+    8,
+    16_000,
+    (random, hosts) => [
+      { kind: 'cut', from: ['active'], to: [random.below(hosts)], both: random.chance(0.5), forMs: 10_000 }
+    ],
+    { traffic: { kind: 'broadcast', everyMs: 50 } }
+  ),
+  again(
     'kill-both',
     'active and standby die at once',
     10,

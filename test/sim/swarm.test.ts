@@ -14,7 +14,7 @@ const seeds = 40
 
 /** Which invariant finds each planted bug. */
 const found: Record<
-  Exclude<Bug, 'echoes-ignored' | 'standby-asks-nobody' | 'superseded-port-stays'>,
+  Exclude<Bug, 'echoes-ignored' | 'standby-asks-nobody' | 'superseded-port-stays' | 'nothing-passed-on'>,
   readonly string[]
 > = {
   'rivals-ignored': ['flowing'],
@@ -44,6 +44,12 @@ for (const [bug, invariants] of Object.entries(found)) {
     assert.ok(invariants.includes(one.outcome.violation?.invariant ?? ''), one.outcome.violation?.what)
   })
 }
+
+test(`an edge that does not reach the active finds a planted bug: ${bugs['nothing-passed-on']}`, () => {
+  const { made, seed } = scenarioOf('link-edge', 8)
+  const { violation } = runScenario(made, { seed, bugs: new Set<Bug>(['nothing-passed-on']) })
+  assert.equal(violation?.invariant, 'flowing')
+})
 
 test(`ways that are cut around the active find a planted bug: ${bugs['standby-asks-nobody']}`, () => {
   const { made, seed } = scenarioOf('around-switch', 10)
