@@ -21,6 +21,7 @@ import { hostsOfOwner } from '#core/records/owners.ts'
 import { maxLifeMs, maxVersion, type ViolinRecord } from '#core/records/record.ts'
 import { recordsOf } from '#core/records/tree.ts'
 import { upon } from '#core/records/upon.ts'
+import { shuffled } from '#mesh/redial.ts'
 import type { Store } from '#store/contract.ts'
 import { crypto, signerOf } from './crypto.ts'
 import type { Journal } from './events.ts'
@@ -29,7 +30,7 @@ import { type Host, placeOf } from './host.ts'
 import { loadRootSeed } from './identity.ts'
 import type { Records } from './records.ts'
 import { addressesToKeep, rememberedPeers } from './remembered.ts'
-import { type Asking, askAdmins, drawn, renewalIn } from './renewers.ts'
+import { type Asking, askAdmins, renewalIn } from './renewers.ts'
 import { askAsStranger } from './stranger.ts'
 
 /** Most addresses at which a host whose membership ended asks at one look: one that is silent costs six seconds. */
@@ -80,8 +81,6 @@ export class Renewal {
     // The owner's link lasts a year from the start of the daemon, which may run for longer.
     if (ownerChain.endsAt < chain.endsAt && ownerChain.endsAt - records.now < renewBeforeMs)
       await host.adopt(chain)
-    await this.resign()
-    await this.#keepRevocations()
     const ends = new Date(host.chain.endsAt).toISOString()
     this.#tell('', host.chain.endsAt, (over) =>
       journal.note(
@@ -92,6 +91,9 @@ export class Renewal {
           : `this host's membership ends on ${ends}: ${host.chain.path.length === 1 ? 'put the root key back for a minute' : 'no admin that can renew it was reached'}`
       )
     )
+    // Last: neither is written to a disk that is full, and who is told of the end must not wait for that.
+    await this.resign()
+    await this.#keepRevocations()
   }
 
   async #renewMembership(): Promise<void> {
@@ -277,7 +279,10 @@ function whereToAsk(host: Host, records: Records, store: Store): readonly string
   const chains = Array.from(records.view.members.values(), ({ record }) => record.chain as Chain)
   const admins = renewersOf(host.chain, chains).map(({ subject }) => hostIdOf(subject))
   const remembered = new Map(rememberedPeers(host, records, store).map((one) => [one.id, one.addresses]))
-  const order = new Set([...admins.slice(0, maxAdmins), ...drawn([...remembered.keys()], maxAsked)])
+  const order = new Set([
+    ...admins.slice(0, maxAdmins),
+    ...shuffled([...remembered.keys()]).slice(0, maxAsked)
+  ])
   const known = [...order].map((id) => remembered.get(id) ?? [])
   const places = Array.from({ length: maxAddresses }, (_, place) => known.flatMap((its) => its[place] ?? []))
   return places.flat().slice(0, maxAsked)

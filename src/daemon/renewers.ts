@@ -5,6 +5,7 @@ import { decodeJoinAnswer } from '#core/admission/join.ts'
 import { acceptRenewal, renewRequest, renewersOf } from '#core/admission/renewal.ts'
 import { ViolinError, errorData, errorFrom } from '#core/errors.ts'
 import type { Mesh } from '#mesh/contract.ts'
+import { shuffled } from '#mesh/redial.ts'
 import { crypto } from './crypto.ts'
 import type { Peers } from './peers.ts'
 import type { Records } from './records.ts'
@@ -38,7 +39,7 @@ export async function askAdmins(
   const others = admins.filter((admin) => admin !== mesh.self)
   const away = others.filter((admin) => !peers.isConnected(admin))
   const near = others.filter((admin) => peers.isConnected(admin)).slice(0, maxConnected)
-  for (const admin of [...near, ...drawn(away, maxDialled)]) {
+  for (const admin of [...near, ...shuffled(away).slice(0, maxDialled)]) {
     if (asked.aborted) return null
     try {
       await peers.reach(admin)
@@ -59,13 +60,4 @@ export function renewalIn(member: Chain, answer: Uint8Array): Chain {
   const chain = acceptRenewal(member, said.kind === 'granted' ? said.chain : new Uint8Array(), crypto)
   if (chain instanceof ViolinError) throw chain
   return chain
-}
-
-/** Some of these by chance, each at most once. */
-export function drawn<T>(items: readonly T[], count: number): T[] {
-  const keyed = items.map((item) => ({ item, order: Math.random() }))
-  return keyed
-    .toSorted((a, b) => a.order - b.order)
-    .slice(0, count)
-    .map(({ item }) => item)
 }

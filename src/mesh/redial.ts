@@ -185,7 +185,8 @@ function jittered(delayMs: number): number {
   return delayMs * (0.5 + Math.random() / 2)
 }
 
-function shuffled<T>(items: readonly T[]): T[] {
+/** The same in an order by chance. */
+export function shuffled<T>(items: readonly T[]): T[] {
   const keyed = items.map((item) => ({ item, order: Math.random() }))
   return keyed.toSorted((a, b) => a.order - b.order).map(({ item }) => item)
 }

@@ -214,7 +214,7 @@ test('a mesh whose hosts were all off for more than a year comes together again 
   for (const { host } of again) assert.ok(host.chain.endsAt > inDays(364))
 })
 
-test('the founding host renews itself by the root key where it lies here, and tells its end where it does not', async () => {
+test('the founding host renews itself by the root key where it lies here, and tells its end where it does not, whatever cannot be written', async (t) => {
   await using stack = new AsyncDisposableStack()
   const [founder] = (await meshOf(['princeton'], stack)) as [TestHost]
   const root = signerOf((await loadRootSeed(founder.dir)) as Uint8Array)
@@ -229,6 +229,7 @@ test('the founding host renews itself by the root key where it lies here, and te
   await rm(rootKeyFile(founder.dir))
   const rootless = await startHost(founder.dir)
   stack.defer(() => rootless.close())
+  t.mock.method(rootless.renewal, 'resign', () => Promise.reject(new Error('no space left on the disk')))
   await rootless.renewal.look()
   await rootless.renewal.look()
   const told: string[] = []
