@@ -203,22 +203,23 @@ export class Trunk implements DatagramSink, FrameSink {
 
   /**
    * Sends a sealed datagram inside of one of this trunk: for `to`, beyond the peer, or (null) for the peer itself.
-   * Only along a direct path, so that nothing is passed on twice.
+   * Only along a direct path, so that nothing is passed on twice, and only what fits into a datagram.
    */
   pass(to: HostKey | null, at: number, length: number): void {
     const { wire, layout } = this.#host
     const { bytes, view } = layout.memory
     const session = this.#session
     const path = this.paths.current
+    const plainBytes = length + (to === null ? 0 : relayKeyBytes)
     if (session === null || path === null || isRelay(path) || session.spent) return
+    if (plainBytes > maxPlaintextBytes) return
     const slot = wire.takeRelay()
     const datagram = wire.relayAt(slot)
     const start = plaintextAt(datagram)
-    const inner = to === null ? start : start + relayKeyBytes
     if (to !== null) writeKey(view, start, to)
-    bytes.copyWithin(inner, at, at + length)
+    bytes.copyWithin(start + plainBytes - length, at, at + length)
     const type = to === null ? datagramType.relayed : datagramType.relay
-    wire.commitRelay(slot, session.seal(type, datagram, inner - start + length), path.ip, path.port)
+    wire.commitRelay(slot, session.seal(type, datagram, plainBytes), path.ip, path.port)
   }
 
   // Control out.

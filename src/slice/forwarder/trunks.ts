@@ -207,7 +207,7 @@ export class Trunks implements TrunkHost {
   }
 
   relay(relay: number, to: HostKey, at: number, length: number): void {
-    this.at(relay).pass(to, at, length)
+    this.#all[relay]?.pass(to, at, length)
   }
 
   peerOf(trunk: number): HostKey {

@@ -5,11 +5,14 @@ import { test } from 'node:test'
 import { hostKeyOf } from '#core/derive.ts'
 import type { HostId, HostKey, ViolinId } from '#core/ids.ts'
 import { datagramType, maxPlaintextBytes } from '#frame/datagram.ts'
+import type { TrunkSession } from '#slice/forwarder/contract.ts'
 import { deriveTrunkSession, makeTrunkHalf } from '#slice/forwarder/derive.ts'
 import { layOut, type Layout } from '#slice/forwarder/memory.ts'
+import { Session } from '#slice/forwarder/session.ts'
 import { Trunks } from '#slice/forwarder/trunks.ts'
-import { Wire } from '#slice/forwarder/wire.ts'
+import { plaintextAt, Wire } from '#slice/forwarder/wire.ts'
 import { close } from '#syscalls/libc.ts'
+import { SendBatch } from '#syscalls/mmsg.ts'
 import { openUdp, type UdpSocket } from '#syscalls/udp.ts'
 
 const violin = 'ab'.repeat(32) as ViolinId
@@ -63,16 +66,10 @@ class Nodes implements Disposable {
 
   /** Agrees a session; without `reachable` neither learns where the other is. */
   connect(left: Node, right: Node, reachable: boolean): void {
-    const at = (node: Node): { ip: string; port: number }[] =>
-      reachable ? [{ ip: '127.0.0.1', port: node.socket.port }] : []
-    const [ours, theirs] = [makeTrunkHalf(at(left)), makeTrunkHalf(at(right))]
-    for (const [self, peer, own, other] of [
-      [left, right, ours, theirs],
-      [right, left, theirs, ours]
-    ] as const) {
-      const parties = { violin, self: self.id, peer: peer.id, peerKey: peer.key, authForMs: 3_600_000 }
-      self.trunks.begin(this.#now, 0)
-      self.trunks.join(deriveTrunkSession({ ...parties, own, peerHalf: other.half }))
+    const sessions = agreed(left, right, reachable)
+    for (const [turn, { trunks }] of [left, right].entries()) {
+      trunks.begin(this.#now, 0)
+      trunks.join(sessions[turn] as TrunkSession)
     }
   }
 
@@ -99,6 +96,21 @@ class Nodes implements Disposable {
       close(socket.fd)
     }
   }
+}
+
+/** Both ends of a session. */
+function agreed(left: Node, right: Node, reachable: boolean): TrunkSession[] {
+  const at = (node: Node): { ip: string; port: number }[] =>
+    reachable ? [{ ip: '127.0.0.1', port: node.socket.port }] : []
+  const [ours, theirs] = [makeTrunkHalf(at(left)), makeTrunkHalf(at(right))]
+  const ends = [
+    { self: left, peer: right, own: ours, other: theirs },
+    { self: right, peer: left, own: theirs, other: ours }
+  ]
+  return ends.map(({ self, peer, own, other }) => {
+    const parties = { violin, self: self.id, peer: peer.id, peerKey: peer.key, authForMs: 3_600_000 }
+    return deriveTrunkSession({ ...parties, own, peerHalf: other.half })
+  })
 }
 
 test('frames of every size go by a third host, both ways, and by nobody once the hosts reach each other', () => {
@@ -211,4 +223,37 @@ test('whatever a host has passed on, nothing comes of it but what its receiver c
   hostile.send(victim, Buffer.alloc(60, 1))
   nodes.run(40)
   assert.equal(victim.frames.length, 1)
+})
+
+test('what is longer than a datagram is not passed on, nor does it touch what lies behind', () => {
+  using nodes = new Nodes()
+  const [hostile, relay, victim] = [nodes.add('Hostile'), nodes.add('Relay'), nodes.add('Victim')]
+  nodes.connect(victim, relay, true)
+  nodes.run(1_000)
+  const [ours, theirs] = agreed(hostile, relay, true) as [TrunkSession, TrunkSession]
+  relay.trunks.join(theirs)
+  const { memory, arenaAt } = hostile.layout
+  const session = new Session(memory, ours, 0)
+  const batch = new SendBatch(memory, arenaAt, 1, 65_507)
+  const send = (innerBytes: number): number => {
+    const { strangers } = victim.trunks
+    const slot = batch.acquire()
+    const start = plaintextAt(batch.at(slot))
+    memory.bytes.fill(0, start, start + 65_000)
+    memory.bytes.set(Buffer.from(victim.key, 'hex'), start)
+    memory.bytes[start + 8] = datagramType.data
+    const length = session.seal(datagramType.relay, batch.at(slot), 8 + innerBytes)
+    batch.commit(slot, length, loopback, relay.socket.port)
+    batch.flush(hostile.socket.fd)
+    nodes.run(40)
+    return victim.trunks.strangers - strangers
+  }
+  assert.equal(send(1_000), 1)
+  assert.equal(send(maxPlaintextBytes), 1)
+  const { relayAt } = relay.layout
+  const behind = relay.layout.memory.bytes.slice(relayAt + 2_048, relayAt + 65_000)
+  for (const innerBytes of [maxPlaintextBytes + 1, 2_048, 9_000, 64_000]) assert.equal(send(innerBytes), 0)
+  assert.deepEqual(relay.layout.memory.bytes.slice(relayAt + 2_048, relayAt + 65_000), behind)
+  assert.equal(send(1_000), 1)
+  session.close()
 })
