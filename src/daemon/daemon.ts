@@ -118,8 +118,9 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
     undo
   )
   const { peers, reconciler, statuses, handoffs, violins, changes, pointers, admission, images } = plane
-  const trunks = undo.adopt(new TrunkAgreement({ self: identity.id, records, slices, mesh, log }), (one) =>
-    one.close()
+  const trunks = undo.adopt(
+    new TrunkAgreement({ self: identity.id, signer: identity.host, records, slices, mesh, log }),
+    (one) => one.close()
   )
   undo.adopt(new Holders({ self: identity.id, records, peers, log }), (one) => one.close())
   const offers = new Offers({ self: identity.id, violins, changes, records, peers, mesh, images })

@@ -38,6 +38,7 @@ import { isRejected, maxRecordBytes, openRecord } from '#core/records/record.ts'
 import { RecordSet } from '#core/records/set.ts'
 import { answerSync, applySync, maxSyncBytes, onlyScopes, syncRequest } from '#core/records/sync.ts'
 import { view } from '#core/records/view.ts'
+import { type CarriedHalf, carriedHalf, carry, isOwnWord } from '#daemon/carried.ts'
 import { RequestGuard, sealRequest, sealedRequest } from '#daemon/owner-request.ts'
 import type { Records } from '#daemon/records.ts'
 import type { Host } from '#daemon/host.ts'
@@ -339,7 +340,8 @@ const shapes = {
   event: sliceEvent,
   hello: sliceAnswers.hello,
   handoff: sliceAnswers.handoff,
-  sealed: sealedRequest
+  sealed: sealedRequest,
+  carried: carriedHalf
 }
 const entity = {
   name: 'vhost1',
@@ -356,6 +358,10 @@ const sealed = sealRequest(
   violin,
   { lan: 'lan1', to: null },
   root.publicKey,
+  first.owner
+)
+const carried = carry(
+  { violin, from: ids[0] as HostId, to: ids[1] as HostId, half, answers: null },
   first.owner
 )
 
@@ -382,7 +388,8 @@ const json: Target = {
       trunks: []
     },
     { active: ids[0], term: 1 },
-    sealed
+    sealed,
+    carried
   ].map(encodeJson),
   maxBytes: maxJsonBytes + 16,
   weight: 4,
@@ -393,6 +400,7 @@ const json: Target = {
         const value = decodeJson<unknown>(bytes, shape as never, ids[0] as HostId)
         // What was taken once is taken again: nothing slips by being written down anew.
         decodeJson<unknown>(encodeJson(value), shape as never, ids[0] as HostId)
+        if (shape === carriedHalf) isOwnWord(value as CarriedHalf)
         taken = true
       } catch (error: unknown) {
         if (!(error instanceof ViolinError) || error.code !== 'refused') throw error
