@@ -234,6 +234,9 @@ function mayClaim(question: Question, sight: Sight, rival: Claim | null): Verdic
   const stays =
     last !== null && (last.state === 'failed' || !(sight.isGone(last.host) || sight.isDraining(last.host)))
   if (stays && last.host !== self) return rest(`it ran on ${last.host} last, and stays there`)
+  // Its own word is what is left of a life that it forgot, as one restored from a backup does.
+  if (restart === 'never' && last?.host === self && isAlive(last.state))
+    return rest('it ran here, and is over')
   // Where it ran last it may start again; and who is given it up may pass over others as at a failover.
   const before = last?.host === self ? [] : hosts.slice(0, hosts.indexOf(self))
   const mayPass = restart === 'failover' || last !== null

@@ -147,6 +147,16 @@ test('what does not fail over stays where it ran last, wherever that host stands
   }
 })
 
+test('what runs once does not run again where only the word of a forgotten life says that it did', () => {
+  for (const state of ['pending', 'booting', 'running'] as const) {
+    const forgotten = question({ restart: 'never', told: told([B, 2, state]) })
+    assert.equal(runs(decide(forgotten, sightOf(B))), null)
+    assert.equal(runs(decide({ ...forgotten, restart: 'on-failure' }, sightOf(B))), 3)
+    const later = { ...forgotten, generation: 1 }
+    assert.equal(runs(decide(later, sightOf(A))), 0x1_0001, 'its owner starts it anew')
+  }
+})
+
 test('what is given up passes over hosts that are lost, also where it does not fail over', () => {
   const isA = (host: HostId): boolean => host === A
   for (const restart of restarts) {

@@ -28,7 +28,8 @@ const found = [
   { name: 'claimed-the-last', seed: 902_401_141 },
   { name: 'lied-it-away', seed: 8_202_023 },
   { name: 'sent-over-when-back', seed: 8_202_193 },
-  { name: 'lost-slot-stays-on', seed: 8_203_662 }
+  { name: 'lost-slot-stays-on', seed: 8_203_662 },
+  { name: 'ran-before-backup', seed: 8_204_881 }
 ]
 
 function read(name: string): Scenario {
