@@ -121,8 +121,7 @@ export class Trunk {
   /** Something changed that may give or take a path. */
   reconsider(): void {
     const { clock, random } = this.#world
-    const both = this.#bothAnswer()
-    if (both && !this.#isKeyed() && !this.#keying) {
+    if (!this.#isKeyed() && !this.#keying && this.#canAgree()) {
       this.#keying = true
       clock.after(sessionMs * random.trunks.between(0.5, 1.5), () => this.#agree())
     }
@@ -152,10 +151,18 @@ export class Trunk {
   /** The best way that there is now: straight (null), or by a host with paths to both; undefined: none. */
   #findWay(): Host | null | undefined {
     if (this.#answers()) return null
-    if (!this.#isKeyed() || !this.#willing() || !this.#patient()) return undefined
-    const [a] = this.ends
-    for (const host of this.#world.peersOf(a)) if (this.#passes(host)) return host
+    return this.#isKeyed() && this.#willing() && this.#patient() ? this.#findThird() : undefined
+  }
+
+  /** A host with direct trunks to both ends. */
+  #findThird(): Host | undefined {
+    for (const host of this.#world.peersOf(this.ends[0])) if (this.#passes(host)) return host
     return undefined
+  }
+
+  /** The daemons meet, or a third one carries their halves (daemon/carried.ts). */
+  #canAgree(): boolean {
+    return this.#bothAnswer() || (this.#willing() && this.#findThird() !== undefined)
   }
 
   #passes(relay: Host): boolean {
@@ -248,18 +255,19 @@ export class Trunk {
     return this.#isKeyed() && this.#bothAnswer() && this.#patient()
   }
 
-  /** Daemons carry and vouch, main threads hand over: none of the four may be stalled. */
+  /** Daemons carry and vouch, main threads hand over: none of them may be stalled. */
   #agree(): void {
     const [a, b] = this.ends
     this.#keying = false
-    if (!this.#bothAnswer() || this.#isKeyed()) return
-    if ([a.main, a.daemon, b.main, b.daemon].some((thread) => thread.stalled)) {
+    if (!this.#canAgree() || this.#isKeyed()) return
+    const third = this.#bothAnswer() ? null : (this.#findThird() ?? null)
+    if ([a.main, a.daemon, b.main, b.daemon, third?.daemon].some((thread) => thread?.stalled === true)) {
       this.#keying = true
       this.#world.clock.after(sessionAgainMs, () => this.#agree())
       return
     }
     this.#keyed = [a.life, b.life]
-    this.#relay = null
+    this.#relay = third
     for (const side of [0, 1] as const) this.#rise(side, true)
   }
 

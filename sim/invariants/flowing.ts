@@ -45,7 +45,7 @@ export const flowing: Invariant = {
       }
     }
 
-    /** A session needs both daemons awake, and a way between them once; from then on others pass on what is sent. */
+    /** A session needs both daemons awake; by themselves or by others. */
     function linked(a: Host, b: Host): boolean {
       return world.trunk(a, b)?.isLinked ?? world.network.connects(a.place, b.place)
     }
