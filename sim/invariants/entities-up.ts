@@ -1,6 +1,6 @@
 import type { Chain } from '#core/admission/chain.ts'
 import { generationOf } from '#core/claims.ts'
-import type { ViolinId } from '#core/ids.ts'
+import type { HostId, ViolinId } from '#core/ids.ts'
 import type { ViolinRecord } from '#core/records/record.ts'
 import { beats } from '#core/records/set.ts'
 import type { SpecEntity } from '#core/spec.ts'
@@ -21,8 +21,10 @@ export const entitiesUp: Invariant = {
   why: 'a machine whose host died comes back by itself, once, and stays where it came up',
   watch(world) {
     if (world.scenario.violins.every(({ entities }) => entities === undefined)) return {}
+    let listedAt = -Infinity
     return {
       see(seen) {
+        if (seen.kind === 'fault' && seen.fault.kind === 'change') listedAt = world.clock.now
         if (seen.kind !== 'entity' || seen.state !== 'pending') return
         if (world.clock.now - world.changedAt < soundMs) return
         const { violin, name, claim } = seen
@@ -32,6 +34,10 @@ export const entitiesUp: Invariant = {
           if (host.records.shuts(one)) return false
           if (host.records.view.members.get(one.id)?.body.draining === true) return false
           const held = one.claims?.held(violin, name)
+          // Owners list new hosts behind those that they had (core/placement.ts), simulated ones anywhere.
+          const isNew =
+            world.clock.now - listedAt < soundMs && comesBefore(entity?.hosts ?? [], host.id, one.id)
+          if (isNew) return false
           const same = generationOf(held?.claim ?? 0) === generationOf(claim) && held?.superseded === 0
           return one !== host && same && entity?.hosts.includes(one.id) === true && reaches(world, host, one)
         })
@@ -117,4 +123,8 @@ export function standing(world: World, index: number): ViolinRecord['body']['spe
   const [first, ...others] = versions
   if (first === undefined) return null
   return others.reduce((best, one) => (beats(one, best) ? one : best), first).body.spec
+}
+
+function comesBefore(hosts: readonly HostId[], one: HostId, other: HostId): boolean {
+  return hosts.indexOf(one) < hosts.indexOf(other)
 }

@@ -29,7 +29,8 @@ const found = [
   { name: 'lied-it-away', seed: 8_202_023 },
   { name: 'sent-over-when-back', seed: 8_202_193 },
   { name: 'lost-slot-stays-on', seed: 8_203_662 },
-  { name: 'ran-before-backup', seed: 8_204_881 }
+  { name: 'ran-before-backup', seed: 8_204_881 },
+  { name: 'listed-before-the-runner', seed: 8_205_262 }
 ]
 
 function read(name: string): Scenario {
