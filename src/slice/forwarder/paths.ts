@@ -29,8 +29,10 @@ export const spareMs = 10_000
 export const probeTimeoutMs = 400
 /** So many missed in a row and the path is no more. */
 export const maxMissed = 3
-/** An answer that took longer is none. */
-export const oldestAnswerMs = 10_000
+/** An answer that took longer is none: it tells how long the peer stood still, not how far it is. */
+export const oldestAnswerMs = 2_000
+/** However far the peer is, a probe is missed after this long. */
+const maxTimeoutMs = 2_000
 /** A probe tells its time in hundredths of a millisecond. */
 const ticksPerMs = 100
 /** So many missed in a row and a relay is taken: in rough weather one is missed now and then. */
@@ -131,8 +133,9 @@ export class Paths {
     const candidate = this.#candidates.find((other) => other.secret === view.getUint32(0))
     const sample = ((ticks(nowMs) - view.getUint32(4)) >>> 0) / ticksPerMs
     if (candidate === undefined || sample > oldestAnswerMs) return false
-    candidate.rttMs =
-      candidate.rttMs === null || !candidate.good ? sample : candidate.rttMs * 0.875 + sample * 0.125
+    // One that is much nearer than it seemed was heard late before.
+    const isAnew = candidate.rttMs === null || !candidate.good || 2 * sample < candidate.rttMs
+    candidate.rttMs = isAnew ? sample : (candidate.rttMs as number) * 0.875 + sample * 0.125
     candidate.good = true
     candidate.missed = 0
     candidate.tries = 0
@@ -170,10 +173,14 @@ export class Paths {
   #callRelays(nowMs: number): void {
     const { current } = this
     const sound = current !== null && !isRelay(current) && current.missed === 0
+    // A relay in use that does not answer: another may, which was not asked for some time.
+    const lost = current !== null && isRelay(current) && current.missed > 0
     for (const candidate of this.#candidates) {
       if (!isRelay(candidate)) continue
       if (sound) rest(candidate)
       else if (candidate.nextMs === Infinity) candidate.nextMs = nowMs
+      else if (lost && candidate !== current)
+        candidate.nextMs = Math.min(candidate.nextMs, nowMs + searchFastMs)
     }
   }
 
@@ -257,5 +264,5 @@ function rest(relay: Candidate): void {
 }
 
 function timeoutOf(candidate: Candidate): number {
-  return Math.max(probeTimeoutMs, 3 * (candidate.rttMs ?? 0))
+  return Math.min(maxTimeoutMs, Math.max(probeTimeoutMs, 3 * (candidate.rttMs ?? 0)))
 }

@@ -5,6 +5,7 @@ import {
   keepAliveMs,
   maxCandidates,
   maxMissed,
+  oldestAnswerMs,
   Paths,
   probeTimeoutMs,
   relayIp,
@@ -22,7 +23,9 @@ class Network {
   readonly rtt = new Map<number, number>()
   /** Ports that do not answer. */
   readonly silent = new Set<number>()
-  readonly #answers: { at: number; body: Uint8Array }[] = []
+  readonly #answers: { sentAt: number; at: number; body: Uint8Array }[] = []
+  /** Until when peers stand still: what waits is answered then. */
+  frozenUntil = 0
   now = 0
   probes = 0
 
@@ -33,7 +36,8 @@ class Network {
       this.now = Math.max(this.now, next)
       for (const answer of this.#answers.filter((other) => other.at <= this.now)) {
         this.#answers.splice(this.#answers.indexOf(answer), 1)
-        assert.ok(this.paths.answered(answer.body, this.now))
+        const isLate = answer.at > answer.sentAt + oldestAnswerMs
+        assert.equal(this.paths.answered(answer.body, this.now), !isLate)
       }
       this.paths.due(this.now, (candidate, body) => this.#send(candidate, body))
     }
@@ -43,8 +47,10 @@ class Network {
   #send(candidate: Candidate, body: Uint8Array): void {
     this.probes++
     const rtt = this.rtt.get(candidate.ip)
-    if (rtt !== undefined && !this.silent.has(candidate.port))
-      this.#answers.push({ at: this.now + rtt, body })
+    if (rtt !== undefined && !this.silent.has(candidate.port)) {
+      const at = Math.max(this.now, this.frozenUntil) + rtt
+      this.#answers.push({ sentAt: this.now, at, body })
+    }
   }
 }
 
@@ -182,4 +188,41 @@ test('a relay that passes nothing on any more is left for another', () => {
   network.run(25_000)
   assert.equal(network.paths.current?.ip, relayIp)
   assert.notEqual(network.paths.current?.port, first)
+})
+
+test('where the relay in use is lost, another that was silent for a while is asked at once', () => {
+  for (let lostMs = 12_000; lostMs <= 24_000; lostMs += 2_000) {
+    const network = new Network()
+    network.rtt.set(near.ip, 3).set(relayIp, 2)
+    network.paths.announce([near], 0)
+    network.paths.offerRelay(7, 0)
+    network.paths.offerRelay(8, 0)
+    network.run(500)
+    network.rtt.delete(near.ip)
+    network.run(5_000)
+    const first = network.paths.current?.port as number
+    const second = first === 7 ? 8 : 7
+    network.silent.add(second)
+    network.run(lostMs)
+    network.silent.delete(second)
+    network.silent.add(first)
+    network.run(lostMs + keepAliveMs + (maxMissed + 1) * probeTimeoutMs)
+    assert.equal(network.paths.current?.port, second, `lost after ${lostMs} ms`)
+  }
+})
+
+test('a path to who stood still is given up as soon as any other', () => {
+  for (const frozenMs of [1_500, 3_000, 6_000, 9_000]) {
+    const network = new Network()
+    network.rtt.set(near.ip, 3).set(relayIp, 2)
+    network.paths.announce([near], 0)
+    network.paths.offerRelay(7, 0)
+    network.run(5_000)
+    network.frozenUntil = 5_000 + frozenMs
+    network.run(network.frozenUntil + 200)
+    assert.equal(network.paths.current?.ip, near.ip)
+    network.rtt.delete(near.ip)
+    network.run(network.now + 4_000)
+    assert.equal(network.paths.current?.ip, relayIp, `${frozenMs} ms`)
+  }
 })
