@@ -101,7 +101,7 @@ export async function startDaemon(dir: string, options: DaemonOptions): Promise<
       ports: identity.ports,
       images: imageStore.folder,
       generation,
-      share: () => shareOf(identity.id, settings.capsCpus ? settings.limits.cpus : null),
+      share: () => shareOf(identity.id, settings.shareOf(slices.all().length + 1)),
       door: (violin, wanted) => doors.tap(violin, wanted),
       onEvent: (told) => {
         if (told.kind === 'died') reconciler.ended(told.violin, told.reason)

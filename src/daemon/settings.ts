@@ -13,11 +13,14 @@ import { parseNetwork } from '#core/networks.ts'
 import { type JetwayLeave, type Limits, standardLimits } from '#core/limits.ts'
 import { printable } from '#core/printable.ts'
 import { isInterface } from '#core/records/spec-body.ts'
+import type { Share } from './slices/share.ts'
 
 /** Whom the lists name: an owner key or a host id. */
 export type Owner = PublicKey | HostId
 
 const maxListed = 4_096
+/** What a slice's own process takes at most, beside its entities, MiB. */
+const sliceMiB = 256
 /** Characters of what JSON.parse says. */
 const maxReason = 200
 const owner = z.string().refine(isOwner, 'neither an owner key nor a host id')
@@ -81,9 +84,13 @@ export class Settings {
     return this.#limits
   }
 
-  /** Whether the operator gives less than the machine has. */
-  get capsCpus(): boolean {
-    return this.#file.cpus !== undefined
+  /** What all slices may take together, so many that there are; only what the operator named is held to. */
+  shareOf(slices: number): Share {
+    const { cpus, memoryMiB } = this.#file
+    return {
+      cpus: cpus === undefined ? null : this.#limits.cpus,
+      memoryMiB: memoryMiB === undefined ? null : this.#limits.memoryMiB + slices * sliceMiB
+    }
   }
 
   /** Reads the file again; gives whether anything changed. Throws as {@link of}, and then goes on as before. */

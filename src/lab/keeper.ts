@@ -18,7 +18,7 @@ import { type Forwarder, startForwarder } from '#slice/forwarder/forwarder.ts'
 import { inNetworkNamespace } from '#syscalls/netns.ts'
 import { configureLink, openTap } from '#syscalls/tap.ts'
 import { type HostPlan, labsFolder, type LabPlan, territoryOf, writeState } from './plan.ts'
-import { identify, killAllIn, type ProcessId } from './processes.ts'
+import { identify, killAllIn, shareGroupsIn, type ProcessId } from './processes.ts'
 
 /** A lone switch elects itself within a second. */
 const readyMs = 15_000
@@ -63,16 +63,22 @@ export async function keep(): Promise<void> {
 
 /** Ends every process of a lab and removes its namespaces and files; what is not there is passed over. */
 export async function takeDown(plan: LabPlan): Promise<void> {
-  await Promise.all(plan.hosts.map((host) => killAllIn(territoryOf(plan, host))))
+  const territories = plan.hosts.map((host) => territoryOf(plan, host))
+  const groups = territories.flatMap((territory) => [...shareGroupsIn(territory)])
+  await Promise.all(territories.map((territory) => killAllIn(territory)))
   for (const { namespace } of plan.hosts)
     if (existsSync(`/run/netns/${namespace}`)) ip('netns', 'del', namespace)
   await rm(plan.folder, { recursive: true, force: true })
+  for (const emptied of [...groups, labsFolder]) removeIfEmpty(emptied)
+}
+
+function removeIfEmpty(folder: string): void {
   try {
-    rmdirSync(labsFolder)
+    rmdirSync(folder)
   } catch (error: unknown) {
-    // Others' labs are in it, or another has just removed it.
+    // Others' are in it, or another has just removed it.
     const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOTEMPTY' && code !== 'ENOENT' && code !== 'EEXIST') throw error
+    if (code !== 'ENOTEMPTY' && code !== 'ENOENT' && code !== 'EEXIST' && code !== 'EBUSY') throw error
   }
 }
 

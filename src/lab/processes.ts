@@ -3,6 +3,7 @@
  * mounted, never by name; known by number and start time, so that a number used again is not mistaken.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 
 /** Between two looks whether processes are gone: nothing tells of the end of what is no child. */
 const lookMs = 5
@@ -56,6 +57,20 @@ export function processesIn({ namespacePath, mounted }: Territory): ProcessId[] 
     if (id !== null) found.push(id)
   }
   return found
+}
+
+/** The control groups to which daemons in a territory hold their slices (daemon/slices/share.ts). */
+export function shareGroupsIn(territory: Territory): ReadonlySet<string> {
+  const groups = new Set<string>()
+  for (const { pid } of processesIn(territory)) {
+    // A line each: `4:memory:/violin-…`, or `0::/violin-…` in the one hierarchy of version 2.
+    for (const line of (readProc(pid, 'cgroup') ?? '').split('\n')) {
+      const [, controllers, group] = /^\d+:([^:]*):(\/violin-[^/]+)$/.exec(line) ?? []
+      if (controllers !== undefined && group !== undefined)
+        groups.add(join('/sys/fs/cgroup', controllers, group))
+    }
+  }
+  return groups
 }
 
 /** Ends all in a territory with SIGKILL, what they start meanwhile too. Throws when some stay. */

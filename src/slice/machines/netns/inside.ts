@@ -3,6 +3,7 @@
  * streams. (Not by busybox's nsenter: it would run its own commands in place of an image's.)
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { ViolinError } from '#core/errors.ts'
 import type { Jail } from './jail.ts'
 
@@ -21,7 +22,18 @@ export function spawnInside(
     ...['--target', String(jail.pid), '--user', '--mount', '--uts', '--ipc', '--net', '--pid'],
     ...['--preserve-credentials', '--']
   ]
-  return spawn(nsenterPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
+  const child = spawn(nsenterPath, [...join, ...argv], { stdio, env, detached: true, cwd: '/' })
+  if (child.pid !== undefined) endFirst(child.pid)
+  return child
+}
+
+/** Where memory runs out, what an owner runs ends before the slice and its virtual machines (proc(5), oom_score_adj). */
+function endFirst(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '800')
+  } catch {
+    // It ended already, or this process's own is as high.
+  }
 }
 
 /** Ends a program that {@link spawnInside} started, with all of its group. */
