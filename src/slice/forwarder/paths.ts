@@ -65,6 +65,8 @@ export class Paths {
   current: Candidate | null = null
   readonly #candidates: Candidate[] = []
   readonly #random: () => number
+  /** Null: something changed. A worker asks it of every trunk in every turn. */
+  #deadlineMs: number | null = null
 
   constructor(random: () => number) {
     this.#random = random
@@ -76,6 +78,7 @@ export class Paths {
 
   /** The peer announced these: they are tried at once; addresses that it did not are kept if they work. */
   announce(addresses: readonly { readonly ip: number; readonly port: number }[], nowMs: number): void {
+    this.#deadlineMs = null
     for (const address of addresses) this.#add(address.ip, address.port, false, nowMs)
     for (const candidate of this.#candidates) {
       candidate.tries = 0
@@ -85,6 +88,7 @@ export class Paths {
 
   /** A trunk that has a path may pass this one's datagrams on. */
   offerRelay(trunk: number, nowMs: number): void {
+    this.#deadlineMs = null
     const relays = this.#candidates.filter((candidate) => isRelay(candidate) && !candidate.learned)
     if (relays.length < maxRelays) this.#add(relayIp, trunk, false, nowMs)
   }
@@ -93,6 +97,7 @@ export class Paths {
   seen(ip: number, port: number, nowMs: number): void {
     const current = this.current
     if (current !== null && current.ip === ip && current.port === port) return
+    this.#deadlineMs = null
     const known = this.#find(ip, port) ?? this.#add(ip, port, true, nowMs)
     if (known !== null && !known.good) this.#hasten(known, nowMs)
     // The peer uses another way than we do: is ours still one?
@@ -101,6 +106,10 @@ export class Paths {
 
   /** When {@link due} has something to give, ms. */
   get deadlineMs(): number {
+    return (this.#deadlineMs ??= this.#earliest())
+  }
+
+  #earliest(): number {
     let deadline = Infinity
     for (const candidate of this.#candidates) {
       const time = Number.isNaN(candidate.sentMs)
@@ -124,6 +133,7 @@ export class Paths {
       candidate.nextMs = nowMs + this.#interval(candidate)
       send(candidate, probeBody(candidate.secret, nowMs))
     }
+    this.#deadlineMs = null
   }
 
   /** Takes the body of an answer; false when it answers no probe under way. */
@@ -133,6 +143,7 @@ export class Paths {
     const candidate = this.#candidates.find((other) => other.secret === view.getUint32(0))
     const sample = ((ticks(nowMs) - view.getUint32(4)) >>> 0) / ticksPerMs
     if (candidate === undefined || sample > oldestAnswerMs) return false
+    this.#deadlineMs = null
     // One that is much nearer than it seemed was heard late before.
     const isAnew = candidate.rttMs === null || !candidate.good || 2 * sample < candidate.rttMs
     candidate.rttMs = isAnew ? sample : (candidate.rttMs as number) * 0.875 + sample * 0.125
