@@ -45,14 +45,15 @@ function limitedGroup(
     const group = join(root, parent, name)
     // Without a limit a group that was made before is set free, and none is made.
     if (!isLimited && !existsSync(group)) continue
+    const isNew = !existsSync(group)
     try {
-      if (!existsSync(group)) mkdirSync(group)
-      // The kernel fills a group; a folder that stays empty is in no hierarchy with this controller.
+      if (isNew) mkdirSync(group)
+      // The kernel fills a group; without the file it is in no hierarchy with this controller.
       if (existsSync(join(group, file))) {
         writeFileSync(join(group, file), value)
         return group
       }
-      rmdirSync(group)
+      if (isNew) rmdirSync(group)
     } catch (error: unknown) {
       // What is there takes more than the new limit: the former one holds until it is gone.
       if ((error as NodeJS.ErrnoException).code === 'EBUSY') return group
