@@ -174,7 +174,8 @@ test('one probe that is lost makes no way by a relay', () => {
   }
 })
 
-test('a relay that passes nothing on any more is left for another', () => {
+/** A peer whose direct way was just cut, with two relays, 7 and 8. */
+function cutOff(): Network {
   const network = new Network()
   network.rtt.set(near.ip, 3).set(relayIp, 2)
   network.paths.announce([near], 0)
@@ -182,6 +183,11 @@ test('a relay that passes nothing on any more is left for another', () => {
   network.paths.offerRelay(8, 0)
   network.run(500)
   network.rtt.delete(near.ip)
+  return network
+}
+
+test('a relay that passes nothing on any more is left for another', () => {
+  const network = cutOff()
   network.run(10_000)
   const first = network.paths.current?.port as number
   network.silent.add(first)
@@ -192,13 +198,7 @@ test('a relay that passes nothing on any more is left for another', () => {
 
 test('where the relay in use is lost, another that was silent for a while is asked at once', () => {
   for (let lostMs = 12_000; lostMs <= 24_000; lostMs += 2_000) {
-    const network = new Network()
-    network.rtt.set(near.ip, 3).set(relayIp, 2)
-    network.paths.announce([near], 0)
-    network.paths.offerRelay(7, 0)
-    network.paths.offerRelay(8, 0)
-    network.run(500)
-    network.rtt.delete(near.ip)
+    const network = cutOff()
     network.run(5_000)
     const first = network.paths.current?.port as number
     const second = first === 7 ? 8 : 7

@@ -64,6 +64,16 @@ class Nodes implements Disposable {
     return node
   }
 
+  /** Two hosts, the first and the last, that reach each other by the one between alone, once they found that out. */
+  apart(): [Node, Node, Node] {
+    const [left, relay, right] = [this.add('Left'), this.add('Relay'), this.add('Right')]
+    this.connect(left, relay, true)
+    this.connect(right, relay, true)
+    this.connect(left, right, false)
+    this.run(1_000)
+    return [left, relay, right]
+  }
+
   /** Agrees a session; without `reachable` neither learns where the other is. */
   connect(left: Node, right: Node, reachable: boolean): void {
     const sessions = agreed(left, right, reachable)
@@ -115,11 +125,7 @@ function agreed(left: Node, right: Node, reachable: boolean): TrunkSession[] {
 
 test('frames of every size go by a third host, both ways, and by nobody once the hosts reach each other', () => {
   using nodes = new Nodes()
-  const [edge, relay, active] = [nodes.add('Edge'), nodes.add('Relay'), nodes.add('Active')]
-  nodes.connect(edge, relay, true)
-  nodes.connect(active, relay, true)
-  nodes.connect(edge, active, false)
-  nodes.run(1_000)
+  const [edge, relay, active] = nodes.apart()
   assert.equal(nodes.relayOf(edge, active), relay.key)
   assert.equal(nodes.relayOf(active, edge), relay.key)
   for (const bytes of [60, 1_100, 1_200, 1_514]) {
@@ -139,11 +145,7 @@ test('frames of every size go by a third host, both ways, and by nobody once the
 
 test('a trunk by a third host ends for both when one ends it, and a new session finds the way again', () => {
   using nodes = new Nodes()
-  const [edge, relay, active] = [nodes.add('Edge'), nodes.add('Relay'), nodes.add('Active')]
-  nodes.connect(edge, relay, true)
-  nodes.connect(active, relay, true)
-  nodes.connect(edge, active, false)
-  nodes.run(1_000)
+  const [edge, relay, active] = nodes.apart()
   edge.trunks.remove(active.key)
   nodes.run(40)
   assert.equal(nodes.relayOf(edge, active), undefined)
@@ -156,11 +158,7 @@ test('a trunk by a third host ends for both when one ends it, and a new session 
 
 test('more frames in a turn than there are slots all come', () => {
   using nodes = new Nodes()
-  const [edge, relay, active] = [nodes.add('Edge'), nodes.add('Relay'), nodes.add('Active')]
-  nodes.connect(edge, relay, true)
-  nodes.connect(active, relay, true)
-  nodes.connect(edge, active, false)
-  nodes.run(1_000)
+  const [edge, , active] = nodes.apart()
   for (let turn = 0; turn < 300; turn++) edge.send(active, Buffer.alloc(1_000, turn % 251))
   nodes.run(100)
   assert.deepEqual(
@@ -194,11 +192,7 @@ test('nothing is passed on twice: a trunk that needs a relay is none', () => {
 
 test('whatever a host has passed on, nothing comes of it but what its receiver can open', () => {
   using nodes = new Nodes()
-  const [hostile, relay, victim] = [nodes.add('Hostile'), nodes.add('Relay'), nodes.add('Victim')]
-  nodes.connect(hostile, relay, true)
-  nodes.connect(victim, relay, true)
-  nodes.connect(hostile, victim, false)
-  nodes.run(1_000)
+  const [hostile, relay, victim] = nodes.apart()
   const { memory, arenaAt } = hostile.layout
   const unknown = hostKeyOf({ sha256 }, '12D3KooWNobody' as HostId)
   const types = Object.values(datagramType)
